@@ -1,0 +1,75 @@
+"""The contract of a backend: one kind of target, and a device that runs its kernels."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import attrs
+
+from mutatenn.api.capability import Capability
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from mutatenn.api.program import Kernel
+    from mutatenn.api.values import TensorSpec
+
+
+class Device(ABC):
+    """An open device: builds kernels, holds tensors, runs. Tensors and built kernels are opaque to core."""
+
+    @abstractmethod
+    def build(self, kernel: Kernel) -> Any:
+        """Compile and load one kernel; raise :class:`mutatenn.BuildError` if the compiler rejects it."""
+
+    @abstractmethod
+    def upload(self, array: NDArray[np.generic]) -> Any:
+        """Return a tensor with the array's shape, dtype and content."""
+
+    @abstractmethod
+    def allocate(self, spec: TensorSpec) -> Any:
+        """Return a poisoned tensor: floats are NaN, so that a kernel that writes too little shows."""
+
+    @abstractmethod
+    def launch(self, built: Any, tensors: Sequence[Any]) -> None:
+        """Run a built kernel on (arguments, results) and wait for it."""
+
+    @abstractmethod
+    def fetch(self, tensor: Any) -> NDArray[np.generic]:
+        """Return a copy of the tensor's content."""
+
+    @abstractmethod
+    def same(self, one: Any, other: Any) -> bool:
+        """Tell whether two tensors of equal shape and dtype are equal bit for bit."""
+
+
+@attrs.frozen(kw_only=True)
+class Backend(Capability):
+    """Describes one kind of target; its fields are the options of an environment."""
+
+    executor: ClassVar[str] = "fork"
+    """Name of the executor that suits this backend's devices."""
+
+    @abstractmethod
+    def target(self) -> Any:
+        """Return the compiler target (for TVM backends a ``tvm.target.Target``)."""
+
+    def schedule(self, function: Any) -> Any:
+        """Return the scheduled form of one schedulable kernel; by default, unscheduled."""
+        return function
+
+    @abstractmethod
+    def open(self) -> Device:
+        """Open the device in the process that is going to use it.
+
+        Raises :class:`mutatenn.InputError` when this machine has no such device.
+        """
+
+    @classmethod
+    @abstractmethod
+    def diagnose(cls) -> tuple[bool, str]:
+        """Tell whether this machine can build and run here, and one line of detail (``doctor``)."""

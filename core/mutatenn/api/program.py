@@ -1,0 +1,65 @@
+"""A compiled classifier as a straight list of kernel calls."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import attrs
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from mutatenn.api.values import TensorSpec
+
+
+@attrs.frozen(eq=False)
+class Kernel:
+    """One piece of code a backend can build, in the form that is handed to code generation.
+
+    ``digest`` (hex) identifies everything that decides the generated code: the IR's structure, the target
+    and the build options; two kernels with equal digests are the same kernel. ``name`` is for people.
+    ``ir`` is a lowered TIR PrimFunc, or a whole Relax IRModule where a model cannot be expressed as
+    a list of kernels.
+    """
+
+    digest: str
+    name: str
+    ir: Any
+
+
+@attrs.frozen(eq=False)
+class Constant:
+    """A weight or other constant; ``digest`` (hex) identifies dtype, shape and content."""
+
+    digest: str
+    value: NDArray[np.generic]
+
+
+@attrs.frozen(eq=False)
+class Call:
+    """Runs a kernel on values, in the order (arguments, results) of the kernel's parameters."""
+
+    kernel: Kernel
+    arguments: tuple[int, ...]
+    results: tuple[int, ...]
+
+
+@attrs.frozen(eq=False)
+class Program:
+    """Kernels, calls, constants and shapes: all that is needed to run a classifier on one image.
+
+    Values are numbered; ``values[i]`` is the spec of value ``i``. Every value is the input, a constant, or
+    the result of exactly one call, and calls stand in an order in which they can run.
+    """
+
+    values: tuple[TensorSpec, ...]
+    input: int
+    output: int
+    constants: dict[int, Constant]
+    calls: tuple[Call, ...]
+
+    @property
+    def kernels(self) -> dict[str, Kernel]:
+        """The distinct kernels by digest, in order of first use."""
+        return {call.kernel.digest: call.kernel for call in self.calls}

@@ -1,0 +1,189 @@
+"""A campaign: the values behind a campaign file."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any, Literal
+
+import attrs
+import tomli_w
+
+from mutatenn.api.executor import Limits
+from mutatenn.compiler.profiles import Profile
+
+ScoreKind = Literal["auto", "probabilities", "logits"]
+Layout = Literal["NCHW", "NHWC"]
+Channels = Literal["RGB", "BGR", "L"]
+Resample = Literal["nearest", "box", "bilinear", "hamming", "bicubic", "lanczos"]
+KernelStage = Literal["schedulable", "scheduled", "lowered"]
+FILENAME_PREFIX: Literal["filename-prefix"] = "filename-prefix"
+
+
+@attrs.frozen
+class ModelSection:
+    """The model under test.
+
+    ``frontend`` None means: by the suffix of ``path``. Class ``c`` is output ``c + label_offset``.
+    ``scores`` says what the outputs are; ``auto`` looks at them.
+    """
+
+    path: Path
+    frontend: str | None = None
+    label_offset: int = 0
+    scores: ScoreKind = "auto"
+
+
+@attrs.frozen
+class PreprocessSection:
+    """How an image becomes the model's input; see :mod:`mutatenn.campaign.preprocess`.
+
+    ``resize`` is the new length of the shorter side and ``crop`` the (height, width) cut from the centre,
+    both in pixels. A pixel value x, 0 to 255, becomes (x - mean) / std, with one mean and std for all
+    channels or one for each in the order of ``channels``. What is None follows from the model's input.
+    """
+
+    resize: int | None = None
+    crop: tuple[int, int] | None = None
+    mean: float | tuple[float, ...] = 0.0
+    std: float | tuple[float, ...] = 1.0
+    layout: Layout | None = None
+    channels: Channels | None = None
+    resample: Resample = "bilinear"
+
+
+@attrs.frozen
+class DatasetSection:
+    """The images: absolute glob patterns, where the true classes stand, and how many images to take.
+
+    ``truth`` is ``"filename-prefix"``, the path of a CSV file, or None; see :mod:`mutatenn.campaign.dataset`.
+    """
+
+    images: tuple[str, ...]
+    truth: Path | Literal["filename-prefix"] | None = None
+    limit: int | None = None
+
+
+@attrs.frozen
+class Environment:
+    """One cell of the matrix: a backend with its options, and a compiler profile."""
+
+    name: str
+    backend: str = "llvm"
+    profile: Profile = attrs.field(factory=Profile)
+    options: dict[str, Any] = attrs.field(factory=dict)
+
+
+@attrs.frozen
+class Sample:
+    """``sample`` sites drawn at random; ``seed`` None is the campaign's."""
+
+    sample: int
+    seed: int | None = None
+
+
+@attrs.frozen
+class Together:
+    """All of these sites in one mutant."""
+
+    together: tuple[int, ...]
+
+
+Sites = Literal["each", "together"] | tuple[int, ...] | Sample | Together
+
+
+@attrs.frozen
+class Mutation:
+    """One operator, or group of operators, and where it is applied.
+
+    ``sites``: ``each`` site is a mutant, all ``together`` are one mutant, the listed ordinals are a mutant
+    each, or a :class:`Sample` or :class:`Together`. ``stage`` None is the operator's own.
+    """
+
+    operator: str
+    sites: Sites = "each"
+    stage: KernelStage | None = None
+    options: dict[str, Any] = attrs.field(factory=dict)
+
+
+@attrs.frozen
+class OracleSpec:
+    """A comparator and its options."""
+
+    name: str
+    options: dict[str, Any] = attrs.field(factory=dict)
+
+
+@attrs.frozen
+class Oracles:
+    """``kill`` decides what counts as noticed; ``also`` are measured and reported."""
+
+    kill: OracleSpec = OracleSpec("top-1")
+    also: tuple[OracleSpec, ...] = (OracleSpec("max-abs"),)
+
+
+@attrs.frozen
+class Gate:
+    """What the original must reach.
+
+    ``min_accuracy`` is the share of images whose top-1 class is right, 0 to 1; ``tolerance`` the largest
+    absolute difference of a probability to the reference runtime's.
+    """
+
+    min_accuracy: float | None = None
+    tolerance: float = 1e-4
+
+
+@attrs.frozen
+class Campaign:
+    """All of a campaign file, with absolute paths and every default filled in."""
+
+    name: str
+    model: ModelSection
+    dataset: DatasetSection
+    preprocess: PreprocessSection = PreprocessSection()
+    environments: tuple[Environment, ...] = (Environment("cpu"),)
+    mutations: tuple[Mutation, ...] = ()
+    oracles: Oracles = Oracles()
+    gate: Gate = Gate()
+    limits: Limits = attrs.field(factory=Limits)
+    seed: int = 0
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the campaign as plain data in the form of a campaign file; what is absent is None."""
+        return {field.name: _plain(getattr(self, field.name)) for field in attrs.fields(Campaign)}
+
+    def fingerprint(self) -> str:
+        """Return the sha256 (hex) of everything that can change a result.
+
+        That is all but the campaign's name and ``limits.shard_bytes``. Files count by their path, not by
+        their content.
+        """
+        deciding = self.to_dict()
+        del deciding["name"], deciding["limits"]["shard_bytes"]
+        text = json.dumps(deciding, sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(text.encode()).hexdigest()
+
+
+def dump(campaign: Campaign) -> str:
+    """Return a campaign file (TOML) that loads as an equal campaign."""
+    return tomli_w.dumps(_without_none(campaign.to_dict()))
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, OracleSpec):
+        return {"name": value.name, **_plain(value.options)} if value.options else value.name
+    if attrs.has(type(value)):
+        return {field.name: _plain(getattr(value, field.name)) for field in attrs.fields(type(value))}
+    if isinstance(value, dict):
+        return {key: _plain(part) for key, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(part) for part in value]
+    return str(value) if isinstance(value, Path) else value
+
+
+def _without_none(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _without_none(part) for key, part in value.items() if part is not None}
+    return [_without_none(part) for part in value] if isinstance(value, list) else value

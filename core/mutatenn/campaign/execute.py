@@ -1,0 +1,239 @@
+"""Runs a campaign from its file to its verdicts, or continues one."""
+
+from __future__ import annotations
+
+import difflib
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import attrs
+import numpy as np
+
+from mutatenn.api.executor import Job
+from mutatenn.api.values import Scores
+from mutatenn.campaign import gate, provenance
+from mutatenn.campaign.directory import open_run_directory
+from mutatenn.campaign.files import write_atomically
+from mutatenn.campaign.options import create
+from mutatenn.campaign.run import Run
+from mutatenn.campaign.setup import Setup, set_up
+from mutatenn.engine.isolate import call_isolated
+from mutatenn.errors import BaselineError, InfrastructureError
+from mutatenn.host import PluginHost
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from typing import Any
+
+    from numpy.typing import NDArray
+
+    from mutatenn.api.executor import Executor, Observation
+    from mutatenn.api.mutant import Mutant
+    from mutatenn.api.program import Program
+    from mutatenn.campaign.judge import Judge
+    from mutatenn.compiler.toolchain import Change, Toolchain
+
+
+def run(
+    campaign: str | Path,
+    out: str | Path | None = None,
+    *,
+    workers: int | None = None,
+    reuse: bool = True,
+    reporters: Sequence[str] = (),
+    host: PluginHost | None = None,
+) -> Run:
+    """Run a campaign file to the end, or continue its run where it stopped, and return the run.
+
+    ``out`` is the run directory (default ``runs/<name>``), ``workers`` the number of mutants run at a time
+    (default: one per processor). ``reuse=False`` computes every mutant from the first kernel, for checking.
+    ``reporters`` names reporters that follow the campaign. Raises InputError, BaselineError,
+    InfrastructureError.
+    """
+    host = host or PluginHost.installed()
+    setup = set_up(campaign, host)
+    directory = Path(out) if out is not None else Path("runs") / setup.campaign.name
+    for name in reporters:
+        host.register(create(host.get("reporter", name), {}), f"reporter:{name}")
+    with open_run_directory(directory, setup.campaign, provenance.identity(setup)) as opened:
+        error: BaseException | None = None
+        try:
+            Campaign(host, setup, opened, workers or provenance.cpus(), reuse).execute()
+        except BaseException as raised:
+            error = raised
+            raise
+        finally:
+            host.emit("mutatenn_campaign_finish", run=opened, error=error)
+            for name in reporters:
+                host.unregister(f"reporter:{name}")
+    return Run.open(directory)
+
+
+@attrs.frozen(eq=False)
+class Campaign:
+    """A set-up campaign and the run that keeps its results."""
+
+    host: PluginHost
+    setup: Setup
+    run: Run
+    workers: int
+    reuse: bool
+
+    def execute(self) -> None:
+        """Plan if this run has no plan yet, pass the gate, then run what is not done."""
+        if not self.run.store.meta("planned"):
+            self._plan()
+        self.host.emit("mutatenn_campaign_start", run=self.run)
+        self._pass_gate()
+        for environment, toolchain in self.setup.toolchains.items():
+            Trials(self, environment, toolchain).execute()
+
+    def _plan(self) -> None:
+        plans = self.setup.plans()
+        dataset = self.setup.dataset
+        truth = dataset.truth or [None] * len(dataset.names)
+        self.run.store.set_plan(
+            zip(dataset.names, truth, dataset.digests(), strict=True),
+            {name: (each.mutants, each.operators) for name, each in plans.items()},
+            name=self.setup.campaign.name,
+            environments=list(plans),
+            facts=provenance.facts(self.setup),
+            shards=len(self._shards()),
+            shard_images=self._shards()[0],
+        )
+
+    def _shards(self) -> list[int]:
+        """Return the number of images per shard: as many as the memory budget allows."""
+        largest = max(
+            sum(spec.nbytes for spec in toolchain.program.values)
+            for toolchain in self.setup.toolchains.values()
+        )
+        images = len(self.setup.images)
+        size = min(images, max(1, self.setup.campaign.limits.shard_bytes // largest))
+        return [min(size, images - start) for start in range(0, images, size)]
+
+    def _pass_gate(self) -> None:
+        missing = [name for name in self.setup.toolchains if self._needs_baseline(name)]
+        if not missing:
+            return
+        reference = self._reference()
+        red = [problem for name in missing for problem in self._measure(name, reference)]
+        if red:
+            raise BaselineError(f"the original fails the baseline gate: {'; '.join(red)}")
+
+    def _needs_baseline(self, environment: str) -> bool:
+        baseline = self.run.baselines.get(environment)
+        return baseline is None or bool(baseline.problems)
+
+    def _reference(self) -> Scores:
+        setup = self.setup
+        values = call_isolated(lambda: setup.frontend.reference(setup.model, setup.images))
+        kind = gate.kind_of(values, setup.campaign.model.scores)
+        return Scores(values, kind)  # type: ignore[arg-type]  # one of the two kinds
+
+    def _measure(self, environment: str, reference: Scores) -> list[str]:
+        toolchain = self.setup.toolchains[environment]
+        try:
+            measured = call_isolated(
+                lambda: gate.measure(toolchain.backend, toolchain.program, self.setup.images)
+            )
+        except InfrastructureError as error:
+            return [f"environment {environment!r}: the original crashed: {error}"]
+        baseline = gate.check(environment, measured, reference, self.setup.truth, self.setup.campaign.gate)
+        self.run.store.set_baseline(baseline, measured.first)
+        self.host.emit("mutatenn_baseline_finished", run=self.run, baseline=baseline)
+        return [f"environment {environment!r}: {problem}" for problem in baseline.problems]
+
+
+@attrs.define(eq=False)
+class Trials:
+    """The mutants of one environment: run what is not done, judge what is."""
+
+    campaign: Campaign
+    environment: str
+    toolchain: Toolchain
+    mutants: dict[str, Mutant] = attrs.field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        wanted = set(self.run.store.trials(self.environment))
+        self.mutants = {mutant.id: mutant for mutant in self.run.store.mutants() if mutant.id in wanted}
+
+    @property
+    def run(self) -> Run:
+        """The run that keeps the results."""
+        return self.campaign.run
+
+    def execute(self) -> None:
+        """Bring every mutant to a verdict."""
+        setup, store = self.campaign.setup, self.run.store
+        judge = self.run.judge(self.environment, setup.kill, setup.oracles)
+        executor: Executor = create(setup.host.get("executor", self.toolchain.backend.executor), {})
+        for shard, images in enumerate(self._shards()):
+            waiting = self._waiting(shard)
+            job = self._job(images, judge.original.values[images])
+            observations: Iterator[Observation] = executor.run(job, waiting) if waiting else iter(())
+            for seen in observations:
+                store.add_observation(self.environment, shard, seen)
+                self._conclude(judge, seen.mutant)
+        judged = store.statuses(self.environment)
+        for name in self.mutants:  # a run that was killed between an observation and its verdict
+            if name not in judged:
+                self._conclude(judge, name)
+
+    def _conclude(self, judge: Judge, mutant: str) -> None:
+        seen = self.run.observation(self.environment, mutant)
+        if seen is not None:
+            verdict = judge.judge(seen)
+            self.run.store.set_verdict(verdict)
+            self.campaign.host.emit("mutatenn_trial_finished", run=self.run, verdict=verdict)
+
+    def _shards(self) -> list[slice]:
+        size, count = self.run.store.meta("shard_images"), self.run.store.meta("shards")
+        return [slice(index * size, (index + 1) * size) for index in range(count)]
+
+    def _waiting(self, shard: int) -> list[str]:
+        """Return the mutants to run on a shard: not done there, nor ended for good on another."""
+        progress = self.run.store.progress(self.environment)
+        waiting = []
+        for name in self.mutants:
+            outcomes = progress.get(name, {})
+            ended = set(outcomes.values()) - {"ran", "infrastructure-error"}
+            if not ended and outcomes.get(shard) != "ran":
+                waiting.append(name)
+        return waiting
+
+    def _job(self, images: slice, expected: NDArray[Any]) -> Job:
+        setup = self.campaign.setup
+        return Job(
+            backend=self.toolchain.backend,
+            original=self.toolchain.program,
+            images=setup.images[images],
+            derive=self._derive,
+            expected=np.asarray(expected, np.float32),
+            noise=self.run.baselines[self.environment].noise,
+            limits=setup.campaign.limits,
+            workers=self.campaign.workers,
+            reuse=self.campaign.reuse,
+        )
+
+    def _derive(self, name: str) -> Program:
+        """Make a mutant, in its own process, and record what changed."""
+        mutant = self.mutants[name]
+        mutator = create(self.campaign.host.get("mutator", mutant.operator), mutant.options)
+        sites: dict[str, set[int]] = {}
+        for site in mutant.sites:
+            sites.setdefault(site.unit, set()).add(site.ordinal)
+        program, changes = self.toolchain.derive(mutator, mutant.stage, sites)
+        record_changes(self.run.directory / "mutants" / name / self.environment, changes)
+        return program
+
+
+def record_changes(folder: Path, changes: Sequence[Change]) -> None:
+    """Write ``before.py``, ``after.py`` and ``change.diff`` of a mutant."""
+    before = "".join(f"# {change.unit}\n{change.before}\n" for change in changes)
+    after = "".join(f"# {change.unit}\n{change.after}\n" for change in changes)
+    lines = difflib.unified_diff(
+        before.splitlines(), after.splitlines(), "before.py", "after.py", n=2, lineterm=""
+    )
+    for name, text in (("before.py", before), ("after.py", after), ("change.diff", "\n".join(lines) + "\n")):
+        write_atomically(folder / name, text.encode())

@@ -1,0 +1,139 @@
+"""The baseline gate: what the original must show before any mutant is judged."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+import attrs
+import numpy as np
+
+from mutatenn.api.values import Scores
+from mutatenn.campaign.judge import DEGENERATE_IMAGES
+from mutatenn.engine.evaluate import Evaluator
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from mutatenn.api.backend import Backend
+    from mutatenn.api.program import Program
+    from mutatenn.campaign.config import Gate, ScoreKind
+
+SUM_TOLERANCE = 1e-3
+
+
+@attrs.frozen
+class Baseline:
+    """How the original did in one environment.
+
+    ``noise`` is the largest absolute difference between two runs, ``reference_difference`` that between its
+    probabilities and the reference runtime's, ``reference_labels`` how many top-1 labels agree with it;
+    ``labels`` how many different top-1 labels it gives; ``seconds`` the wall time per image. ``problems``
+    is empty when the gate is green.
+    """
+
+    environment: str
+    images: int
+    kind: str
+    noise: float
+    reference_difference: float
+    reference_labels: int
+    labels: int
+    accuracy: float | None
+    seconds: float
+    problems: tuple[str, ...] = ()
+
+
+@attrs.frozen(eq=False)
+class Measured:
+    """The original's outputs of two runs, float32 ``[images, classes]``, and wall seconds per image."""
+
+    first: NDArray[np.float32]
+    second: NDArray[np.float32]
+    seconds: float
+
+
+def measure(backend: Backend, program: Program, images: NDArray[np.generic]) -> Measured:
+    """Run the original twice on all images, nothing shared between the runs but the built code."""
+    evaluator = Evaluator(backend.open())
+    evaluator.prepare(program)
+    start = time.monotonic()
+    first, second = (_outputs(evaluator, program, images) for _ in range(2))
+    return Measured(first, second, (time.monotonic() - start) / max(1, 2 * len(images)))
+
+
+def _outputs(evaluator: Evaluator, program: Program, images: NDArray[np.generic]) -> NDArray[np.float32]:
+    rows = [evaluator.device.fetch(evaluator.original(program, image).output) for image in images]
+    return np.stack(rows).reshape(len(images), -1).astype(np.float32)
+
+
+def kind_of(outputs: NDArray[np.floating[Any]], wanted: ScoreKind) -> str:
+    """Return what a reference run's outputs are: as configured, or probabilities if they look like it."""
+    if wanted != "auto":
+        return wanted
+    normalised = np.abs(outputs.sum(axis=1) - 1) <= SUM_TOLERANCE
+    return "probabilities" if normalised.all() and (outputs >= 0).all() else "logits"
+
+
+def check(
+    environment: str,
+    measured: Measured,
+    reference: Scores,
+    truth: Sequence[int] | None,
+    gate: Gate,
+) -> Baseline:
+    """Judge the original: finite, repeatable, not degenerate, equal to the reference, accurate enough.
+
+    ``truth`` holds output indices (the label offset is already in them).
+    """
+    scores = Scores(measured.first, reference.kind)
+    finite = bool(np.isfinite(measured.first).all() and np.isfinite(measured.second).all())
+    labels, expected = scores.labels(), reference.labels()
+    accuracy = None if truth is None else float(np.mean(labels == np.asarray(truth)))
+    baseline = Baseline(
+        environment,
+        len(labels),
+        scores.kind,
+        noise=_largest(measured.first - measured.second) if finite else float("inf"),
+        reference_difference=_largest(scores.probabilities() - reference.probabilities())
+        if finite
+        else float("inf"),
+        reference_labels=int((labels == expected).sum()),
+        labels=len(np.unique(labels)),
+        accuracy=accuracy,
+        seconds=measured.seconds,
+    )
+    return attrs.evolve(baseline, problems=tuple(_problems(baseline, finite, gate)))
+
+
+def _problems(baseline: Baseline, finite: bool, gate: Gate) -> list[str]:
+    if not finite:
+        return ["its outputs are not all finite; check [preprocess] and the model"]
+    problems = []
+    if baseline.noise > gate.tolerance:
+        problems.append(
+            f"two runs differ by {baseline.noise:.2g}, more than the tolerance {gate.tolerance:g}"
+        )
+    if baseline.reference_difference > gate.tolerance:
+        problems.append(
+            f"its probabilities differ from the reference runtime's by {baseline.reference_difference:.2g}, "
+            f"more than the tolerance {gate.tolerance:g} "
+            f"({baseline.images - baseline.reference_labels} labels differ)"
+        )
+    if baseline.labels == 1 and baseline.images >= DEGENERATE_IMAGES:
+        problems.append(
+            f"it gives one label for all {baseline.images} images; check [preprocess] and the images"
+        )
+    wanted = gate.min_accuracy or 0.0
+    if baseline.accuracy is not None and baseline.accuracy < wanted:
+        problems.append(
+            f"its accuracy {baseline.accuracy:.3f} is below gate.min_accuracy {wanted:g}; "
+            "check [preprocess], model.label_offset and dataset.truth"
+        )
+    return problems
+
+
+def _largest(difference: NDArray[Any]) -> float:
+    return float(np.abs(difference).max(initial=0.0))

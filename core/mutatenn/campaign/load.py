@@ -1,0 +1,282 @@
+"""Reads campaign files: TOML to a Campaign, all problems reported at once."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, get_args
+
+from mutatenn.api.executor import Limits
+from mutatenn.campaign import config
+from mutatenn.campaign.dataset import matching_files
+from mutatenn.campaign.reading import (
+    Problems,
+    SchemaError,
+    array,
+    by_type,
+    choice,
+    integer,
+    number,
+    options,
+    problem,
+    table,
+    text,
+)
+from mutatenn.campaign.resources import resolve_path, resolve_pattern
+from mutatenn.compiler.profiles import PROFILES, SEQUENCE, Profile
+from mutatenn.errors import InputError
+from mutatenn.nearest import entries, missing, suggestion, unknown_name
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Mapping
+
+    Catalogues = Mapping[str, Collection[str]]
+
+MAX_SIDE = 16384  # pixels; an absurd size is a mistake, and would fill the memory
+_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}")
+
+
+def load_campaign(path: str | Path, catalogues: Catalogues) -> config.Campaign:
+    """Read a campaign file.
+
+    ``catalogues`` holds the names that exist, by kind: ``mutators``, ``groups`` (of mutators),
+    ``frontends``, ``backends``, ``comparators``; a kind that it lacks is not checked. Relative paths start
+    at the file's folder. Raises InputError naming every problem of the file, one a line; the first line
+    counts them if there are several.
+    """
+    path = Path(path)
+    try:
+        data = _parse(path)
+        return _read(data, Path(os.path.abspath(path.parent)), catalogues)
+    except SchemaError as error:
+        raise InputError(_message(path, error)) from None
+    except RecursionError:
+        raise InputError(f"{path}: nested too deeply; a campaign file has few levels") from None
+
+
+def _parse(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_bytes().decode())
+    except FileNotFoundError:
+        hint = suggestion(path.name, entries(path.parent))
+        raise InputError(f"no campaign file {str(path)!r}{hint}; `mutatenn init` writes one") from None
+    except OSError as error:
+        raise InputError(
+            f"cannot read campaign file {str(path)!r}: {error.strerror}; name a TOML file"
+        ) from None
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}: not UTF-8 text (byte {error.start}); save it as UTF-8") from None
+    except ValueError as error:
+        raise InputError(f"{path}: not valid TOML: {error}") from None
+
+
+def _message(path: Path, error: SchemaError) -> str:
+    lines = [f"{where.lstrip('.')}: {what}" if where else what for where, what in error.problems]
+    if len(lines) == 1:
+        return f"{path}: {lines[0]}"
+    return "\n".join([f"{path}: {len(lines)} problems", *lines])
+
+
+def _read(data: dict[str, Any], base: Path, catalogues: Catalogues) -> config.Campaign:
+    problems = Problems()
+    with problems.at(""):
+        campaign = _campaign(base, catalogues)(data)
+    with problems.at(".gate.min_accuracy"):
+        if _sets(data, "gate", "min_accuracy") and not _sets(data, "dataset", "truth"):
+            raise problem("accuracy needs true classes; set dataset.truth")
+    problems.check()
+    return campaign
+
+
+def _sets(data: dict[str, Any], section: str, key: str) -> bool:
+    found = data.get(section)
+    return isinstance(found, dict) and key in found
+
+
+def _campaign(base: Path, catalogues: Catalogues) -> Callable[[Any], config.Campaign]:
+    oracle = _oracle(_listed("comparator", catalogues.get("comparators")))
+    return table(
+        config.Campaign,
+        name=_name,
+        model=_model(base, catalogues),
+        dataset=_dataset(base),
+        preprocess=_preprocess(),
+        environments=array(_environment(catalogues), least=1, key=lambda environment: environment.name),
+        mutations=array(_mutation(catalogues)),
+        oracles=table(config.Oracles, kill=oracle, also=array(oracle)),
+        gate=table(config.Gate, min_accuracy=number(0, 1), tolerance=number(0)),
+        limits=_limits(),
+        seed=integer(0),
+    )
+
+
+def _model(base: Path, catalogues: Catalogues) -> Callable[[Any], config.ModelSection]:
+    return table(
+        config.ModelSection,
+        path=_file(base),
+        frontend=_listed("frontend", catalogues.get("frontends")),
+        label_offset=integer(),
+        scores=choice(*get_args(config.ScoreKind)),
+    )
+
+
+def _dataset(base: Path) -> Callable[[Any], config.DatasetSection]:
+    pattern, file = _pattern(base), _file(base)
+    return table(
+        config.DatasetSection,
+        images=by_type(
+            "a pattern or a list of patterns",
+            str=lambda value: (pattern(value),),
+            list=array(pattern, least=1),
+        ),
+        truth=lambda value: value if value == config.FILENAME_PREFIX else file(value),
+        limit=integer(1),
+    )
+
+
+def _preprocess() -> Callable[[Any], config.PreprocessSection]:
+    side = integer(1, MAX_SIDE)
+    return table(
+        config.PreprocessSection,
+        resize=side,
+        crop=by_type("an integer or [height, width]", int=lambda value: (side(value),) * 2, list=_pair),
+        mean=_per_channel(number(-1e6, 1e6)),
+        std=_per_channel(_divisor),
+        layout=choice(*get_args(config.Layout)),
+        channels=choice(*get_args(config.Channels)),
+        resample=choice(*get_args(config.Resample)),
+    )
+
+
+def _environment(catalogues: Catalogues) -> Callable[[Any], config.Environment]:
+    base, passes = choice(*PROFILES), array(_listed("pass", SEQUENCE))
+    return table(
+        config.Environment,
+        name=_name,
+        backend=_listed("backend", catalogues.get("backends")),
+        profile=by_type(
+            "a profile's name or a table { base = ..., off = [...], on = [...] }",
+            str=lambda value: Profile(base(value)),
+            dict=table(Profile, base=base, off=passes, on=passes),
+        ),
+        options=options,
+    )
+
+
+def _mutation(catalogues: Catalogues) -> Callable[[Any], config.Mutation]:
+    mutators = catalogues.get("mutators")
+    operators = None if mutators is None else [*mutators, *catalogues.get("groups", ())]
+    return table(
+        config.Mutation,
+        operator=_listed("operator or group", operators),
+        sites=by_type(
+            "'each', 'together', a list of ordinals, { sample = N } or { together = [...] }",
+            str=choice("each", "together"),
+            list=_ordinals,
+            dict=_chosen_sites,
+        ),
+        stage=choice(*get_args(config.KernelStage)),
+        options=options,
+    )
+
+
+def _limits() -> Callable[[Any], Limits]:
+    return table(
+        Limits,
+        time_factor=number(1),
+        time_floor=number(0),
+        build_seconds=number(1),
+        memory_factor=number(1),
+        memory_floor=integer(0),
+        shard_bytes=integer(1),
+    )
+
+
+def _oracle(name: Callable[[Any], str]) -> Callable[[Any], config.OracleSpec]:
+    def with_options(value: dict[str, Any]) -> config.OracleSpec:
+        rest = {key: part for key, part in value.items() if key != "name"}
+        problems = Problems()
+        with problems.at(".name"):
+            if "name" not in value:
+                raise problem("missing; this key is required")
+            found = name(value["name"])
+        with problems.at(""):
+            rest = options(rest)
+        problems.check()
+        return config.OracleSpec(found, rest)
+
+    return by_type(
+        "an oracle's name or a table { name = ... }",
+        str=lambda value: config.OracleSpec(name(value)),
+        dict=with_options,
+    )
+
+
+def _listed(kind: str, known: Collection[str] | None) -> Callable[[Any], str]:
+    def read(value: Any) -> str:
+        if known is not None and text(value) not in known:
+            raise problem(unknown_name(kind, value, known))
+        return text(value)
+
+    return read
+
+
+def _file(base: Path) -> Callable[[Any], Path]:
+    def read(value: Any) -> Path:
+        path = resolve_path(text(value), base)
+        if not os.path.exists(path):
+            raise problem(missing(path))
+        return path
+
+    return read
+
+
+def _pattern(base: Path) -> Callable[[Any], str]:
+    def read(value: Any) -> str:
+        pattern = resolve_pattern(text(value), base)
+        matching_files(pattern)
+        return pattern
+
+    return read
+
+
+def _name(value: Any) -> str:
+    if not _NAME.fullmatch(text(value)):
+        raise problem("must be letters, digits, '_', '-' and '.' (not first), because it names a folder")
+    return str(value)
+
+
+def _pair(value: Any) -> tuple[int, int]:
+    sides = array(integer(1, MAX_SIDE))(value)
+    if len(sides) != 2:  # noqa: PLR2004 - height and width
+        raise problem(f"must be [height, width], got {len(sides)} numbers")
+    return sides[0], sides[1]
+
+
+def _per_channel(reader: Callable[[Any], float]) -> Callable[[Any], float | tuple[float, ...]]:
+    return by_type(
+        "a number or a list with one per channel", int=reader, float=reader, list=array(reader, least=1)
+    )
+
+
+def _divisor(value: Any) -> float:
+    found = number(-1e6, 1e6)(value)
+    if abs(found) < 1e-6:  # noqa: PLR2004 - float32 must be able to divide by it
+        raise problem(f"must not be zero, got {found}")
+    return found
+
+
+_ordinals = array(integer(0), least=1, key=lambda ordinal: ordinal)
+
+
+def _chosen_sites(value: dict[str, Any]) -> config.Sample | config.Together:
+    if "together" in value:
+        return table(config.Together, together=_ordinals)(value)
+    return table(config.Sample, sample=integer(1), seed=integer(0))(value)

@@ -1,0 +1,192 @@
+"""From an image file to the model's input: decode, resize, crop, normalise, lay out."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from mutatenn.errors import InputError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+    from PIL.Image import Image
+
+    from mutatenn.api.values import TensorSpec
+    from mutatenn.campaign.config import Channels, Layout, PreprocessSection
+    from mutatenn.campaign.dataset import Dataset
+
+# Named, because Pillow would otherwise hand some files (EPS) to other programs.
+FORMATS = ("PNG", "JPEG", "BMP", "GIF", "PPM", "TIFF", "WEBP")
+MODES = {1: "L", 3: "RGB"}
+
+
+def load_images(dataset: Dataset, section: PreprocessSection, spec: TensorSpec) -> NDArray[np.generic]:
+    """Return all images, ``[images, *spec.shape[1:]]`` in the model's dtype; raises as :func:`preprocess`."""
+    images = np.empty((len(dataset.paths), *spec.shape[1:]), spec.dtype)
+    for row, path in enumerate(dataset.paths):
+        images[row] = preprocess(path, section, spec)
+    return images
+
+
+def preprocess(path: Path, section: PreprocessSection, spec: TensorSpec) -> NDArray[np.generic]:
+    """Return one image as the model's input, without the batch axis: ``spec.shape[1:]``, the model's dtype.
+
+    The image is turned as its EXIF orientation says, loses its transparency, becomes RGB or greyscale, is
+    scaled until its shorter side is ``resize`` pixels (the other one rounded), cut to ``crop`` around its
+    centre, and normalised in float32. Without ``resize`` and ``crop`` an image of the model's size is taken
+    as it is; any other is scaled so that its shorter side is the longer one of the model's input, and cut to
+    the model's size.
+
+    Raises InputError for a file that is not an intact 8-bit image, and where the result does not fit the
+    model.
+    """
+    layout = input_layout(section, spec)
+    size = (spec.shape[2], spec.shape[3]) if layout == "NCHW" else (spec.shape[1], spec.shape[2])
+    depth = spec.shape[1] if layout == "NCHW" else spec.shape[3]
+    channels = _channels(section, depth)
+    _check_crop(section, spec, size, depth)
+    pixels = np.asarray(_fitted(_decoded(path, MODES[depth]), path, section, spec, size))
+    pixels = pixels.reshape(*size, depth)
+    if channels == "BGR":
+        pixels = pixels[:, :, ::-1]
+    values = _typed(_normalised(pixels, section, depth), spec)
+    return np.ascontiguousarray(values.transpose(2, 0, 1) if layout == "NCHW" else values)
+
+
+def input_layout(section: PreprocessSection, spec: TensorSpec) -> Layout:
+    """Return the order of the input's axes: as the campaign says, else from where 1 or 3 channels stand."""
+    four = len(spec.shape) == 4  # noqa: PLR2004 - batch, channels, height, width
+    axes: dict[Layout, int] = {"NCHW": 1, "NHWC": 3}
+    fitting = [layout for layout, axis in axes.items() if four and spec.shape[axis] in MODES]
+    if section.layout in fitting:
+        return section.layout
+    if not fitting or section.layout is not None:
+        wanted = section.layout or "NCHW or NHWC"
+        raise InputError(
+            f"{_input(spec)}, which is not {wanted} with 1 or 3 channels; {_layout_cure(fitting)}"
+        )
+    if len(fitting) > 1:
+        raise InputError(f"{_input(spec)}, which may be NCHW or NHWC; set preprocess.layout to the right one")
+    return fitting[0]
+
+
+def _layout_cure(fitting: list[Layout]) -> str:
+    return f"set preprocess.layout = '{fitting[0]}'" if fitting else "give a model that takes one image"
+
+
+def _channels(section: PreprocessSection, depth: int) -> Channels:
+    channels = section.channels or ("L" if depth == 1 else "RGB")
+    if (channels == "L") != (depth == 1):
+        cure = "'L'" if depth == 1 else "'RGB' or 'BGR'"
+        raise InputError(
+            f"preprocess.channels is {channels!r}, the model takes {depth}; set channels = {cure}"
+        )
+    return channels
+
+
+def _input(spec: TensorSpec) -> str:
+    return f"the model's input `{spec.name}` is {_by(spec.shape)}"
+
+
+def _by(shape: tuple[int, ...]) -> str:
+    return "x".join(map(str, shape))
+
+
+def _misfit(given: tuple[int, int], spec: TensorSpec, size: tuple[int, int], depth: int) -> InputError:
+    cure = f"crop = {size[0]}" if size[0] == size[1] else f"crop = [{size[0]}, {size[1]}]"
+    return InputError(f"preprocess gives {_by((*given, depth))}, {_input(spec)}: set {cure}")
+
+
+def _check_crop(section: PreprocessSection, spec: TensorSpec, size: tuple[int, int], depth: int) -> None:
+    if section.crop is not None and section.crop != size:
+        raise _misfit(section.crop, spec, size, depth)
+
+
+def _decoded(path: Path, mode: str) -> Image:
+    from PIL import Image, ImageOps
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            with Image.open(path, formats=FORMATS) as image:
+                _check_depth(path, image)
+                return ImageOps.exif_transpose(image).convert(mode)
+    except InputError:
+        raise
+    except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
+        raise InputError(f"{path}: too many pixels to be decoded safely; scale it down ({error})") from None
+    # A damaged file makes Pillow's decoders raise nearly anything: OSError, SyntaxError, struct.error, ...
+    except Exception as error:
+        reason = " ".join(str(error).split()) or type(error).__name__
+        known = ", ".join(FORMATS)
+        raise InputError(
+            f"{path}: not an intact image ({known}): {reason}; replace it or leave it out"
+        ) from error
+
+
+def _check_depth(path: Path, image: Image) -> None:
+    if image.mode.startswith(("I", "F")):
+        raise InputError(f"{path}: more than 8 bits per channel (mode {image.mode}); convert it to 8 bits")
+
+
+def _fitted(
+    image: Image, path: Path, section: PreprocessSection, spec: TensorSpec, size: tuple[int, int]
+) -> Image:
+    """Return the image scaled and cut to ``size`` (height, width)."""
+    height, width = size
+    shorter, crop = section.resize, section.crop
+    if shorter is None and crop is None and image.size != (width, height):
+        shorter, crop = max(size), size
+    if shorter is not None:
+        image = _scaled(image, path, shorter, section.resample)
+    if crop is None:
+        if image.size != (width, height):
+            raise _misfit((image.height, image.width), spec, size, len(image.getbands()))
+        return image
+    if image.width < width or image.height < height:
+        cure = f"set preprocess.resize = {max(size)} or more"
+        raise InputError(
+            f"{path}: {_by((image.height, image.width))} is smaller than the crop {_by(size)}; {cure}"
+        )
+    left, top = (image.width - width) // 2, (image.height - height) // 2
+    return image.crop((left, top, left + width, top + height))
+
+
+def _scaled(image: Image, path: Path, shorter: int, resample: str) -> Image:
+    from PIL import Image as Pillow
+
+    factor = shorter / min(image.size)
+    width, height = (round(side * factor) for side in image.size)
+    if width * height > (Pillow.MAX_IMAGE_PIXELS or math.inf):
+        raise InputError(f"{path}: {width}x{height} pixels after resizing are too many; crop the file")
+    return image.resize((width, height), Pillow.Resampling[resample.upper()])
+
+
+def _normalised(pixels: NDArray[np.uint8], section: PreprocessSection, depth: int) -> NDArray[np.float32]:
+    mean, std = (_per_channel(name, getattr(section, name), depth) for name in ("mean", "std"))
+    return (pixels.astype(np.float32) - mean) / std
+
+
+def _per_channel(key: str, value: float | tuple[float, ...], depth: int) -> NDArray[np.float32]:
+    if isinstance(value, tuple) and len(value) != depth:
+        raise InputError(
+            f"preprocess.{key} has {len(value)} values, the model takes {depth} channels; give {depth}"
+        )
+    return np.asarray(value, np.float32)
+
+
+def _typed(values: NDArray[np.float32], spec: TensorSpec) -> NDArray[Any]:
+    dtype = np.dtype(spec.dtype)
+    if dtype.kind not in "iu":
+        return values.astype(dtype)
+    rounded, bounds = np.rint(values), np.iinfo(dtype)
+    if rounded.min() < bounds.min or rounded.max() > bounds.max or np.any(rounded != values):
+        cure = "set preprocess.mean and std so that pixels stay whole numbers in its range"
+        raise InputError(f"{_input(spec)} {dtype}, normalised pixels are not; {cure}")
+    return rounded.astype(dtype)

@@ -1,0 +1,64 @@
+"""What a run was made with: versions, host, model, targets."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import platform
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING, Any
+
+import importlib_metadata
+
+if TYPE_CHECKING:
+    from mutatenn.campaign.setup import Setup
+
+PACKAGES = ("mutatenn", "apache-tvm", "apache-tvm-ffi", "onnx", "onnxruntime", "numpy", "scipy", "pillow")
+
+
+def facts(setup: Setup) -> dict[str, Any]:
+    """Return what a reader of the results needs to know about their making, as plain data."""
+    return {
+        "created": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        "versions": {"python": platform.python_version(), **versions()},
+        "host": {"system": platform.platform(), "machine": platform.machine(), "cpus": cpus()},
+        "model": {
+            "name": setup.model.name,
+            "path": str(setup.model.source),
+            "digest": setup.model.digest,
+            "input": str(setup.model.input),
+            "output": str(setup.model.output),
+        },
+        "oracles": {"kill": setup.kill, "all": list(setup.oracles)},
+        "environments": {name: _environment(setup, name) for name in setup.toolchains},
+    }
+
+
+def _environment(setup: Setup, name: str) -> dict[str, Any]:
+    toolchain = setup.toolchains[name]
+    return {
+        "backend": toolchain.backend.name,
+        "target": str(toolchain.target),
+        "profile": str(toolchain.profile),
+        "passes": list(toolchain.profile.passes),
+        "kernels": len(toolchain.program.kernels),
+        "calls": len(toolchain.program.calls),
+        "fallback": toolchain.fallback,
+    }
+
+
+def identity(setup: Setup) -> str:
+    """Return the sha256 (hex) of all that decides a run's results: configuration, model and images."""
+    parts = [setup.campaign.fingerprint(), setup.model.digest, *setup.dataset.digests()]
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of the packages that matter, where installed."""
+    installed = {package: list(importlib_metadata.distributions(name=package)) for package in PACKAGES}
+    return {package: found[0].version for package, found in installed.items() if found}
+
+
+def cpus() -> int:
+    """Return how many processors this process may use."""
+    return len(os.sched_getaffinity(0))

@@ -1,0 +1,211 @@
+"""A run directory as users and reporters see it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import attrs
+import numpy as np
+
+from mutatenn.api.values import Scores
+from mutatenn.campaign.judge import Judge, Score
+from mutatenn.campaign.store import Store
+from mutatenn.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from numpy.typing import NDArray
+
+    from mutatenn.api.comparator import Comparator
+    from mutatenn.api.executor import Observation
+    from mutatenn.api.mutant import Mutant, Site
+    from mutatenn.campaign.gate import Baseline
+    from mutatenn.campaign.judge import Verdict
+
+CAMPAIGN_FILE = "campaign.toml"
+
+
+@attrs.frozen
+class Record:
+    """A mutant and its verdict per environment (absent where it has none yet)."""
+
+    mutant: Mutant
+    verdicts: dict[str, Verdict]
+
+    @property
+    def id(self) -> str:
+        """The mutant's id."""
+        return self.mutant.id
+
+    @property
+    def operator(self) -> str:
+        """The operator's name."""
+        return self.mutant.operator
+
+    @property
+    def category(self) -> str:
+        """The operator's category."""
+        return self.mutant.category
+
+    @property
+    def level(self) -> str:
+        """``graph`` or ``kernel``."""
+        return self.mutant.level
+
+    @property
+    def stage(self) -> str:
+        """The stage at which the unit was mutated."""
+        return self.mutant.stage
+
+    @property
+    def sites(self) -> tuple[Site, ...]:
+        """Where it was mutated."""
+        return self.mutant.sites
+
+
+@attrs.frozen(eq=False)
+class Run:
+    """One campaign's run directory."""
+
+    directory: Path
+    store: Store
+
+    @classmethod
+    def open(cls, directory: str | Path) -> Run:
+        """Open a run for reading; raises InputError where there is none."""
+        return cls(Path(directory), Store.open(Path(directory)))
+
+    @property
+    def name(self) -> str:
+        """The campaign's name."""
+        return str(self.store.meta("name"))
+
+    @property
+    def environments(self) -> tuple[str, ...]:
+        """The names of the environments, in the campaign's order."""
+        return tuple(self.store.meta("environments") or ())
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """Provenance: versions, host, model, targets, oracles."""
+        return dict(self.store.meta("facts") or {})
+
+    @property
+    def image_names(self) -> tuple[str, ...]:
+        """The images' names, in the order of every output array."""
+        return tuple(name for name, _, _ in self.store.images())
+
+    @property
+    def baselines(self) -> dict[str, Baseline]:
+        """How the original did, per environment."""
+        return self.store.baselines()
+
+    @property
+    def mutants(self) -> list[Record]:
+        """All planned mutants with the verdicts they have so far, in the plan's order."""
+        verdicts: dict[str, dict[str, Verdict]] = {}
+        for verdict in self.store.verdicts():
+            verdicts.setdefault(verdict.mutant, {})[verdict.environment] = verdict
+        return [Record(mutant, verdicts.get(mutant.id, {})) for mutant in self.store.mutants()]
+
+    def mutant(self, name: str) -> Record:
+        """Return one mutant by id, or by a prefix of its id that fits no other.
+
+        Raises InputError if none or several fit.
+        """
+        ids = [mutant.id for mutant in self.store.mutants()]
+        fitting = [name] if name in ids else [each for each in ids if each.startswith(name)]
+        if len(fitting) != 1:
+            some = f"{len(fitting)} fit: {', '.join(fitting[:3])}, ..." if fitting else "none fits"
+            raise InputError(
+                f"no single mutant {name!r} in {self.directory} ({some}); `mutatenn plan` lists ids"
+            )
+        (mutant,) = (each for each in self.store.mutants() if each.id == fitting[0])
+        verdicts = {
+            verdict.environment: verdict for verdict in self.store.verdicts() if verdict.mutant == mutant.id
+        }
+        return Record(mutant, verdicts)
+
+    def outputs(self, environment: str, mutant: str | None) -> NDArray[np.float32]:
+        """Return float32 outputs ``[images, classes]``: the original's (``mutant`` None) or a mutant's.
+
+        Images on which nothing changed carry the original's values. Raises InputError for an unknown
+        environment, or a mutant that has no outputs (not run, or ended otherwise).
+        """
+        original = self.store.original(environment) if environment in self.environments else None
+        if original is None:
+            known = ", ".join(self.environments)
+            raise InputError(
+                f"no outputs for environment {environment!r} in {self.directory}; it has {known}"
+            )
+        if mutant is None:
+            return original
+        seen = self.observation(environment, mutant)
+        if seen is None or seen.outcome not in {"ran", "equivalent"}:
+            how = f"it ended as {seen.outcome}" if seen else "it has not run there"
+            raise InputError(f"mutant {mutant!r} has no outputs in {environment!r}: {how}")
+        return seen.patched(original)
+
+    def observation(self, environment: str, mutant: str) -> Observation | None:
+        """Return what was seen of a mutant on all images, or None while shards are missing."""
+        shards = self.store.observations(environment, mutant)
+        for seen in shards.values():
+            if seen.outcome != "ran":
+                return seen
+        return merge(list(shards.values())) if len(shards) == self.store.meta("shards") else None
+
+    def score(self, environment: str) -> Score:
+        """Count the verdicts of an environment."""
+        return Score.of(list(self.store.statuses(environment).values()))  # type: ignore[arg-type]  # stored as Status
+
+    def judge(self, environment: str, kill: str, oracles: Mapping[str, Comparator]) -> Judge:
+        """Return the judge of an environment, whose baseline must have run."""
+        original = Scores(self.outputs(environment, None), self.baselines[environment].kind)  # type: ignore[arg-type]
+        return Judge(environment, self.image_names, original, kill, oracles)
+
+    def changes(self, mutant: str) -> dict[str, str]:
+        """Return the unified diff of a mutant's code per environment, where it was built."""
+        folder = self.directory / "mutants" / mutant
+        return {path.parent.name: path.read_text() for path in sorted(folder.glob("*/change.diff"))}
+
+    def frame(self) -> Any:
+        """Return the verdicts as a pandas DataFrame, one row per mutant and environment.
+
+        Raises InputError where pandas is not installed.
+        """
+        try:
+            import pandas as pd
+        except ImportError:
+            raise InputError("frames need pandas; install it: pip install 'mutatenn[frame]'") from None
+        rows = []
+        for record in self.mutants:
+            about = {key: getattr(record, key) for key in ("operator", "category", "level", "stage")}
+            rows += [{**about, **_row(verdict)} for verdict in record.verdicts.values()]
+        return pd.DataFrame(rows)
+
+
+def merge(shards: list[Observation]) -> Observation:
+    """Return observations of consecutive shards of images as one over all images."""
+    starts = np.cumsum([0, *(len(seen.infected) for seen in shards)])[:-1]
+    changed = [seen.outputs for seen in shards if len(seen.rows)]
+    return attrs.evolve(
+        shards[0],
+        executed=sum(seen.executed for seen in shards),
+        kernels=tuple(sorted({kernel for seen in shards for kernel in seen.kernels})),
+        infected=np.concatenate([seen.infected for seen in shards]),
+        rows=np.concatenate([seen.rows + start for seen, start in zip(shards, starts, strict=True)]),
+        outputs=np.concatenate(changed) if changed else shards[0].outputs,
+        seconds={key: sum(seen.seconds.get(key, 0.0) for seen in shards) for key in shards[0].seconds},
+    )
+
+
+def _row(verdict: Verdict) -> dict[str, Any]:
+    row = {
+        key: value for key, value in attrs.asdict(verdict).items() if key not in {"oracles", "killed_images"}
+    }
+    row["by"] = ",".join(verdict.by)
+    for oracle, summary in verdict.oracles.items():
+        row |= {f"{oracle}.{statistic}": value for statistic, value in summary.items()}
+    return row

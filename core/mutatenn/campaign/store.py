@@ -1,0 +1,256 @@
+"""The campaign's database: plan, observations and verdicts, the only truth about a run."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from typing import TYPE_CHECKING, Any
+
+import attrs
+import numpy as np
+
+from mutatenn.api.executor import Observation
+from mutatenn.api.mutant import Mutant, Site
+from mutatenn.campaign.files import load_array, save_array
+from mutatenn.campaign.gate import Baseline
+from mutatenn.campaign.judge import Verdict
+from mutatenn.campaign.plan import Operators
+from mutatenn.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+SCHEMA_VERSION = 1
+DATABASE = "campaign.sqlite"
+SCHEMA = """
+CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE images (position INTEGER PRIMARY KEY, name TEXT NOT NULL, truth INTEGER, digest TEXT NOT NULL);
+CREATE TABLE mutants (
+    position INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, operator TEXT NOT NULL, category TEXT NOT NULL,
+    level TEXT NOT NULL, stage TEXT NOT NULL, sites TEXT NOT NULL, options TEXT NOT NULL);
+CREATE TABLE operators (
+    environment TEXT NOT NULL, operator TEXT NOT NULL, category TEXT NOT NULL, level TEXT NOT NULL,
+    sites INTEGER NOT NULL, mutants INTEGER NOT NULL);
+CREATE TABLE trials (environment TEXT NOT NULL, mutant TEXT NOT NULL, PRIMARY KEY (environment, mutant))
+    WITHOUT ROWID;
+CREATE TABLE baselines (environment TEXT PRIMARY KEY, record TEXT NOT NULL, outputs TEXT NOT NULL)
+    WITHOUT ROWID;
+CREATE TABLE observations (
+    environment TEXT NOT NULL, mutant TEXT NOT NULL, shard INTEGER NOT NULL,
+    record TEXT NOT NULL, outputs TEXT,
+    PRIMARY KEY (environment, mutant, shard)) WITHOUT ROWID;
+CREATE TABLE verdicts (
+    environment TEXT NOT NULL, mutant TEXT NOT NULL, status TEXT NOT NULL, record TEXT NOT NULL,
+    PRIMARY KEY (environment, mutant)) WITHOUT ROWID;
+"""
+
+
+@attrs.define(eq=False)
+class Store:
+    """A run directory's database and raw outputs."""
+
+    directory: Path
+    _db: sqlite3.Connection
+
+    @classmethod
+    def create(cls, directory: Path) -> Store:
+        """Create the database of a new run."""
+        store = cls(directory, _connect(directory / DATABASE, "rwc"))
+        store._db.execute("PRAGMA journal_mode = WAL")
+        with store._db:
+            store._db.executescript(f"BEGIN; {SCHEMA} COMMIT;")
+        return store
+
+    @classmethod
+    def open(cls, directory: Path, *, write: bool = False) -> Store:
+        """Open an existing run; raises InputError where there is none, or one of another version."""
+        path = directory / DATABASE
+        if not path.is_file():
+            raise InputError(
+                f"{directory} is not a run directory: it has no {DATABASE}; name one that `run` made"
+            )
+        store = cls(directory, _connect(path, "rw" if write else "ro"))
+        try:
+            version = store.meta("schema_version") if store.began() else None
+        except sqlite3.DatabaseError as error:
+            raise InputError(f"{path} is damaged ({error}); delete the run directory and run again") from None
+        if version is not None and version != SCHEMA_VERSION:
+            raise InputError(f"{path} was written by another version of mutatenn; use that one, or run again")
+        return store
+
+    def close(self) -> None:
+        """Close the database."""
+        self._db.close()
+
+    def meta(self, key: str) -> Any:
+        """Return a stored fact, or None."""
+        row = self._db.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
+        return json.loads(row[0]) if row else None
+
+    def began(self) -> bool:
+        """Tell whether the run got as far as having an identity."""
+        try:
+            return self.meta("identity") is not None
+        except sqlite3.OperationalError:  # no tables yet
+            return False
+
+    def set_meta(self, **facts: Any) -> None:
+        """Store facts."""
+        rows = [(key, json.dumps(value)) for key, value in facts.items()]
+        with self._db:
+            self._db.executemany("INSERT OR REPLACE INTO meta VALUES (?, ?)", rows)
+
+    def set_plan(
+        self,
+        images: Iterable[tuple[str, int | None, str]],
+        plans: dict[str, tuple[Sequence[Mutant], Sequence[Operators]]],
+        **facts: Any,
+    ) -> None:
+        """Store what a run is going to do, all at once: images, mutants per environment, facts."""
+        mutants = {mutant.id: mutant for planned, _ in plans.values() for mutant in planned}
+        facts |= {"schema_version": SCHEMA_VERSION, "planned": True}
+        with self._db:
+            execute = self._db.executemany
+            execute("INSERT INTO images VALUES (?, ?, ?, ?)", [(i, *image) for i, image in enumerate(images)])
+            execute("INSERT INTO mutants VALUES (?, ?, ?, ?, ?, ?, ?, ?)", enumerate_rows(mutants.values()))
+            for environment, (planned, operators) in plans.items():
+                execute("INSERT INTO trials VALUES (?, ?)", [(environment, mutant.id) for mutant in planned])
+                rows = [(environment, *attrs.astuple(entry)) for entry in operators]
+                execute("INSERT INTO operators VALUES (?, ?, ?, ?, ?, ?)", rows)
+            rows = [(key, json.dumps(value)) for key, value in facts.items()]
+            execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", rows)
+
+    def images(self) -> list[tuple[str, int | None, str]]:
+        """Return (name, true class, sha256) of every image, in order."""
+        return list(self._db.execute("SELECT name, truth, digest FROM images ORDER BY position"))
+
+    def mutants(self) -> Iterator[Mutant]:
+        """Return the planned mutants in order."""
+        query = "SELECT id, operator, category, level, stage, sites, options FROM mutants ORDER BY position"
+        return map(_mutant, self._db.execute(query))
+
+    def mutant(self, name: str) -> Mutant | None:
+        """Return one planned mutant, or None."""
+        query = "SELECT id, operator, category, level, stage, sites, options FROM mutants WHERE id = ?"
+        row = self._db.execute(query, (name,)).fetchone()
+        return _mutant(row) if row else None
+
+    def operators(self, environment: str) -> list[Operators]:
+        """Return what each operator found in an environment, in the plan's order."""
+        columns = "operator, category, level, sites, mutants"
+        query = f"SELECT {columns} FROM operators WHERE environment = ? ORDER BY rowid"  # noqa: S608  # constants
+        return [Operators(*row) for row in self._db.execute(query, (environment,))]
+
+    def trials(self, environment: str) -> list[str]:
+        """Return the ids of an environment's mutants in the plan's order."""
+        query = "SELECT id FROM mutants JOIN trials ON id = mutant WHERE environment = ? ORDER BY position"
+        return [row[0] for row in self._db.execute(query, (environment,))]
+
+    def set_baseline(self, baseline: Baseline, outputs: NDArray[np.float32]) -> None:
+        """Store how the original did in an environment, and its outputs ``[images, classes]``."""
+        digest = save_array(self._outputs(baseline.environment, "original"), outputs)
+        record = json.dumps(attrs.asdict(baseline))
+        with self._db:
+            row = (baseline.environment, record, digest)
+            self._db.execute("INSERT OR REPLACE INTO baselines VALUES (?, ?, ?)", row)
+
+    def baselines(self) -> dict[str, Baseline]:
+        """Return the stored baselines by environment."""
+        rows = self._db.execute("SELECT environment, record FROM baselines")
+        return {name: Baseline(**_tuples(json.loads(record))) for name, record in rows}
+
+    def original(self, environment: str) -> NDArray[np.float32] | None:
+        """Return the original's outputs ``[images, classes]``, or None before the baseline ran."""
+        row = self._db.execute(
+            "SELECT outputs FROM baselines WHERE environment = ?", (environment,)
+        ).fetchone()
+        return load_array(self._outputs(environment, "original"), row[0]) if row else None
+
+    def add_observation(self, environment: str, shard: int, seen: Observation) -> None:
+        """Store what was seen of a mutant on one shard of images."""
+        digest = None
+        if len(seen.rows):
+            digest = save_array(self._outputs(environment, f"{seen.mutant}.{shard}"), seen.outputs)
+        record = attrs.asdict(seen, filter=attrs.filters.exclude("outputs", "mutant"))
+        record |= {"rows": seen.rows.tolist(), "infected": np.flatnonzero(seen.infected).tolist()}
+        record["images"] = len(seen.infected)
+        with self._db:
+            row = (environment, seen.mutant, shard, json.dumps(record), digest)
+            self._db.execute("INSERT OR REPLACE INTO observations VALUES (?, ?, ?, ?, ?)", row)
+
+    def observations(self, environment: str, mutant: str) -> dict[int, Observation]:
+        """Return what was seen of a mutant, by shard."""
+        where = "environment = ? AND mutant = ? ORDER BY shard"
+        query = f"SELECT shard, record, outputs FROM observations WHERE {where}"  # noqa: S608  # constants
+        rows = self._db.execute(query, (environment, mutant)).fetchall()
+        return {shard: self._observation(environment, mutant, shard, *rest) for shard, *rest in rows}
+
+    def progress(self, environment: str) -> dict[str, dict[int, str]]:
+        """Return the outcome per mutant and shard of an environment."""
+        query = (
+            "SELECT mutant, shard, json_extract(record, '$.outcome') FROM observations WHERE environment = ?"
+        )
+        outcomes: dict[str, dict[int, str]] = {}
+        for mutant, shard, outcome in self._db.execute(query, (environment,)):
+            outcomes.setdefault(mutant, {})[shard] = outcome
+        return outcomes
+
+    def set_verdict(self, verdict: Verdict) -> None:
+        """Store a verdict, replacing an earlier one."""
+        row = (verdict.environment, verdict.mutant, verdict.status, json.dumps(attrs.asdict(verdict)))
+        with self._db:
+            self._db.execute("INSERT OR REPLACE INTO verdicts VALUES (?, ?, ?, ?)", row)
+
+    def verdicts(self, environment: str | None = None) -> Iterator[Verdict]:
+        """Return the verdicts in the plan's order, of one environment or all."""
+        query = (
+            "SELECT record FROM verdicts JOIN mutants ON id = mutant "
+            "WHERE ? IN (environment, '') ORDER BY position"
+        )
+        rows = self._db.execute(query, (environment or "",))
+        return (Verdict(**_tuples(json.loads(row[0]))) for row in rows)
+
+    def statuses(self, environment: str) -> dict[str, str]:
+        """Return the status of every judged mutant of an environment."""
+        query = "SELECT mutant, status FROM verdicts WHERE environment = ?"
+        return dict(self._db.execute(query, (environment,)).fetchall())
+
+    def _observation(
+        self, environment: str, mutant: str, shard: int, record: str, digest: str | None
+    ) -> Observation:
+        fields = json.loads(record)
+        infected = np.zeros(fields.pop("images"), bool)
+        infected[fields.pop("infected")] = True
+        rows = np.asarray(fields.pop("rows"), np.intp)
+        arrays: dict[str, Any] = {"infected": infected, "rows": rows}
+        if digest is not None:
+            arrays["outputs"] = load_array(self._outputs(environment, f"{mutant}.{shard}"), digest)
+        return Observation(mutant=mutant, **_tuples(fields), **arrays)
+
+    def _outputs(self, environment: str, name: str) -> Path:
+        return self.directory / "outputs" / environment / f"{name}.npy"
+
+
+def _connect(path: Path, mode: str) -> sqlite3.Connection:
+    return sqlite3.connect(f"{path.absolute().as_uri()}?mode={mode}", uri=True)
+
+
+def enumerate_rows(mutants: Iterable[Mutant]) -> Iterator[tuple[Any, ...]]:
+    """Return database rows of mutants, numbered."""
+    for position, m in enumerate(mutants):
+        sites = json.dumps([attrs.astuple(site) for site in m.sites])
+        yield position, m.id, m.operator, m.category, m.level, m.stage, sites, json.dumps(m.options)
+
+
+def _mutant(row: Sequence[Any]) -> Mutant:
+    name, operator, category, level, stage, sites, options = row
+    places = tuple(Site(*site) for site in json.loads(sites))
+    return Mutant(name, operator, category, level, stage, places, json.loads(options))
+
+
+def _tuples(fields: dict[str, Any]) -> dict[str, Any]:
+    """Return the fields with lists as tuples, as the values have them."""
+    return {key: tuple(value) if isinstance(value, list) else value for key, value in fields.items()}

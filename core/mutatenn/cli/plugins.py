@@ -1,0 +1,81 @@
+"""``mutatenn plugins``: what is installed, and what is wrong with it."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import attrs
+
+from mutatenn.admission import KINDS
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Iterator, Sequence
+
+    from mutatenn.host import PluginHost, PluginRecord
+
+NAME = "plugins"
+HELP = "list the installed plugins and what they provide"
+COLUMNS = ("kind", "name", "distribution", "version", "state")
+
+
+@attrs.frozen
+class Row:
+    """One line of the table, one object of the JSON list.
+
+    A capability is a row; so is a plugin that provides none, because it is blocked or broken or only
+    listens: then ``name`` is None and ``kind`` what the plugin's name promises, or None. ``plugin``
+    is the entry point, the name that ``--block-plugin`` takes; ``module`` is where it lives. ``state``
+    is ``active``, ``blocked``, ``broken`` or ``clash`` (others provide the same name); ``reason`` says why,
+    and is empty for ``active``.
+    """
+
+    kind: str | None
+    name: str | None
+    plugin: str
+    module: str
+    distribution: str
+    version: str
+    state: str
+    reason: str
+    summary: str
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Declare the options."""
+    parser.add_argument("--json", action="store_true", help="print a list of objects")
+    parser.add_argument("--kind", choices=tuple(KINDS), help="only what is of this kind")
+
+
+def execute(args: argparse.Namespace, host: PluginHost) -> int:
+    """Print one row per capability, and one per plugin that provides none."""
+    rows = [row for record in host.records for row in _rows(record) if args.kind in (None, row.kind)]
+    order: list[str | None] = [*KINDS, None]
+    rows.sort(key=lambda row: (order.index(row.kind), row.name or row.plugin, row.distribution))
+    print(json.dumps([attrs.asdict(row) for row in rows], indent=2) if args.json else _table(rows))
+    return 0
+
+
+def _rows(record: PluginRecord) -> Iterator[Row]:
+    origin = (record.name, record.target, record.distribution, record.version)
+    for each in record.provides:
+        state = "clash" if each.clash else "active"
+        yield Row(each.kind, each.name, *origin, state, each.clash, each.summary)
+    if not record.provides:
+        kind = record.kinds[0] if record.kinds else None
+        yield Row(kind, None, *origin, record.state, record.reason, record.summary)
+
+
+def _table(rows: Sequence[Row]) -> str:
+    lines = [COLUMNS, *(_cells(row) for row in rows)]
+    widths = [max(len(line[column]) for line in lines) for column in range(len(COLUMNS))]
+    notes = ["summary", *(row.reason or row.summary for row in rows)]
+    return "\n".join(
+        "  ".join([*(cell.ljust(width) for cell, width in zip(line, widths, strict=True)), note]).rstrip()
+        for line, note in zip(lines, notes, strict=True)
+    )
+
+
+def _cells(row: Row) -> tuple[str, ...]:
+    return (row.kind or "-", row.name or row.plugin, row.distribution, row.version, row.state)

@@ -1,0 +1,1 @@
+"""Everything that talks to TVM: import pipeline, IR rewriting, programs, kernel builds."""

@@ -1,0 +1,31 @@
+"""TVM's modules under the names this project uses, imported on first use.
+
+``from mutatenn import ir`` costs nothing; ``ir.tirx.LE(a, b)`` imports TVM. One place to mend when TVM
+moves a module, and the reason why listing plugins stays fast.
+"""
+
+from __future__ import annotations
+
+import os
+from importlib import import_module
+from typing import Any
+
+_MODULES = {
+    "tvm": "tvm",
+    "ffi": "tvm_ffi",
+    "relax": "tvm.relax",
+    "tirx": "tvm.tirx",
+    "s_tir": "tvm.s_tir",
+    "script": "tvm.script",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import the module behind a name."""
+    if name not in _MODULES:
+        raise AttributeError(name)
+    # Mutants run one per process: kernels are single-threaded, and a forked pool would hang.
+    os.environ.setdefault("TVM_NUM_THREADS", "1")
+    module = import_module(_MODULES[name])
+    globals()[name] = module
+    return module

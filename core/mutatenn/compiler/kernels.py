@@ -1,0 +1,109 @@
+"""Kernels: lowering one PrimFunc stage by stage, and building it."""
+
+from __future__ import annotations
+
+import functools
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from mutatenn.compiler import ir
+from mutatenn.errors import BuildError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from mutatenn.api.program import Kernel
+
+# All kernels are lowered under one name, so that equal code has equal hashes.
+SYMBOL = "kernel"
+
+
+def lower_kernel(function: Any, target: Any) -> Any:
+    """Return a scheduled PrimFunc lowered up to, not including, the split of host and device code.
+
+    This is the last form in which a kernel is one function: thread and tail guards have become if statements.
+    Raises BuildError if the compiler rejects it.
+    """
+    before, _ = _pipeline()
+    module = ir.tvm.IRModule({SYMBOL: function.with_attr("global_symbol", SYMBOL)})
+    module = ir.tirx.transform.BindTarget(_with_host(target))(module)
+    with target:
+        return _guarded(ir.tvm.ir.transform.Sequential(before), module)[SYMBOL]
+
+
+def build_kernel(kernel: Kernel, target: Any) -> Callable[..., Any]:
+    """Compile a kernel and return the function to call with (arguments, results) as tensors.
+
+    A kernel that holds a whole Relax module is compiled for TVM's virtual machine. Raises BuildError if
+    the compiler rejects it.
+    """
+    if isinstance(kernel.ir, ir.tvm.IRModule):
+        return _build_module(kernel.ir, target)
+    # The symbol carries the content's digest: it cannot resolve to another kernel's code.
+    symbol = f"k_{kernel.digest}"
+    _, after = _pipeline()
+    module = ir.tvm.IRModule({symbol: kernel.ir.with_attr("global_symbol", symbol)})
+    with target:
+        module = _guarded(ir.tvm.ir.transform.Sequential(after), module)
+        library = _guarded(functools.partial(_generate, target=target), module)
+    return _guarded(lambda lib: lib[symbol], library)  # type: ignore[no-any-return]  # links the code
+
+
+def _build_module(module: Any, target: Any) -> Callable[..., Any]:
+    executable = _guarded(functools.partial(ir.tvm.compile, target=target), module)
+    main = ir.relax.VirtualMachine(executable, ir.tvm.cpu())["main"]
+
+    def call(*tensors: Any) -> None:
+        main(*tensors[:-1]).copyto(tensors[-1])
+
+    return call
+
+
+def _generate(module: Any, target: Any) -> Any:
+    build = importlib.import_module("tvm.tirx.build")  # the attribute of that name is the function
+    finalize_host, finalize_device = ir.tirx.get_default_tir_pipeline(target)[1:]
+    host, devices = build.split_host_device_mods(module)
+    devices = {where: finalize_device()(device) for where, device in devices.items()}
+    return build.tir_to_runtime(finalize_host()(host), devices, _with_host(target).host)
+
+
+def _with_host(target: Any) -> Any:
+    return target if target.host is not None else target.with_host(target)
+
+
+@functools.cache
+def _pipeline() -> tuple[Sequence[Any], Sequence[Any]]:
+    """Return TVM's default TIR passes in two lists, cut before SplitHostDevice.
+
+    TVM offers the pipeline only as a closure over its pass list; it is read by standing in for the
+    Sequential that the closure makes.
+    """
+    captured: list[Any] = []
+
+    def sequential(passes: Sequence[Any]) -> Callable[[Any], Any]:
+        captured.extend(passes)
+        return lambda module: module
+
+    transform = ir.tvm.ir.transform
+    original, transform.Sequential = transform.Sequential, sequential
+    try:
+        ir.s_tir.pipeline.default_s_tir_pipeline()[0](ir.tvm.IRModule())
+    finally:
+        transform.Sequential = original
+    cut = [each.info.name for each in captured].index("tirx.SplitHostDevice")
+    return captured[:cut], captured[cut:]
+
+
+def _guarded(step: Callable[[Any], Any], argument: Any) -> Any:
+    try:
+        return step(argument)
+    except MemoryError:
+        raise
+    except Exception as error:  # TVM raises many types, several of them built-in ones
+        raise BuildError(f"{type(error).__name__}: {last_line(error)}") from error
+
+
+def last_line(error: BaseException) -> str:
+    """Return the last non-empty line of an error's message, where TVM puts the reason."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[-1] if lines else type(error).__name__

@@ -1,0 +1,98 @@
+"""Compiler profiles: which Relax passes lower an imported graph to kernels, in which order."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import attrs
+
+from mutatenn.compiler import ir
+from mutatenn.compiler.fold import fold_constants
+from mutatenn.errors import InputError
+from mutatenn.nearest import suggestion
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+# Every pass a profile can hold, in the order in which a profile applies them. FoldConstant stands wherever an
+# earlier pass may have left arithmetic on constants.
+SEQUENCE: tuple[str, ...] = (
+    "CanonicalizeBindings",
+    "FoldConstant",
+    "FoldBatchnormToConv2D",
+    "DecomposeOpsForInference",
+    "FoldConstant",
+    "EliminateCommonSubexpr",
+    "CombineParallelMatmul",
+    "FastMathTransform",
+    "ConvertLayout",
+    "OptimizeLayoutTransform",
+    "FoldConstant",
+    "LegalizeOps",
+    "FuseOps",
+    "DeadCodeElimination",
+)
+
+BASIC = frozenset({"LegalizeOps", "DeadCodeElimination"})
+DEFAULT = BASIC | {
+    "CanonicalizeBindings",
+    "FoldConstant",
+    "FoldBatchnormToConv2D",
+    "DecomposeOpsForInference",
+    "FuseOps",
+}
+EXTENDED = frozenset(SEQUENCE)
+PROFILES: dict[str, frozenset[str]] = {"basic": BASIC, "default": DEFAULT, "extended": EXTENDED}
+# Without these a graph cannot become kernels at all.
+REQUIRED = BASIC
+
+
+@attrs.frozen
+class Profile:
+    """A named pass set with single passes switched off or on.
+
+    Raises InputError for an unknown base or pass, naming the known ones.
+    """
+
+    base: str = "default"
+    off: tuple[str, ...] = ()
+    on: tuple[str, ...] = ()
+
+    def __attrs_post_init__(self) -> None:
+        if self.base not in PROFILES:
+            raise InputError(f"unknown profile {self.base!r}; known: {', '.join(PROFILES)}")
+        for name in (*self.off, *self.on):
+            if name not in SEQUENCE:
+                known = ", ".join(dict.fromkeys(SEQUENCE))
+                raise InputError(f"unknown pass {name!r}{suggestion(name, SEQUENCE) or ';'} known: {known}")
+        for name in sorted(REQUIRED & set(self.off)):
+            raise InputError(f"pass {name} cannot be switched off: without it there are no kernels to run")
+
+    @property
+    def passes(self) -> tuple[str, ...]:
+        """The passes this profile applies, in order."""
+        chosen = (PROFILES[self.base] - set(self.off)) | set(self.on)
+        return tuple(name for name in SEQUENCE if name in chosen)
+
+    def __str__(self) -> str:
+        return "".join([self.base, *(f" -{name}" for name in self.off), *(f" +{name}" for name in self.on)])
+
+
+def lower_graph(module: Any, profile: Profile, target: Any) -> Any:
+    """Return the module with every operator legalised to a TIR kernel, by the profile's passes."""
+    with target:
+        for name in profile.passes:
+            for apply in _passes(name):
+                module = apply(module)
+    return module
+
+
+def _passes(name: str) -> Iterable[Callable[[Any], Any]]:
+    transform = ir.relax.transform
+    if name == "FoldConstant":
+        return [fold_constants, transform.CanonicalizeBindings()]
+    if name == "FuseOps":
+        return [transform.AnnotateTIROpPattern(), transform.FuseOps(), transform.FuseTIR()]
+    if name == "ConvertLayout":
+        return [transform.ConvertLayout({"relax.nn.conv2d": ["NHWC", "OHWI"]})]
+    return [getattr(transform, name)()]

@@ -1,0 +1,175 @@
+"""Compiles one model for one environment, and derives mutants from it."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+from typing import TYPE_CHECKING, Any
+
+import attrs
+import numpy as np
+
+from mutatenn.api.program import Call, Constant, Kernel, Program
+from mutatenn.compiler import ir
+from mutatenn.compiler.kernels import last_line, lower_kernel
+from mutatenn.compiler.listing import NotAListError, array_of, list_calls
+from mutatenn.compiler.profiles import Profile, lower_graph
+from mutatenn.errors import BuildError, InfrastructureError
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping
+
+    from mutatenn.api.backend import Backend
+    from mutatenn.api.mutator import Mutator
+    from mutatenn.api.values import Model, Stage
+
+GRAPH_UNIT = "main"
+
+
+@attrs.frozen
+class Change:
+    """What a mutation did to one unit, as TVMScript."""
+
+    unit: str
+    before: str
+    after: str
+
+
+@attrs.define(eq=False)
+class Toolchain:
+    """A model, a backend's target and schedules, and a profile: from graph to Program and back to its parts.
+
+    ``program`` is the original; ``units`` are its kernels by name, each as a schedulable PrimFunc. ``fallback`` says
+    why the model runs as a whole on TVM's virtual machine, or is empty when it is a list of kernels.
+    """
+
+    model: Model
+    backend: Backend
+    profile: Profile
+    target: Any = attrs.field(init=False)
+    program: Program = attrs.field(init=False)
+    units: dict[str, Any] = attrs.field(init=False, factory=dict)
+    fallback: str = attrs.field(init=False, default="")
+    _kernels: dict[str, Kernel] = attrs.field(init=False, factory=dict)
+    _lowered: dict[int, Kernel] = attrs.field(init=False, factory=dict)
+    _stages: dict[tuple[str, Stage], Any] = attrs.field(init=False, factory=dict)
+    _constants: dict[tuple[object, ...], Constant] = attrs.field(init=False, factory=dict)
+
+    def __attrs_post_init__(self) -> None:
+        self.target = self.backend.target()
+        sources: dict[str, Any] = {}
+        lowered = self._lower(self.model.module)
+        try:
+            self.program = list_calls(lowered, functools.partial(self._kernel, sources), self._constant)
+            self.units = {kernel.name: sources[key] for key, kernel in self.program.kernels.items()}
+        except NotAListError as reason:
+            self.fallback = str(reason)
+            self.program = self._whole(lowered)
+
+    def compile(self, module: Any) -> Program:
+        """Return the Program of a graph module; raise BuildError if the compiler rejects it."""
+        lowered = self._lower(module)
+        try:
+            return list_calls(lowered, functools.partial(self._kernel, {}), self._constant)
+        except NotAListError:
+            return self._whole(lowered)
+
+    def _lower(self, module: Any) -> Any:
+        try:
+            return lower_graph(module, self.profile, self.target)
+        except MemoryError:
+            raise
+        except Exception as error:  # TVM raises many types, several of them built-in ones
+            raise BuildError(f"{type(error).__name__}: {last_line(error)}") from error
+
+    def unit(self, name: str, stage: Stage) -> Any:
+        """Return a unit of the original as it stands at a stage: the graph, or one kernel."""
+        if stage == "graph":
+            return self.model.module
+        if (name, stage) not in self._stages:
+            self._stages[name, stage] = self._at(self.units[name], stage)
+        return self._stages[name, stage]
+
+    def _at(self, function: Any, stage: Stage) -> Any:
+        if stage == "schedulable":
+            return function
+        scheduled = self.backend.schedule(function)
+        return scheduled if stage == "scheduled" else lower_kernel(scheduled, self.target)
+
+    def derive(
+        self, mutator: Mutator, stage: Stage, sites: Mapping[str, Collection[int]]
+    ) -> tuple[Program, list[Change]]:
+        """Return the Program with a mutator applied at site ordinals per unit, and what changed.
+
+        A unit that came out structurally equal contributes no change. Raises BuildError if the compiler rejects the
+        result.
+        """
+        changes, mutated = [], {}
+        for name, chosen in sites.items():
+            before = self.unit(name, stage)
+            after = mutator.apply(before, chosen)
+            if not ir.ffi.structural_equal(before, after):
+                changes.append(Change(name, script(before), script(after)))
+                mutated[name] = after
+        if stage == "graph":
+            return (self.compile(mutated[GRAPH_UNIT]) if mutated else self.program), changes
+        return self._with_kernels(
+            {name: self._finish(name, f, stage) for name, f in mutated.items()}
+        ), changes
+
+    def _with_kernels(self, replaced: dict[str, Kernel]) -> Program:
+        calls = tuple(
+            Call(replaced.get(call.kernel.name, call.kernel), call.arguments, call.results)
+            for call in self.program.calls
+        )
+        return attrs.evolve(self.program, calls=calls)
+
+    def _kernel(self, sources: dict[str, Any], name: str, function: Any) -> Kernel:
+        key = ir.ffi.structural_hash(_anonymous(function))
+        if key not in self._lowered:
+            self._lowered[key] = self._finish(name, function, "schedulable")
+        kernel = self._lowered[key]
+        sources.setdefault(kernel.digest, function)
+        return kernel
+
+    def _finish(self, name: str, function: Any, stage: Stage) -> Kernel:
+        if stage == "schedulable":
+            function = self.backend.schedule(function)
+        if stage != "lowered":
+            function = lower_kernel(function, self.target)
+        digest = _digest(function)
+        known = self._kernels.setdefault(digest, Kernel(digest, name, function))
+        if not ir.ffi.structural_equal(known.ir, function):
+            raise InfrastructureError(
+                f"kernels {known.name} and {name} differ but hash alike; please report this"
+            )
+        return known
+
+    def _constant(self, expr: Any) -> Constant:
+        array = array_of(expr)
+        key = (array.ctypes.data, array.shape, str(array.dtype))
+        if key not in self._constants:  # the entry keeps the memory alive, so the address stays its own
+            digest = hashlib.blake2b(f"{array.dtype} {array.shape} ".encode(), digest_size=16)
+            digest.update(np.ascontiguousarray(array).view(np.uint8).data)
+            self._constants[key] = Constant(digest.hexdigest(), array)
+        return self._constants[key]
+
+    def _whole(self, module: Any) -> Program:
+        main = ir.tvm.IRModule(module.functions, attrs=module.attrs)
+        kernel = Kernel(_digest(main), GRAPH_UNIT, main)
+        return Program((self.model.input, self.model.output), 0, 1, {}, (Call(kernel, (0,), (1,)),))
+
+
+def _digest(function: Any) -> str:
+    # The target is an attribute of a lowered function, so the hash covers it.
+    identity = f"{ir.tvm.__version__} {ir.ffi.structural_hash(function):x}"
+    return hashlib.blake2b(identity.encode(), digest_size=16).hexdigest()
+
+
+def _anonymous(function: Any) -> Any:
+    return function.with_attr("global_symbol", "") if "global_symbol" in function.attrs else function
+
+
+def script(unit: Any) -> str:
+    """Return a unit as TVMScript, constants omitted."""
+    return str(unit.script(show_meta=False))

@@ -1,0 +1,1 @@
+"""Runs programs: names values by content, reuses them, isolates mutants in processes."""

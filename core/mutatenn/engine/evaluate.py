@@ -1,0 +1,168 @@
+"""Evaluates programs value by value, each value named by the hash of what computes it.
+
+A name is (kernel digest, names of the arguments), down to constants and the input image. A mutant therefore finds
+everything that stands before its fault under a name the original's run already has, and computes only the rest.
+When a value it computes equals one of the original's bit for bit, it takes over that name, and everything after it
+is known again: the infection has died out.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING, Any
+
+import attrs
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from mutatenn.api.backend import Device
+    from mutatenn.api.program import Call, Constant, Program
+    from mutatenn.api.values import TensorSpec
+
+Name = bytes
+
+IMAGE: Name = b"image"
+
+
+class KernelError(Exception):
+    """A kernel reported an error while it ran: the program's own behaviour, not the machinery's."""
+
+
+@attrs.define(eq=False)
+class Values:
+    """The tensors of one image's run by name, and its output."""
+
+    tensors: dict[Name, Any] = attrs.field(factory=dict)
+    output: Any = None
+    _alike: dict[tuple[tuple[int, ...], str], list[Name]] = attrs.field(factory=dict)
+
+    def add(self, name: Name, spec: TensorSpec, tensor: Any) -> None:
+        """Keep a tensor."""
+        self.tensors[name] = tensor
+        self._alike.setdefault((spec.shape, spec.dtype), []).append(name)
+
+    def twin(self, spec: TensorSpec, tensor: Any, device: Device) -> Name | None:
+        """Return the name of a kept tensor that equals this one bit for bit, or None."""
+        for name in self._alike.get((spec.shape, spec.dtype), ()):
+            if device.same(self.tensors[name], tensor):
+                return name
+        return None
+
+
+@attrs.define(eq=False)
+class Evaluation:
+    """A mutant's run on one image.
+
+    ``executed`` counts the calls run whose name the original does not have, ``kernels`` are their kernels' digests;
+    ``infected`` tells that a result of one of them equals no value of the original's. ``differs`` compares the output
+    with the original's bit for bit.
+    """
+
+    output: Any = None
+    differs: bool = False
+    executed: int = 0
+    infected: bool = False
+    kernels: set[str] = attrs.field(factory=set)
+
+
+@attrs.define(eq=False)
+class Evaluator:
+    """Runs programs on one open device; built kernels and uploaded constants are shared by all of them."""
+
+    device: Device
+    _built: dict[str, Any] = attrs.field(init=False, factory=dict)
+    _constants: dict[Name, Any] = attrs.field(init=False, factory=dict)
+
+    def prepare(self, program: Program) -> None:
+        """Build the kernels and upload the constants that are not there yet; raises BuildError."""
+        for digest, kernel in program.kernels.items():
+            if digest not in self._built:
+                self._built[digest] = self.device.build(kernel)
+        for constant in program.constants.values():
+            if _name(constant) not in self._constants:
+                self._constants[_name(constant)] = self.device.upload(constant.value)
+
+    def original(self, program: Program, image: NDArray[np.generic]) -> Values:
+        """Run a prepared program on one image, ``[*input.shape[1:]]``, and keep all its values."""
+        values = Values()
+        spec = program.values[program.input]
+        values.add(IMAGE, spec, self.device.upload(image.reshape(spec.shape)))
+        names = leaf_names(program)
+        for call in program.calls:
+            name_results(call, names)
+            results = self._launch(program, call, [values.tensors], names)
+            for value, tensor in zip(call.results, results, strict=True):
+                values.add(names[value], program.values[value], tensor)
+        values.output = values.tensors[names[program.output]]
+        return values
+
+    def mutant(self, program: Program, known: Values, *, reuse: bool = True) -> Evaluation:
+        """Run a prepared program on the image whose original values are known.
+
+        Without ``reuse`` every call runs, on nothing but the image and the constants; the known values then
+        only tell what was infected.
+        """
+        names = leaf_names(program)
+        local = {IMAGE: known.tensors[IMAGE]}
+        sources = [local, known.tensors] if reuse else [local]
+        seen = Evaluation()
+        for call in program.calls:
+            name_results(call, names)
+            changed = any(names[value] not in known.tensors for value in call.results)
+            if not changed and reuse:
+                continue
+            for value, tensor in zip(call.results, self._launch(program, call, sources, names), strict=True):
+                local[names[value]] = tensor
+                if changed:
+                    twin = known.twin(program.values[value], tensor, self.device)
+                    seen.infected |= twin is None
+                    if twin is not None and reuse:
+                        names[value] = twin
+            if changed:
+                seen.executed += 1
+                seen.kernels.add(call.kernel.digest)
+        seen.output = _find(names[program.output], sources)
+        seen.differs = not self.device.same(seen.output, known.output)
+        return seen
+
+    def _launch(
+        self, program: Program, call: Call, sources: list[dict[Name, Any]], names: dict[int, Name]
+    ) -> list[Any]:
+        arguments = [_find(names[value], [*sources, self._constants]) for value in call.arguments]
+        results = [self.device.allocate(program.values[value]) for value in call.results]
+        try:
+            self.device.launch(self._built[call.kernel.digest], [*arguments, *results])
+        except Exception as error:
+            raise KernelError(f"{call.kernel.name}: {type(error).__name__}: {error}") from error
+        return results
+
+
+def leaf_names(program: Program) -> dict[int, Name]:
+    """Return the names of the values that no call computes: the image and the constants."""
+    return {program.input: IMAGE} | {value: _name(c) for value, c in program.constants.items()}
+
+
+def name_results(call: Call, names: dict[int, Name]) -> None:
+    """Name a call's results after its kernel and the names of its arguments."""
+    text = b" ".join([call.kernel.digest.encode(), *(names[value] for value in call.arguments)])
+    digest = hashlib.blake2b(text, digest_size=16).hexdigest()
+    for index, value in enumerate(call.results):
+        names[value] = f"{digest}.{index}".encode()
+
+
+def output_name(program: Program) -> Name:
+    """Return the name of the output, which says all that the output depends on."""
+    names = leaf_names(program)
+    for call in program.calls:
+        name_results(call, names)
+    return names[program.output]
+
+
+def _name(constant: Constant) -> Name:
+    return f"constant {constant.digest}".encode()
+
+
+def _find(name: Name, sources: list[dict[Name, Any]]) -> Any:
+    return next(source[name] for source in sources if name in source)

@@ -1,0 +1,157 @@
+"""Child processes for work that may crash, hang or eat memory."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import json
+import multiprocessing
+import os
+import resource
+import signal
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
+
+import attrs
+
+from mutatenn.errors import InfrastructureError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from multiprocessing.connection import Connection
+
+T = TypeVar("T")
+PR_SET_PDEATHSIG = 1
+
+
+def call_isolated(function: Callable[[], T]) -> T:
+    """Return ``function()`` computed in a forked process; what it raises is raised here.
+
+    Raises InfrastructureError if the process dies.
+    """
+    receiver, sender = multiprocessing.Pipe(duplex=False)
+    process = multiprocessing.get_context("fork").Process(
+        target=_answer, args=(function, sender, os.getpid()), daemon=True
+    )
+    with _quiet_fork():
+        process.start()
+    sender.close()
+    try:
+        succeeded, value = receiver.recv()
+    except EOFError:
+        process.join()
+        raise InfrastructureError(_cause_of_death(process.exitcode)) from None
+    process.join()
+    if not succeeded:
+        raise value
+    return value  # type: ignore[no-any-return]
+
+
+def _answer(function: Callable[[], T], pipe: Connection, parent: int) -> None:
+    die_with_parent(parent)
+    try:
+        answer: tuple[bool, object] = (True, function())
+    except Exception as error:
+        answer = (False, error)
+    pipe.send(answer)
+
+
+def _cause_of_death(exitcode: int | None) -> str:
+    if exitcode is not None and exitcode < 0:
+        return f"the process died of {signal.Signals(-exitcode).name}"
+    return f"the process ended with exit code {exitcode}"
+
+
+@contextlib.contextmanager
+def _quiet_fork() -> Iterator[None]:
+    # Other threads of this process (a progress bar, a notebook) hold no lock that a child of ours takes.
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "This process .* is multi-threaded", DeprecationWarning)
+        yield
+
+
+def die_with_parent(parent: int) -> None:
+    """Have the kernel kill this process when its parent dies."""
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:  # it died before the call above
+        os._exit(1)
+
+
+@attrs.define(eq=False)
+class Child:
+    """A forked process that reports over a pipe; see :func:`fork`."""
+
+    pid: int
+    pipe: Connection
+
+    def cpu_seconds(self) -> float:
+        """Return the processor time used so far."""
+        try:
+            fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
+        except (OSError, IndexError):
+            return 0.0
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+    def kill(self) -> None:
+        """Kill the process."""
+        os.kill(self.pid, signal.SIGKILL)
+
+    def reap(self) -> tuple[int, int]:
+        """Wait for the end; return (exit code, signal), one of them 0."""
+        _, status = os.waitpid(self.pid, 0)
+        self.pipe.close()
+        if os.WIFSIGNALED(status):
+            return 0, os.WTERMSIG(status)
+        return os.WEXITSTATUS(status), 0
+
+
+def fork(work: Callable[[Connection], None], memory: int) -> Child:
+    """Run ``work(pipe)`` in a forked process that may take ``memory`` more bytes of address space."""
+    receiver, sender = multiprocessing.Pipe(duplex=False)
+    parent = os.getpid()
+    with _quiet_fork():
+        pid = os.fork()
+    if pid == 0:
+        _run_child(work, sender, parent, memory)
+    sender.close()
+    return Child(pid, receiver)
+
+
+def _run_child(work: Callable[[Connection], None], pipe: Connection, parent: int, memory: int) -> NoReturn:
+    code = 1
+    try:
+        die_with_parent(parent)
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides what an interrupt means
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        _silence()
+        limit = _address_space() + memory
+        resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+        work(pipe)
+        code = 0
+    finally:
+        # No clean-up of the parent's copies here: a mutant may have damaged the heap.
+        os._exit(code)
+
+
+def _silence() -> None:
+    """Send this process's output nowhere: TVM prints a trace on every segfault."""
+    null = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, 1)
+    os.dup2(null, 2)
+
+
+def _address_space() -> int:
+    return int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+
+
+def send(pipe: Connection, **message: Any) -> None:
+    """Send a small message of plain values."""
+    pipe.send_bytes(json.dumps(message).encode())
+
+
+def receive(pipe: Connection) -> dict[str, Any]:
+    """Return the next message; raises EOFError at the end of the pipe."""
+    message: dict[str, Any] = json.loads(pipe.recv_bytes())
+    return message

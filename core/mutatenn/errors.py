@@ -1,0 +1,35 @@
+"""Every error the framework raises on purpose; each message names its remedy."""
+
+from __future__ import annotations
+
+
+class MutatennError(Exception):
+    """Base class; the command line prints it as one line and exits with :attr:`exit_code`."""
+
+    exit_code = 4
+
+
+class InputError(MutatennError):
+    """The user's input (file, option, model, image, run directory) cannot be used."""
+
+    exit_code = 2
+
+
+class PluginError(MutatennError):
+    """A plugin broke its contract."""
+
+    exit_code = 2
+
+
+class BaselineError(MutatennError):
+    """The original itself failed the baseline gate, so no mutant was judged."""
+
+    exit_code = 3
+
+
+class BuildError(MutatennError):
+    """The compiler rejected a program."""
+
+
+class InfrastructureError(MutatennError):
+    """The machinery failed; says nothing about any mutant."""

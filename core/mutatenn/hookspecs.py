@@ -1,0 +1,86 @@
+"""Every hook a plugin may implement, in the order a campaign calls them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pluggy
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from mutatenn.api.backend import Backend
+    from mutatenn.api.comparator import Comparator
+    from mutatenn.api.executor import Executor
+    from mutatenn.api.frontend import Frontend
+    from mutatenn.api.mutant import Mutant
+    from mutatenn.api.mutator import Mutator
+    from mutatenn.api.reporter import Reporter
+    from mutatenn.campaign.gate import Baseline
+    from mutatenn.campaign.judge import Verdict
+    from mutatenn.campaign.run import Run
+
+NAME = "mutatenn"
+hookspec = pluggy.HookspecMarker(NAME)
+hookimpl = pluggy.HookimplMarker(NAME)
+
+
+@hookspec
+def mutatenn_frontends() -> Iterable[type[Frontend]]:
+    """Return the frontend classes this plugin contributes; called whenever a catalogue is built."""
+    return ()
+
+
+@hookspec
+def mutatenn_mutators() -> Iterable[type[Mutator]]:
+    """Return the mutation operators this plugin contributes; called whenever a catalogue is built."""
+    return ()
+
+
+@hookspec
+def mutatenn_backends() -> Iterable[type[Backend]]:
+    """Return the backend classes this plugin contributes; called whenever a catalogue is built."""
+    return ()
+
+
+@hookspec
+def mutatenn_executors() -> Iterable[type[Executor]]:
+    """Return the executor classes this plugin contributes; called whenever a catalogue is built."""
+    return ()
+
+
+@hookspec
+def mutatenn_comparators() -> Iterable[type[Comparator]]:
+    """Return the comparator classes this plugin contributes; called whenever a catalogue is built."""
+    return ()
+
+
+@hookspec
+def mutatenn_reporters() -> Iterable[type[Reporter]]:
+    """Return the reporter classes this plugin contributes; called whenever a catalogue is built."""
+    return ()
+
+
+@hookspec
+def mutatenn_modify_plan(plan: list[Mutant]) -> None:
+    """Drop or reorder planned mutants in place; called once, after planning, before anything runs."""
+
+
+@hookspec
+def mutatenn_campaign_start(run: Run) -> None:
+    """Tell that a campaign begins or continues; the plan is stored, nothing has run in this process."""
+
+
+@hookspec
+def mutatenn_baseline_finished(run: Run, baseline: Baseline) -> None:
+    """Tell how the original did in one environment; called before any of its mutants runs."""
+
+
+@hookspec
+def mutatenn_trial_finished(run: Run, verdict: Verdict) -> None:
+    """Tell that one mutant has its verdict in one environment and the store has kept it."""
+
+
+@hookspec
+def mutatenn_campaign_finish(run: Run, error: BaseException | None) -> None:
+    """Tell that the campaign ended; ``error`` is what ended it early, or None."""

@@ -1,0 +1,86 @@
+"""Conversions of single ONNX operators that differ from those of TVM's importer."""
+
+from __future__ import annotations
+
+import math
+from contextlib import contextmanager
+from functools import partial
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+import attrs
+
+from mutatenn import ir
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+BOUNDS_ARE_INPUTS = 11
+"""The operator set in which Clip's bounds turned from attributes into inputs."""
+
+
+def importer() -> Any:
+    """Return the module of TVM's ONNX importer."""
+    return import_module("tvm.relax.frontend.onnx.onnx_frontend")
+
+
+@attrs.frozen
+class _Conversion:
+    """Takes the place of one of the importer's converter classes, for every operator set."""
+
+    convert: Callable[..., Any]
+    """Called with the operator set and what the importer gives: builder, inputs, attributes, parameters."""
+
+    def get_converter(self, opset: int) -> Callable[..., Any]:
+        """Return the conversion, as the importer asks for it."""
+        return partial(self.convert, opset)
+
+
+@contextmanager
+def own_conversions() -> Iterator[None]:
+    """Let the importer convert Clip and Dropout as they are written here."""
+    tvm = importer()
+    original = tvm._get_convert_map
+    own = {"Clip": _Conversion(partial(_clip, original()["Clip"])), "Dropout": _Conversion(_dropout)}
+    tvm._get_convert_map = lambda: original() | own
+    try:
+        yield
+    finally:
+        tvm._get_convert_map = original
+
+
+def _clip(theirs: Any, opset: int, *given: Any) -> Any:
+    """Convert to one ``relax.clip``; the importer makes six calls of it, four of them on constants."""
+    _, inputs, attributes, _ = given
+    data = inputs[0]
+    if opset < BOUNDS_ARE_INPUTS:
+        bounds = [attributes.get("min"), attributes.get("max")]
+    else:
+        bounds = [_constant(bound) for bound in inputs[1:3]]
+    if "float" not in str(data.ty.dtype) or any(bound is _UNKNOWN for bound in bounds):
+        return theirs.get_converter(opset)(*given)
+    # An absent bound, or by onnxruntime's rule one that is no number, does not bind.
+    low, high = (math.nan if bound is None else bound for bound in bounds)
+    low, high = -math.inf if math.isnan(low) else low, math.inf if math.isnan(high) else high
+    return data if low == -high == -math.inf else ir.relax.op.clip(data, low, high)
+
+
+_UNKNOWN = object()
+
+
+def _constant(bound: Any) -> Any:
+    """Return a bound as a float, None if it is absent, ``_UNKNOWN`` if it is computed at run time."""
+    if bound is None:
+        return None
+    return float(bound.value.numpy().item()) if isinstance(bound, ir.tvm.ir.GenericConst) else _UNKNOWN
+
+
+def _dropout(_opset: int, *given: Any) -> Any:
+    """Convert to nothing, which is what Dropout does outside training; the mask is all true."""
+    _, inputs, attributes, _ = given
+    data, training = inputs[0], inputs[2]
+    if training is not None and _constant(training) != 0.0:
+        raise ValueError("Dropout in training mode is random")
+    if attributes["tvm_custom"]["num_outputs"] == 1:
+        return data
+    return ir.relax.Tuple([data, ir.relax.op.full(data.ty.shape, ir.relax.const(True), "bool")])

@@ -1,0 +1,178 @@
+"""Reads ONNX files: one image in, batch 1."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING, Any
+
+from mutatenn import InputError, TensorSpec
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+IMAGE_DTYPES = ("float32", "float16", "uint8")
+IMAGE_RANK = 4
+LONGEST_REASON = 240
+
+
+def reason(error: BaseException, *, last: bool = False) -> str:
+    """Return the first line that an error says, or the last, without its full stop and not too long."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
+    line = lines[-1 if last else 0].rstrip(".")
+    return line if len(line) <= LONGEST_REASON else f"{line[:LONGEST_REASON]}..."
+
+
+def read(source: Path) -> tuple[Any, str]:
+    """Return the ``onnx.ModelProto``, weights included, and the sha256 (hex) of all it is made of.
+
+    Functions local to the model are inlined. Raises InputError if files are missing or damaged.
+    """
+    content = _content(source)
+    proto = _parse(content)
+    digest = hashlib.sha256(content)
+    for tensor in _load_external(proto, source.parent):
+        digest.update(tensor.raw_data)
+    return _inline(proto), digest.hexdigest()
+
+
+def _content(source: Path) -> bytes:
+    try:
+        return source.read_bytes()
+    except FileNotFoundError:
+        raise InputError("there is no such file; give the path of an ONNX model") from None
+    except IsADirectoryError:
+        raise InputError("is a directory; give the path of the .onnx file in it") from None
+    except OSError as error:
+        raise InputError(f"cannot be read ({error.strerror}); check the path and its permissions") from error
+
+
+def _parse(content: bytes) -> Any:
+    import onnx
+
+    if content.startswith(b"version https://git-lfs"):
+        raise InputError("is a Git LFS pointer, not a model; fetch the model with 'git lfs pull'")
+    damaged = "is not an ONNX model, or is damaged or cut short; export or download it again"
+    try:
+        proto = onnx.load_model_from_string(content)
+    except Exception as error:  # each implementation of protobuf raises its own
+        raise InputError(damaged) from error
+    if not proto.graph.node:  # nothing at all is valid protobuf for an empty model
+        raise InputError(damaged)
+    return proto
+
+
+def _load_external(proto: Any, directory: Path) -> list[Any]:
+    """Load weights kept in other files; return the tensors they belong to, in the model's order."""
+    from onnx.external_data_helper import load_external_data_for_model, uses_external_data
+
+    external = [tensor for tensor in _tensors(proto.graph) if uses_external_data(tensor)]
+    try:
+        load_external_data_for_model(proto, str(directory))
+    except Exception as error:  # OSError, ValueError or ValidationError, depending on the release of onnx
+        raise InputError(
+            f"its external weights cannot be read ({reason(error)}); keep the data files beside the model, "
+            "under the names they were saved with"
+        ) from error
+    return external
+
+
+def _inline(proto: Any) -> Any:
+    if not proto.functions:
+        return proto
+    import onnx.inliner
+
+    try:
+        return onnx.inliner.inline_local_functions(proto)
+    except Exception as error:
+        raise InputError(f"its functions cannot be inlined ({reason(error)}); export it again") from error
+
+
+def check(proto: Any) -> None:
+    """Raise InputError for a model that breaks ONNX's own rules."""
+    import onnx
+
+    try:
+        onnx.checker.check_model(proto)
+    except Exception as error:  # ValidationError, or ValueError above protobuf's limit of 2 GiB
+        raise InputError(f"is not a valid ONNX model ({reason(error)}); export it again") from error
+
+
+def operators(proto: Any) -> set[tuple[str, str]]:
+    """Return (domain, name) of every operator the model uses, control flow included."""
+    return {
+        ("" if node.domain == "ai.onnx" else node.domain, node.op_type)
+        for graph in _graphs(proto.graph)
+        for node in graph.node
+    }
+
+
+def _graphs(graph: Any) -> Iterator[Any]:
+    yield graph
+    for node in graph.node:
+        for attribute in node.attribute:
+            if attribute.HasField("g"):
+                yield from _graphs(attribute.g)
+
+
+def _tensors(graph: Any) -> Iterator[Any]:
+    for part in _graphs(graph):
+        yield from part.initializer
+        yield from (a.t for node in part.node for a in node.attribute if a.HasField("t"))
+
+
+def fix_batch(proto: Any) -> TensorSpec:
+    """Set the batch dimension to 1 in place and return the image input.
+
+    Raises InputError unless exactly one input is no weight and it is one image of a fixed size.
+    """
+    image = _image_input(proto.graph)
+    batch, *sizes = image.type.tensor_type.shape.dim
+    if batch.dim_value != 1:
+        batch.dim_value = 1
+        _forget_shapes(proto.graph)
+    return TensorSpec(image.name, (1, *(size.dim_value for size in sizes)), _dtype(image))
+
+
+def _image_input(graph: Any) -> Any:
+    weights = {tensor.name for tensor in graph.initializer}
+    weights |= {tensor.values.name for tensor in graph.sparse_initializer}
+    inputs = [value for value in graph.input if value.name not in weights]
+    if len(inputs) != 1:
+        found = ", ".join(map(_describe, inputs)) or "none"
+        raise InputError(f"must have one input, the image, but has {found}; export it with the image alone")
+    (image,) = inputs
+    shape = _shape(image)
+    if len(shape) != IMAGE_RANK or _dtype(image) not in IMAGE_DTYPES:
+        raise InputError(
+            f"is not an image classifier: its input is {_describe(image)}; give a model of images, [batch, "
+            f"channels, height, width] or [batch, height, width, channels] of {' or '.join(IMAGE_DTYPES)}"
+        )
+    if not all(isinstance(size, int) for size in shape[1:]):
+        raise InputError(f"its image has no fixed size: {_describe(image)}; export it with a fixed size")
+    return image
+
+
+def _forget_shapes(graph: Any) -> None:
+    """Drop the shapes noted for values and outputs, which may hold another batch size."""
+    del graph.value_info[:]
+    for output in graph.output:
+        for size in output.type.tensor_type.shape.dim:
+            size.Clear()
+
+
+def _shape(value: Any) -> list[int | str]:
+    """Return the sizes, with the name (or ?) of those that are not fixed; [] where nothing is said."""
+    sizes = value.type.tensor_type.shape.dim
+    return [size.dim_value if size.dim_value > 0 else size.dim_param or "?" for size in sizes]
+
+
+def _dtype(value: Any) -> str:
+    from onnx.helper import tensor_dtype_to_np_dtype
+
+    kind = value.type.tensor_type.elem_type
+    return str(tensor_dtype_to_np_dtype(kind)) if kind else "no tensor"
+
+
+def _describe(value: Any) -> str:
+    return f"{value.name} {_dtype(value)}[{'x'.join(map(str, _shape(value)))}]"

@@ -1,0 +1,89 @@
+"""Imports image classifiers from ONNX files; onnxruntime is their reference."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import attrs
+import numpy as np
+
+from mutatenn import Frontend, InputError, Model, hookimpl
+from mutatenn_frontends import _onnx_file, _onnx_import
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+
+@attrs.frozen(kw_only=True)
+class Onnx(Frontend):
+    """ONNX models (.onnx), compared with onnxruntime."""
+
+    name: ClassVar[str] = "onnx"
+    suffixes: ClassVar[tuple[str, ...]] = (".onnx",)
+
+    def load(self, source: Path) -> Model:
+        """Import the model with batch 1 and one float32 ``[1, classes]`` output.
+
+        Batch normalisation stays an operator of its own; weights become constants; code that does not
+        reach the output is gone. Raises :class:`mutatenn.InputError` as the contract says.
+        """
+        with _naming(source):
+            proto, digest = _onnx_file.read(source)
+            _onnx_import.require_operators(proto)
+            _onnx_file.check(proto)
+            image = _onnx_file.fix_batch(proto)
+            module, scores = _onnx_import.to_relax(proto)
+        return Model(source.stem, source, digest, module, image, scores)
+
+    def reference(self, model: Model, images: NDArray[np.generic]) -> NDArray[np.float32]:
+        """Run onnxruntime on one CPU thread, one image at a time; return float32 ``[images, classes]``.
+
+        ``images`` is ``[images, *model.input.shape[1:]]`` in the model's dtype. Raises
+        :class:`mutatenn.InputError` if onnxruntime cannot run the model or the file has changed.
+        """
+        with _naming(model.source):
+            session = _session(model)
+            scores = np.empty((len(images), model.output.shape[1]), np.float32)
+            for row, image in zip(scores, images, strict=True):
+                (output,) = session.run([model.output.name], {model.input.name: image[np.newaxis]})
+                row[:] = output.ravel()
+        return scores
+
+
+def _session(model: Model) -> Any:
+    """Return onnxruntime's session of the model as it was imported, batch 1."""
+    import onnxruntime
+
+    proto, digest = _onnx_file.read(model.source)
+    if digest != model.digest:
+        raise InputError("has changed since it was imported; run the campaign again")
+    _onnx_file.fix_batch(proto)
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    options.log_severity_level = 3  # errors alone: old models list their weights as inputs, which it warns of
+    try:
+        return onnxruntime.InferenceSession(
+            proto.SerializeToString(), options, providers=["CPUExecutionProvider"]
+        )
+    except Exception as error:  # its errors have no common base class
+        why = _onnx_file.reason(error)
+        raise InputError(f"onnxruntime cannot load it ({why}); export it for onnxruntime") from error
+
+
+@contextmanager
+def _naming(source: Path) -> Iterator[None]:
+    """Begin the message of an InputError with the file that it is about."""
+    try:
+        yield
+    except InputError as error:
+        raise InputError(f"{source}: {error}") from error.__cause__
+
+
+@hookimpl
+def mutatenn_frontends() -> Iterable[type[Frontend]]:
+    """Contribute the frontend."""
+    return (Onnx,)

@@ -1,0 +1,90 @@
+"""What every operator promises, held to its own examples."""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+import re
+from typing import Any
+
+import pytest
+
+import mutatenn_mutators
+from mutatenn import CATEGORIES, Example, Mutator, ir
+
+MODULES = [
+    importlib.import_module(f"mutatenn_mutators.{module.name}")
+    for module in pkgutil.iter_modules(mutatenn_mutators.__path__)
+    if not module.name.startswith("_")
+]
+OPERATORS: list[type[Mutator]] = [operator for module in MODULES for operator in module.mutatenn_mutators()]
+EXAMPLES = [
+    pytest.param(operator, example, id=f"{operator.name}-{n}")
+    for operator in OPERATORS
+    for n, example in enumerate(operator.examples())
+]
+
+
+@pytest.mark.parametrize("module", MODULES, ids=lambda module: module.__name__)
+def test_module_contributes_by_the_hook(module: Any) -> None:
+    assert hasattr(module.mutatenn_mutators, "mutatenn_impl")
+
+
+def test_names_are_unique() -> None:
+    names = [operator.name for operator in OPERATORS]
+    assert sorted(set(names)) == sorted(names)
+
+
+@pytest.mark.parametrize("operator", OPERATORS, ids=lambda operator: operator.name)
+def test_operator_introduces_itself(operator: type[Mutator]) -> None:
+    assert re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", operator.name)
+    assert operator.category in set(CATEGORIES) - {"OTHER"}
+    assert operator.summary().endswith(".")
+    assert ("paper" in operator.groups) == bool(operator.origin)
+    assert (operator.level == "graph") == (operator.stage == "graph")
+    assert operator.examples()
+
+
+@pytest.mark.parametrize(("operator", "example"), EXAMPLES)
+def test_example_holds(operator: type[Mutator], example: Example) -> None:
+    after = operator().apply(parse(example.before), example.sites)
+    ir.tvm.ir.assert_structural_equal(after, parse(example.after))
+
+
+@pytest.mark.parametrize(("operator", "example"), EXAMPLES)
+def test_example_shows_a_change(operator: type[Mutator], example: Example) -> None:
+    assert not ir.ffi.structural_equal(parse(example.before), parse(example.after))
+
+
+@pytest.mark.parametrize(("operator", "example"), EXAMPLES)
+def test_argument_is_left_alone_and_result_repeats(operator: type[Mutator], example: Example) -> None:
+    unit = parse(example.before)
+    first, second = operator().apply(unit, example.sites), operator().apply(unit, example.sites)
+    assert ir.ffi.structural_equal(first, second)
+    assert ir.ffi.structural_equal(unit, parse(example.before))
+    assert operator().sites(unit) == operator().sites(parse(example.before))
+
+
+@pytest.mark.parametrize(("operator", "example"), EXAMPLES)
+def test_descriptions_are_short_lines(operator: type[Mutator], example: Example) -> None:
+    for description in operator().sites(parse(example.before)):
+        assert 0 < len(description) <= 140
+        assert "\n" not in description
+
+
+@pytest.mark.parametrize("operator", OPERATORS, ids=lambda operator: operator.name)
+def test_no_sites_chosen_is_no_change(operator: type[Mutator]) -> None:
+    unit = parse(operator.examples()[0].before)
+    assert ir.ffi.structural_equal(operator().apply(unit, ()), unit)
+
+
+@pytest.mark.parametrize("operator", OPERATORS, ids=lambda operator: operator.name)
+def test_missing_site_is_an_index_error(operator: type[Mutator]) -> None:
+    unit = parse(operator.examples()[0].before)
+    for missing in (-1, len(operator().sites(unit))):
+        with pytest.raises(IndexError, match=f"site {missing} does not exist"):
+            operator().apply(unit, [missing])
+
+
+def parse(source: str) -> Any:
+    return ir.script.from_source(source)

@@ -1,0 +1,29 @@
+"""Help and listings start fast: they import none of the heavy libraries."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+HEAVY = ["PIL", "onnx", "onnxruntime", "pandas", "rich", "scipy", "tensorflow", "torch", "tvm", "tvm_ffi"]
+PROGRAM = """
+import json, sys
+from mutatenn.cli.main import main
+try:
+    main({argv})
+except SystemExit as exit:
+    assert exit.code == 0, exit.code
+print(json.dumps(sorted(sys.modules)))
+"""
+
+
+@pytest.mark.parametrize("argv", [["--help"], ["plugins"], ["plugins", "--json"], ["plugins", "--help"]])
+def test_it_imports_nothing_heavy(argv: list[str]) -> None:
+    program = [sys.executable, "-c", PROGRAM.format(argv=argv)]
+    done = subprocess.run(program, check=True, text=True, stdout=subprocess.PIPE)
+    modules = set(json.loads(done.stdout.splitlines()[-1]))
+    assert "mutatenn.host" in modules
+    assert sorted(modules.intersection(HEAVY)) == []
