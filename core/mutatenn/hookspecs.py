@@ -27,37 +27,37 @@ hookimpl = pluggy.HookimplMarker(NAME)
 
 @hookspec
 def mutatenn_frontends() -> Iterable[type[Frontend]]:
-    """Return the frontend classes this plugin contributes; called whenever a catalogue is built."""
+    """Return the frontend classes this plugin contributes; called once, when it is registered."""
     return ()
 
 
 @hookspec
 def mutatenn_mutators() -> Iterable[type[Mutator]]:
-    """Return the mutation operators this plugin contributes; called whenever a catalogue is built."""
+    """Return the mutation operators this plugin contributes; called once, when it is registered."""
     return ()
 
 
 @hookspec
 def mutatenn_backends() -> Iterable[type[Backend]]:
-    """Return the backend classes this plugin contributes; called whenever a catalogue is built."""
+    """Return the backend classes this plugin contributes; called once, when it is registered."""
     return ()
 
 
 @hookspec
 def mutatenn_executors() -> Iterable[type[Executor]]:
-    """Return the executor classes this plugin contributes; called whenever a catalogue is built."""
+    """Return the executor classes this plugin contributes; called once, when it is registered."""
     return ()
 
 
 @hookspec
 def mutatenn_comparators() -> Iterable[type[Comparator]]:
-    """Return the comparator classes this plugin contributes; called whenever a catalogue is built."""
+    """Return the comparator classes this plugin contributes; called once, when it is registered."""
     return ()
 
 
 @hookspec
 def mutatenn_reporters() -> Iterable[type[Reporter]]:
-    """Return the reporter classes this plugin contributes; called whenever a catalogue is built."""
+    """Return the reporter classes this plugin contributes; called once, when it is registered."""
     return ()
 
 

@@ -100,7 +100,7 @@ def agree() -> Callable[..., NDArray[np.float32]]:
         expected = Onnx().reference(model, images)
         assert expected.shape == (len(images), model.output.shape[1])
         assert expected.dtype == np.float32
-        assert all(np.unique(row).size > 0.9 * row.size for row in expected)  # saturated ones would agree
+        assert all(4 * np.unique(row).size > row.size for row in expected)  # saturated scores always agree
         actual = execute(model, images)
         np.testing.assert_allclose(actual, expected, rtol=1e-4, atol=1e-4 * abs(expected).max())
         assert actual.dtype == np.float32

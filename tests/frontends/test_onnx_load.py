@@ -107,15 +107,16 @@ def test_weights_listed_as_inputs(
     assert capfd.readouterr() == ("", "")
 
 
-@pytest.mark.parametrize("shape", ["1,4,1,1", "1,1,1,4"])
-def test_scores_are_flattened(load: Any, build: Any, agree: Any, shape: str) -> None:
-    last = "Transpose<perm=[0,2,3,1]>" if shape.endswith("4") else "Softmax<axis=1>"
-    model = load(
-        build(
-            f"c = Conv(image, w) x = GlobalAveragePool(c) scores = {last}(x)", scores=f"float[{shape}] scores"
-        )
-    )
+LAST = {"1,4,1,1": "Softmax<axis=1>", "1,1,1,4": "Transpose<perm=[0,2,3,1]>"}
+
+
+@pytest.mark.parametrize("shape", LAST)
+def test_scores_are_flattened(load: Any, build: Any, agree: Any, calls: Any, shape: str) -> None:
+    body = f"c = Conv(image, w) x = GlobalAveragePool(c) scores = {LAST[shape]}(x)"
+    model = load(build(body, scores=f"float[{shape}] scores"))
     assert model.output == TensorSpec("scores", (1, 4))
+    assert calls(model)["reshape"] == 1
+    assert calls(model)["astype"] == 0
     agree(model)
 
 
@@ -174,6 +175,13 @@ def test_dead_code_goes(load: Any, build: Any, calls: Any) -> None:
 def test_dropout_vanishes(load: Any, build: Any, calls: Any, opset: int) -> None:
     body = f"d = Conv(image, w) c = Dropout(d) {HEAD}"
     assert calls(load(build(body, opset=opset))) == calls(load(build(PLAIN, opset=opset)))
+
+
+def test_sum_is_additions(load: Any, build: Any, calls: Any, agree: Any) -> None:
+    body = f"d = Conv(image, w) e = Relu(d) c = Sum(d, e, e) {HEAD}"
+    model = load(build(body))
+    assert calls(model)["add"] == 2
+    agree(model)
 
 
 def test_dropout_mask_is_all_true(load: Any, build: Any, agree: Any) -> None:

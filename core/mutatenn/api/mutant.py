@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 @attrs.frozen
 class Site:
-    """A place an operator can change: unit (a kernel's name, or ``main``), ordinal in it, what stands there."""
+    """A place an operator can change: unit (kernel name, or ``main``), ordinal in it, what stands there."""
 
     unit: str
     ordinal: int

@@ -29,18 +29,16 @@ def open_run_directory(path: Path, campaign: Campaign, identity: str) -> Iterato
     ``identity`` is a digest of everything that decides the results. Raises InputError if the directory
     cannot be written, holds something else, belongs to another configuration, or is in use.
     """
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-        with _locked(path):
-            store = _store(path, campaign, identity)
-            try:
-                yield Run(path, store)
-            finally:
-                store.close()
-    except (PermissionError, FileExistsError, NotADirectoryError) as error:
-        raise InputError(
-            f"cannot write run directory {path}: {error.strerror}; choose another with --out"
-        ) from None
+    with contextlib.ExitStack() as held:
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+            held.enter_context(_locked(path))
+            store = held.enter_context(contextlib.closing(_store(path, campaign, identity)))
+        except OSError as error:
+            raise InputError(
+                f"cannot write run directory {path}: {error.strerror}; choose another with --out"
+            ) from None
+        yield Run(path, store)
 
 
 @contextlib.contextmanager
@@ -48,9 +46,11 @@ def _locked(path: Path) -> Iterator[None]:
     lock = os.open(path / LOCK, os.O_RDWR | os.O_CREAT, 0o644)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        yield
     except BlockingIOError:
+        os.close(lock)
         raise InputError(f"run directory {path} is in use by another process; wait for it to end") from None
+    try:
+        yield
     finally:
         os.close(lock)
 
@@ -60,25 +60,29 @@ def _store(path: Path, campaign: Campaign, identity: str) -> Store:
         others = sorted(entry.name for entry in path.iterdir() if entry.name != LOCK)
         if others:
             raise InputError(
-                f"{path} is no run directory and not empty ({others[0]}, ...); choose another with --out"
+                f"{path} is no run directory and not empty ({others[0]}, ...); choose another --out"
             )
-        return _create(path, campaign, identity)
-    store = _reopened(path)
+        return _create(path, campaign)
+    store = _reopened(path, identity)
     if store is None:
-        return _create(path, campaign, identity)
+        return _create(path, campaign)
     if store.meta("identity") != identity:
         store.close()
         raise InputError(
-            f"run directory {path} was made from another configuration, model or images; choose another with --out, "
-            "or delete it"
+            f"run directory {path} was made from another configuration, model or images; "
+            "choose another with --out, or delete it"
         )
     return store
 
 
-def _reopened(path: Path) -> Store | None:
-    """Return an earlier run's store, or None if it died before it had begun (nothing is lost then)."""
+def _reopened(path: Path, identity: str) -> Store | None:
+    """Return an earlier run's store, or None if nothing is lost by beginning anew.
+
+    That is when the run ended before it had a plan, or when another configuration ended before any mutant
+    had run, most likely at the baseline gate.
+    """
     store = Store.open(path, write=True)
-    if store.began():
+    if store.began() and (store.meta("identity") == identity or not store.empty()):
         return store
     store.close()
     for leftover in path.glob(f"{DATABASE}*"):
@@ -86,8 +90,6 @@ def _reopened(path: Path) -> Store | None:
     return None
 
 
-def _create(path: Path, campaign: Campaign, identity: str) -> Store:
+def _create(path: Path, campaign: Campaign) -> Store:
     write_atomically(path / CAMPAIGN_FILE, dump(campaign).encode())
-    store = Store.create(path)
-    store.set_meta(identity=identity)
-    return store
+    return Store.create(path)

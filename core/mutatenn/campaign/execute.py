@@ -81,7 +81,7 @@ class Campaign:
 
     def execute(self) -> None:
         """Plan if this run has no plan yet, pass the gate, then run what is not done."""
-        if not self.run.store.meta("planned"):
+        if not self.run.store.began():
             self._plan()
         self.host.emit("mutatenn_campaign_start", run=self.run)
         self._pass_gate()
@@ -95,6 +95,7 @@ class Campaign:
         self.run.store.set_plan(
             zip(dataset.names, truth, dataset.digests(), strict=True),
             {name: (each.mutants, each.operators) for name, each in plans.items()},
+            identity=provenance.identity(self.setup),
             name=self.setup.campaign.name,
             environments=list(plans),
             facts=provenance.facts(self.setup),

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from mutatenn.api.executor import Observation
     from mutatenn.api.mutant import Mutant, Site
     from mutatenn.campaign.gate import Baseline
-    from mutatenn.campaign.judge import Verdict
+    from mutatenn.campaign.judge import Status, Verdict
 
 CAMPAIGN_FILE = "campaign.toml"
 
@@ -156,9 +156,22 @@ class Run:
                 return seen
         return merge(list(shards.values())) if len(shards) == self.store.meta("shards") else None
 
-    def score(self, environment: str) -> Score:
-        """Count the verdicts of an environment."""
-        return Score.of(list(self.store.statuses(environment).values()))  # type: ignore[arg-type]  # stored as Status
+    def score(self, environment: str | None = None) -> Score:
+        """Count the verdicts of an environment, or of all environments together (None)."""
+        names = self.environments if environment is None else (environment,)
+        statuses = [status for name in names for status in self.store.statuses(name).values()]
+        return Score.of(statuses)  # type: ignore[arg-type]  # stored as Status
+
+    def scores(self, environment: str) -> dict[str, Score]:
+        """Count the verdicts of an environment per operator, of those that have mutants there."""
+        statuses = self.store.statuses(environment)
+        ended: dict[str, list[Status]] = {}
+        wanted = set(self.store.trials(environment))
+        for mutant in self.store.mutants():
+            if mutant.id in wanted:
+                of_operator = ended.setdefault(mutant.operator, [])
+                of_operator += [statuses[mutant.id]] if mutant.id in statuses else []  # type: ignore[list-item]
+        return {operator: Score.of(each) for operator, each in ended.items()}
 
     def judge(self, environment: str, kill: str, oracles: Mapping[str, Comparator]) -> Judge:
         """Return the judge of an environment, whose baseline must have run."""

@@ -74,7 +74,7 @@ def set_up(path: str | Path, host: PluginHost) -> Setup:
     Raises InputError for whatever the user can mend, BaselineError if the compiler rejects the original.
     """
     campaign = load_campaign(path, catalogues(host))
-    frontend = host.get("frontend", _frontend_name(campaign.model, host))()
+    frontend = host.get("frontend", frontend_name(campaign.model, host))()
     backends = {env.name: _backend(env, host) for env in campaign.environments}
     specs = (campaign.oracles.kill, *campaign.oracles.also)
     oracles = {spec.name: create(host.get("comparator", spec.name), spec.options) for spec in reversed(specs)}
@@ -100,7 +100,8 @@ def catalogues(host: PluginHost) -> dict[str, list[str]]:
     }
 
 
-def _frontend_name(section: ModelSection, host: PluginHost) -> str:
+def frontend_name(section: ModelSection, host: PluginHost) -> str:
+    """Return the frontend that a campaign asks for, or else the one for the suffix; raises InputError if there is none."""
     if section.frontend is not None:
         return section.frontend
     suffix = section.path.suffix.lower()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sqlite3
 from typing import TYPE_CHECKING, Any
 
@@ -72,13 +73,22 @@ class Store:
             raise InputError(
                 f"{directory} is not a run directory: it has no {DATABASE}; name one that `run` made"
             )
-        store = cls(directory, _connect(path, "rw" if write else "ro"))
         try:
-            version = store.meta("schema_version") if store.began() else None
+            store = cls(directory, _connect(path, "rw" if write else _reading(directory)))
+            began = store.began()
+            version = store.meta("schema_version") if began else SCHEMA_VERSION
+        except sqlite3.OperationalError as error:
+            raise InputError(
+                f"{path} cannot be read: {error}; make it readable, or copy the run directory"
+            ) from None
         except sqlite3.DatabaseError as error:
             raise InputError(f"{path} is damaged ({error}); delete the run directory and run again") from None
-        if version is not None and version != SCHEMA_VERSION:
+        if version != SCHEMA_VERSION:
             raise InputError(f"{path} was written by another version of mutatenn; use that one, or run again")
+        if not (began or write):
+            raise InputError(
+                f"{directory} holds nothing yet: its campaign ended before it had a plan; run it again"
+            )
         return store
 
     def close(self) -> None:
@@ -91,17 +101,13 @@ class Store:
         return json.loads(row[0]) if row else None
 
     def began(self) -> bool:
-        """Tell whether the run got as far as having an identity."""
-        try:
-            return self.meta("identity") is not None
-        except sqlite3.OperationalError:  # no tables yet
-            return False
+        """Tell whether the run got as far as having a plan."""
+        tables = self._db.execute("SELECT 1 FROM sqlite_master WHERE name = 'meta'").fetchone()
+        return tables is not None and self.meta("identity") is not None
 
-    def set_meta(self, **facts: Any) -> None:
-        """Store facts."""
-        rows = [(key, json.dumps(value)) for key, value in facts.items()]
-        with self._db:
-            self._db.executemany("INSERT OR REPLACE INTO meta VALUES (?, ?)", rows)
+    def empty(self) -> bool:
+        """Tell whether no mutant has run yet."""
+        return self._db.execute("SELECT 1 FROM observations").fetchone() is None
 
     def set_plan(
         self,
@@ -111,7 +117,7 @@ class Store:
     ) -> None:
         """Store what a run is going to do, all at once: images, mutants per environment, facts."""
         mutants = {mutant.id: mutant for planned, _ in plans.values() for mutant in planned}
-        facts |= {"schema_version": SCHEMA_VERSION, "planned": True}
+        facts |= {"schema_version": SCHEMA_VERSION}
         with self._db:
             execute = self._db.executemany
             execute("INSERT INTO images VALUES (?, ?, ?, ?)", [(i, *image) for i, image in enumerate(images)])
@@ -232,6 +238,12 @@ class Store:
 
     def _outputs(self, environment: str, name: str) -> Path:
         return self.directory / "outputs" / environment / f"{name}.npy"
+
+
+def _reading(directory: Path) -> str:
+    """Return the mode for reading: even then SQLite writes beside a database, unless told not to."""
+    lone = not (directory / f"{DATABASE}-wal").exists()
+    return "ro&immutable=1" if lone and not os.access(directory, os.W_OK) else "ro"
 
 
 def _connect(path: Path, mode: str) -> sqlite3.Connection:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from contextlib import contextmanager
-from functools import partial
+from functools import partial, reduce
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -38,10 +38,14 @@ class _Conversion:
 
 @contextmanager
 def own_conversions() -> Iterator[None]:
-    """Let the importer convert Clip and Dropout as they are written here."""
+    """Let the importer convert Clip, Dropout and Sum as they are written here."""
     tvm = importer()
     original = tvm._get_convert_map
-    own = {"Clip": _Conversion(partial(_clip, original()["Clip"])), "Dropout": _Conversion(_dropout)}
+    own = {
+        "Clip": _Conversion(partial(_clip, original()["Clip"])),
+        "Dropout": _Conversion(_dropout),
+        "Sum": _Conversion(_sum),
+    }
     tvm._get_convert_map = lambda: original() | own
     try:
         yield
@@ -84,3 +88,9 @@ def _dropout(_opset: int, *given: Any) -> Any:
     if attributes["tvm_custom"]["num_outputs"] == 1:
         return data
     return ir.relax.Tuple([data, ir.relax.op.full(data.ty.shape, ir.relax.const(True), "bool")])
+
+
+def _sum(_opset: int, *given: Any) -> Any:
+    """Convert to additions, which is what residual connections are; the importer stacks and reduces."""
+    _, inputs, _, _ = given
+    return reduce(ir.relax.op.add, list(inputs))

@@ -1,0 +1,128 @@
+"""Which mutants a campaign file's mutations come to."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import mutatenn
+from mutatenn.api.mutant import Mutant
+from mutatenn.campaign.config import Mutation, Sample, Together
+from mutatenn.campaign.plan import Plan, plan
+from mutatenn.campaign.setup import Setup, set_up
+from mutatenn.host import PluginHost
+
+
+@pytest.fixture(scope="module")
+def setup(tmp_path_factory: pytest.TempPathFactory) -> Setup:
+    path = tmp_path_factory.mktemp("plan") / "c.toml"
+    path.write_text(
+        'name = "c"\n[model]\npath = "mutatenn:digits.onnx"\n'
+        '[dataset]\nimages = "mutatenn:digits/0_000*.png"\n'
+    )
+    return set_up(path, PluginHost.installed())
+
+
+def planned(setup: Setup, *mutations: Mutation, seed: int = 0) -> Plan:
+    return plan(setup.toolchains["cpu"], mutations, setup.host.mutators(), seed)
+
+
+def places(mutants: list[Mutant]) -> list[tuple[tuple[str, int], ...]]:
+    return [tuple((site.unit, site.ordinal) for site in mutant.sites) for mutant in mutants]
+
+
+def test_each_site_is_a_mutant(setup: Setup) -> None:
+    mutants = planned(setup, Mutation("relu-to-sigmoid")).mutants
+    assert places(mutants) == [(("main", ordinal),) for ordinal in range(7)]
+    assert len({mutant.id for mutant in mutants}) == 7
+
+
+def test_together_is_one_mutant_with_all_sites(setup: Setup) -> None:
+    (mutant,) = planned(setup, Mutation("relu-to-sigmoid", "together")).mutants
+    assert len(mutant.sites) == 7
+    assert mutant.id.startswith("relu-to-sigmoid.7-sites.")
+
+
+def test_chosen_sites_are_counted_over_the_whole_model(setup: Setup) -> None:
+    every = places(planned(setup, Mutation("store-int8")).mutants)
+    some = places(planned(setup, Mutation("store-int8", (1, 30))).mutants)
+    assert some == [every[1], every[30]]
+    assert some[0][0][0] != some[1][0][0]
+
+
+def test_chosen_sites_together(setup: Setup) -> None:
+    (mutant,) = planned(setup, Mutation("relu-to-sigmoid", Together((1, 3)))).mutants
+    assert places([mutant]) == [(("main", 1), ("main", 3))]
+
+
+def test_a_site_that_is_not_there_is_an_error(setup: Setup) -> None:
+    with pytest.raises(mutatenn.InputError, match=r"no site 99: this model has 7, 0 to 6"):
+        planned(setup, Mutation("relu-to-sigmoid", (0, 99)))
+
+
+def test_sample_is_seeded_over_all_operators_of_the_entry(setup: Setup) -> None:
+    chosen = planned(setup, Mutation("graph", Sample(10, 5))).mutants
+    assert len(chosen) == 10
+    assert chosen == planned(setup, Mutation("graph", Sample(10, 5))).mutants
+    assert chosen != planned(setup, Mutation("graph", Sample(10, 6))).mutants
+    assert chosen == planned(setup, Mutation("graph", Sample(10)), seed=5).mutants
+
+
+def test_a_mutant_asked_for_twice_is_planned_once(setup: Setup) -> None:
+    once = planned(setup, Mutation("relu-to-sigmoid")).mutants
+    twice = planned(setup, Mutation("relu-to-sigmoid"), Mutation("LN"), Mutation("all", (0,))).mutants
+    assert twice[:7] == once
+    assert len({mutant.id for mutant in twice}) == len(twice)
+
+
+@pytest.mark.parametrize("category", ["LN", "AN", "NIO", "AT", "SV", "CSO"])
+def test_every_category_of_the_paper_has_sites_in_the_bundled_model(setup: Setup, category: Any) -> None:
+    mutants = planned(setup, Mutation(category)).mutants
+    assert mutants
+    assert {mutant.category for mutant in mutants} == {category}
+
+
+def test_levels_and_stages(setup: Setup) -> None:
+    graph = planned(setup, Mutation("graph")).mutants
+    kernel = planned(setup, Mutation("tir", stage="scheduled")).mutants
+    assert {mutant.stage for mutant in graph} == {"graph"}
+    assert {mutant.stage for mutant in kernel} == {"scheduled"}
+    assert {m.id for m in graph + kernel} == {
+        m.id for m in planned(setup, Mutation("all", stage="scheduled")).mutants
+    }
+
+
+def test_stage_is_part_of_the_id(setup: Setup) -> None:
+    ids = [
+        planned(setup, Mutation("lt-to-le", (0,), stage)).mutants[0].id
+        for stage in ("schedulable", "lowered")
+    ]
+    assert ids[0] != ids[1]
+
+
+def test_options_reach_the_operator_and_the_id(setup: Setup) -> None:
+    plain = planned(setup, Mutation("store-minus-epsilon", (0,))).mutants[0]
+    other = planned(setup, Mutation("store-minus-epsilon", (0,), options={"epsilon": 0.5})).mutants[0]
+    assert other.options == {"epsilon": 0.5}
+    assert plain.id != other.id
+    with pytest.raises(mutatenn.InputError, match="no option 'epsilom'; did you mean 'epsilon'"):
+        planned(setup, Mutation("store-minus-epsilon", options={"epsilom": 0.5}))
+    with pytest.raises(mutatenn.InputError, match="is not a float"):
+        planned(setup, Mutation("store-minus-epsilon", options={"epsilon": "much"}))
+
+
+def test_operators_without_sites_are_listed(setup: Setup) -> None:
+    (entry,) = planned(setup, Mutation("gt-to-ge")).operators
+    assert (entry.operator, entry.sites, entry.mutants) == ("gt-to-ge", 0, 0)
+
+
+def test_no_mutants_at_all_is_an_error(setup: Setup, campaign: Path, tmp_path: Path) -> None:
+    text = campaign.read_text()
+    campaign.write_text(text[: text.index("[[mutations]]")])
+    with pytest.raises(mutatenn.InputError, match="asks for no mutations"):
+        mutatenn.run(campaign, tmp_path / "run")
+    campaign.write_text(campaign.read_text() + '[[mutations]]\noperator = "gt-to-ge"\n')
+    with pytest.raises(mutatenn.InputError, match="no mutants to run: gt-to-ge found no site"):
+        mutatenn.run(campaign, tmp_path / "run")
