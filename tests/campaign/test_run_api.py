@@ -91,9 +91,9 @@ def test_frame_without_pandas_names_the_cure(finished: Run, monkeypatch: pytest.
 
 def test_mutant_is_found_by_unique_prefix(finished: Run) -> None:
     assert finished.mutant("lt-to-le").operator == "lt-to-le"
-    with pytest.raises(mutatenn.InputError, match="fit: store-minus"):
+    with pytest.raises(mutatenn.InputError, match="begin with 'store-minus': store-minus"):
         finished.mutant("store-minus")
-    with pytest.raises(mutatenn.InputError, match="none fits"):
+    with pytest.raises(mutatenn.InputError, match="no mutant 'no-such'"):
         finished.mutant("no-such")
 
 

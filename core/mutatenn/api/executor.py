@@ -56,7 +56,7 @@ class Job:
     expected: NDArray[np.float32]
     noise: float = 0.0
     limits: Limits = Limits()
-    workers: int = 1
+    workers: int = attrs.field(default=1, validator=attrs.validators.ge(1))
     reuse: bool = True
 
 
@@ -67,9 +67,10 @@ class Observation:
     ``rows`` are the images whose output differs from the original's bit for bit, ``outputs`` their
     float32 outputs ``[len(rows), classes]``; every other image's output is the original's.
     ``executed`` counts the calls run whose value name the original does not have (the proof of
-    activation), ``kernels`` the digests of the changed kernels among them, ``infected`` marks the images
+    activation), ``kernels`` are the digests of their kernels; a mutant that only takes another of the
+    original's values as its output counts the call that gives this value. ``infected`` marks the images
     on which at least one value differed from every value of the original. ``seconds`` is wall time
-    per phase. ``signal`` is set for a crash, ``message`` for anything but ``ran``.
+    per phase. ``signal`` is set for a crash by signal, ``message`` for anything but ``ran``.
     """
 
     mutant: str

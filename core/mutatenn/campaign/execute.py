@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
+from collections.abc import Generator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -172,10 +174,10 @@ class Trials:
         for shard, images in enumerate(self._shards()):
             waiting = self._waiting(shard)
             job = self._job(images, judge.original.values[images])
-            observations: Iterator[Observation] = executor.run(job, waiting) if waiting else iter(())
-            for seen in observations:
-                store.add_observation(self.environment, shard, seen)
-                self._conclude(judge, seen.mutant)
+            with _ending(executor.run(job, waiting) if waiting else iter(())) as observations:
+                for seen in observations:
+                    store.add_observation(self.environment, shard, seen)
+                    self._conclude(judge, seen.mutant)
         judged = store.statuses(self.environment)
         for name in self.mutants:  # a run that was killed between an observation and its verdict
             if name not in judged:
@@ -227,6 +229,16 @@ class Trials:
         program, changes = self.toolchain.derive(mutator, mutant.stage, sites)
         record_changes(self.run.directory / "mutants" / name / self.environment, changes)
         return program
+
+
+@contextlib.contextmanager
+def _ending(observations: Iterator[Observation]) -> Iterator[Iterator[Observation]]:
+    """End the executor's work with the block, not when the garbage is collected: it has processes to stop."""
+    try:
+        yield observations
+    finally:
+        if isinstance(observations, Generator):
+            observations.close()
 
 
 def record_changes(folder: Path, changes: Sequence[Change]) -> None:

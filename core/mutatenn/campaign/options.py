@@ -24,7 +24,7 @@ def create(cls: type[C], options: Mapping[str, Any]) -> C:
     its attrs validators refuse is refused. Raises InputError for an option the class does not have or
     cannot take.
     """
-    known = {field.name: field for field in attrs.fields(cls)} if attrs.has(cls) else {}
+    known = {field.name: field for field in attrs.fields(cls) if field.init} if attrs.has(cls) else {}
     for name in options:
         if name not in known:
             fitting = suggestion(name, known) or f"; it has {', '.join(known) or 'none'}"

@@ -12,6 +12,7 @@ from mutatenn.api.values import Scores
 from mutatenn.campaign.judge import Judge, Score
 from mutatenn.campaign.store import Store
 from mutatenn.errors import InputError
+from mutatenn.nearest import suggestion
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -117,11 +118,12 @@ class Run:
         """
         ids = [mutant.id for mutant in self.store.mutants()]
         fitting = [name] if name in ids else [each for each in ids if each.startswith(name)]
-        if len(fitting) != 1:
-            some = f"{len(fitting)} fit: {', '.join(fitting[:3])}, ..." if fitting else "none fits"
-            raise InputError(
-                f"no single mutant {name!r} in {self.directory} ({some}); `mutatenn plan` lists ids"
-            )
+        if not fitting:
+            hint = suggestion(name, ids) or ";"
+            raise InputError(f"no mutant {name!r} in {self.directory}{hint} `mutatenn plan --list` lists all")
+        if len(fitting) > 1:
+            some = ", ".join(fitting[:3] + ["..."] * (len(fitting) > 3))  # noqa: PLR2004  # enough to see
+            raise InputError(f"{len(fitting)} mutants begin with {name!r}: {some}; give more of the id")
         (mutant,) = (each for each in self.store.mutants() if each.id == fitting[0])
         verdicts = {
             verdict.environment: verdict for verdict in self.store.verdicts() if verdict.mutant == mutant.id

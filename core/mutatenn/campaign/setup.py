@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from mutatenn.api.comparator import Comparator
     from mutatenn.api.frontend import Frontend
     from mutatenn.api.values import Model
-    from mutatenn.campaign.config import Campaign, Environment, ModelSection
+    from mutatenn.campaign.config import Campaign, Environment, ModelSection, Oracles
     from mutatenn.campaign.dataset import Dataset
     from mutatenn.host import PluginHost
 
@@ -76,8 +76,7 @@ def set_up(path: str | Path, host: PluginHost) -> Setup:
     campaign = load_campaign(path, catalogues(host))
     frontend = host.get("frontend", frontend_name(campaign.model, host))()
     backends = {env.name: _backend(env, host) for env in campaign.environments}
-    specs = (campaign.oracles.kill, *campaign.oracles.also)
-    oracles = {spec.name: create(host.get("comparator", spec.name), spec.options) for spec in reversed(specs)}
+    oracles = _oracles(campaign.oracles, host)
     if campaign.gate.min_accuracy is not None and campaign.dataset.truth is None:
         raise InputError(f"{path}: gate.min_accuracy needs dataset.truth: give it, or leave min_accuracy out")
     dataset = open_dataset(campaign.dataset)
@@ -101,7 +100,7 @@ def catalogues(host: PluginHost) -> dict[str, list[str]]:
 
 
 def frontend_name(section: ModelSection, host: PluginHost) -> str:
-    """Return the frontend that a campaign asks for, or else the one for the suffix; raises InputError if there is none."""
+    """Return the frontend that a campaign or the suffix asks for; raises InputError if there is none."""
     if section.frontend is not None:
         return section.frontend
     suffix = section.path.suffix.lower()
@@ -119,6 +118,16 @@ def frontend_name(section: ModelSection, host: PluginHost) -> str:
 
 def _backend(environment: Environment, host: PluginHost) -> Backend:
     return create(host.get("backend", environment.backend), environment.options)
+
+
+def _oracles(section: Oracles, host: PluginHost) -> dict[str, Comparator]:
+    """Return the oracles by name, the kill oracle first; naming it again in ``also`` adds nothing."""
+    specs = (section.kill, *(spec for spec in section.also if spec != section.kill))
+    names = [spec.name for spec in specs]
+    for name in names:
+        if names.count(name) > 1:
+            raise InputError(f"oracle {name!r} is given twice with different options; keep one of them")
+    return {spec.name: create(host.get("comparator", spec.name), spec.options) for spec in specs}
 
 
 def _toolchain(model: Model, environment: Environment, backend: Backend) -> Toolchain:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sqlite3
+import weakref
 from typing import TYPE_CHECKING, Any
 
 import attrs
@@ -55,6 +56,9 @@ class Store:
 
     directory: Path
     _db: sqlite3.Connection
+
+    def __attrs_post_init__(self) -> None:
+        weakref.finalize(self, self._db.close)
 
     @classmethod
     def create(cls, directory: Path) -> Store:

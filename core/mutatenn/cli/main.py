@@ -12,7 +12,7 @@ from importlib import import_module
 from mutatenn import MutatennError, __version__
 from mutatenn.host import BLOCK_VARIABLE, PluginHost
 
-COMMANDS = ("plugins",)
+COMMANDS = ("init", "plan", "run", "show", "report", "score", "plugins", "doctor")
 """Modules of this package; each has NAME, HELP, ``configure(parser)`` and ``execute(args, host) -> int``."""
 
 INTERRUPTED = 128 + 2
@@ -30,8 +30,8 @@ def main(argv: list[str] | None = None) -> int:
     except MutatennError as error:
         print(f"mutatenn: error: {error}", file=sys.stderr)
         return error.exit_code
-    except KeyboardInterrupt:
-        print("mutatenn: interrupted", file=sys.stderr)
+    except KeyboardInterrupt as error:
+        print("; ".join(["mutatenn: interrupted", *map(str, error.args)]), file=sys.stderr)
         return INTERRUPTED
     except BrokenPipeError:
         _discard_output()

@@ -8,16 +8,17 @@ from typing import TYPE_CHECKING
 import attrs
 
 from mutatenn.admission import KINDS
+from mutatenn.cli.text import columns
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
 
     from mutatenn.host import PluginHost, PluginRecord
 
 NAME = "plugins"
 HELP = "list the installed plugins and what they provide"
-COLUMNS = ("kind", "name", "distribution", "version", "state")
+COLUMNS = ("kind", "name", "distribution", "version", "state", "summary")
 
 
 @attrs.frozen
@@ -53,7 +54,10 @@ def execute(args: argparse.Namespace, host: PluginHost) -> int:
     rows = [row for record in host.records for row in _rows(record) if args.kind in (None, row.kind)]
     order: list[str | None] = [*KINDS, None]
     rows.sort(key=lambda row: (order.index(row.kind), row.name or row.plugin, row.distribution))
-    print(json.dumps([attrs.asdict(row) for row in rows], indent=2) if args.json else _table(rows))
+    if args.json:
+        print(json.dumps([attrs.asdict(row) for row in rows], indent=2))
+    else:
+        print(columns([COLUMNS, *map(_cells, rows)]))
     return 0
 
 
@@ -67,15 +71,12 @@ def _rows(record: PluginRecord) -> Iterator[Row]:
         yield Row(kind, None, *origin, record.state, record.reason, record.summary)
 
 
-def _table(rows: Sequence[Row]) -> str:
-    lines = [COLUMNS, *(_cells(row) for row in rows)]
-    widths = [max(len(line[column]) for line in lines) for column in range(len(COLUMNS))]
-    notes = ["summary", *(row.reason or row.summary for row in rows)]
-    return "\n".join(
-        "  ".join([*(cell.ljust(width) for cell, width in zip(line, widths, strict=True)), note]).rstrip()
-        for line, note in zip(lines, notes, strict=True)
-    )
-
-
 def _cells(row: Row) -> tuple[str, ...]:
-    return (row.kind or "-", row.name or row.plugin, row.distribution, row.version, row.state)
+    return (
+        row.kind or "-",
+        row.name or row.plugin,
+        row.distribution,
+        row.version,
+        row.state,
+        row.reason or row.summary,
+    )

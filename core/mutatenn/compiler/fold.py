@@ -41,7 +41,17 @@ def _elementwise(function: Callable[..., Array]) -> Callable[[Any, list[Array]],
     return lambda _call, args: function(*args)
 
 
-FOLDS: dict[str, Callable[[Any, list[Array]], Array]] = {
+def _divide(_call: Any, args: list[Array]) -> Array | None:
+    one, other = args
+    if one.dtype.kind not in "iu":
+        return np.asarray(one / other)
+    if not np.all(other):
+        return None
+    quotient = one // other
+    return np.asarray(quotient + ((quotient < 0) & (quotient * other != one)))  # towards zero, as in C
+
+
+FOLDS: dict[str, Callable[[Any, list[Array]], Array | None]] = {
     "relax.reshape": _reshape,
     "relax.expand_dims": _reshape,
     "relax.squeeze": _reshape,
@@ -51,7 +61,7 @@ FOLDS: dict[str, Callable[[Any, list[Array]], Array]] = {
     "relax.add": _elementwise(np.add),
     "relax.subtract": _elementwise(np.subtract),
     "relax.multiply": _elementwise(np.multiply),
-    "relax.divide": _elementwise(np.divide),
+    "relax.divide": _divide,
     "relax.sqrt": _elementwise(np.sqrt),
     "relax.rsqrt": _elementwise(lambda x: 1 / np.sqrt(x)),
     "relax.negative": _elementwise(np.negative),
@@ -87,7 +97,7 @@ def _folder() -> Any:
             with np.errstate(all="ignore"):
                 value = fold(call, operands)
             dtype = str(call.ty.dtype)
-            return ir.relax.const(np.ascontiguousarray(value.astype(dtype)), dtype)
+            return call if value is None else ir.relax.const(np.array(value, dtype, order="C"), dtype)
 
         def _constant(self, expr: Any) -> Any:
             if isinstance(expr, ir.tvm.ir.Var):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import importlib
+import math
 from typing import TYPE_CHECKING, Any
 
 from mutatenn.compiler import ir
@@ -28,7 +29,38 @@ def lower_kernel(function: Any, target: Any) -> Any:
     module = ir.tvm.IRModule({SYMBOL: function.with_attr("global_symbol", SYMBOL)})
     module = ir.tirx.transform.BindTarget(_with_host(target))(module)
     with target:
-        return _guarded(ir.tvm.ir.transform.Sequential(before), module)[SYMBOL]
+        return guarded(ir.tvm.ir.transform.Sequential(before), module)[SYMBOL]
+
+
+def poison_scratch(function: Any) -> Any:
+    """Return a lowered CPU PrimFunc that fills its scratch buffers with NaN, integers with their largest.
+
+    Scratch memory is passed on from run to run: a fault that leaves some of it unwritten would read what the
+    original left there, mostly the right values. Code that writes before it reads computes what it did.
+    """
+    body = ir.ffi.structural_map(function.body, (ir.tirx.SeqStmt, _poison_allocated), order="post")
+    return function.with_body(body)
+
+
+def _poison_allocated(block: Any) -> Any:
+    statements = []
+    for statement in block.seq:
+        statements.append(statement)
+        if isinstance(statement, ir.tirx.AllocBuffer):
+            statements.append(_fill(statement.buffer))
+    return ir.tirx.SeqStmt(statements) if len(statements) > len(block.seq) else block
+
+
+def _fill(buffer: Any) -> Any:
+    dtype = buffer.ty.dtype.dtype
+    scalar = dtype.with_lanes(1)
+    poison = ir.tirx.const(math.nan, scalar) if "float" in str(scalar) else ir.tirx.max_value(scalar)
+    value = poison if dtype.lanes == 1 else ir.tirx.Broadcast(poison, dtype.lanes)
+    indices = [ir.tirx.Var(f"p{axis}", extent.ty) for axis, extent in enumerate(buffer.ty.shape)]
+    body = ir.tirx.BufferStore(buffer, value, indices)
+    for index, extent in reversed(list(zip(indices, buffer.ty.shape, strict=True))):
+        body = ir.tirx.For(index, ir.tirx.const(0, extent.ty.dtype), extent, ir.tirx.ForKind.SERIAL, body)
+    return body
 
 
 def build_kernel(kernel: Kernel, target: Any) -> Callable[..., Any]:
@@ -44,13 +76,13 @@ def build_kernel(kernel: Kernel, target: Any) -> Callable[..., Any]:
     _, after = _pipeline()
     module = ir.tvm.IRModule({symbol: kernel.ir.with_attr("global_symbol", symbol)})
     with target:
-        module = _guarded(ir.tvm.ir.transform.Sequential(after), module)
-        library = _guarded(functools.partial(_generate, target=target), module)
-    return _guarded(lambda lib: lib[symbol], library)  # type: ignore[no-any-return]  # links the code
+        module = guarded(ir.tvm.ir.transform.Sequential(after), module)
+        library = guarded(functools.partial(_generate, target=target), module)
+    return guarded(lambda lib: lib[symbol], library)  # type: ignore[no-any-return]  # links the code
 
 
 def _build_module(module: Any, target: Any) -> Callable[..., Any]:
-    executable = _guarded(functools.partial(ir.tvm.compile, target=target), module)
+    executable = guarded(functools.partial(ir.tvm.compile, target=target), module)
     main = ir.relax.VirtualMachine(executable, ir.tvm.cpu())["main"]
 
     def call(*tensors: Any) -> None:
@@ -94,7 +126,8 @@ def _pipeline() -> tuple[Sequence[Any], Sequence[Any]]:
     return captured[:cut], captured[cut:]
 
 
-def _guarded(step: Callable[[Any], Any], argument: Any) -> Any:
+def guarded(step: Callable[[Any], Any], argument: Any) -> Any:
+    """Return ``step(argument)``; raise BuildError for whatever TVM raises there."""
     try:
         return step(argument)
     except MemoryError:

@@ -84,9 +84,9 @@ class _Reader:
         if isinstance(expr, ir.tvm.ir.Tuple):
             return tuple(self._slot(field) for field in expr.fields)
         if isinstance(expr, ir.tvm.ir.TupleGetItem):
-            whole = self._slot(expr.tuple_value)
-            assert isinstance(whole, tuple)  # by Relax's own typing
-            return whole[expr.index]
+            whole: Any = self._slot(expr.tuple_value)
+            part: Slot = whole[expr.index]
+            return part
         raise NotAListError(f"{type(expr).__name__} is not a value")
 
     def _constant(self, expr: Any) -> int:

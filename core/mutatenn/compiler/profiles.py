@@ -49,9 +49,10 @@ REQUIRED = BASIC
 
 @attrs.frozen
 class Profile:
-    """A named pass set with single passes switched off or on.
+    """A named pass set with single passes switched off or on; a pass in both lists is on.
 
-    Raises InputError for an unknown base or pass, naming the known ones.
+    Raises InputError for an unknown base or pass, naming the nearest and the known ones, and for a pass that
+    cannot be off.
     """
 
     base: str = "default"
@@ -59,12 +60,9 @@ class Profile:
     on: tuple[str, ...] = ()
 
     def __attrs_post_init__(self) -> None:
-        if self.base not in PROFILES:
-            raise InputError(f"unknown profile {self.base!r}; known: {', '.join(PROFILES)}")
+        _require_known("profile", self.base, PROFILES)
         for name in (*self.off, *self.on):
-            if name not in SEQUENCE:
-                known = ", ".join(dict.fromkeys(SEQUENCE))
-                raise InputError(f"unknown pass {name!r}{suggestion(name, SEQUENCE) or ';'} known: {known}")
+            _require_known("pass", name, SEQUENCE)
         for name in sorted(REQUIRED & set(self.off)):
             raise InputError(f"pass {name} cannot be switched off: without it there are no kernels to run")
 
@@ -76,6 +74,12 @@ class Profile:
 
     def __str__(self) -> str:
         return "".join([self.base, *(f" -{name}" for name in self.off), *(f" +{name}" for name in self.on)])
+
+
+def _require_known(kind: str, name: str, names: Iterable[str]) -> None:
+    known = list(dict.fromkeys(names))
+    if name not in known:
+        raise InputError(f"unknown {kind} {name!r}{suggestion(name, known) or ';'} known: {', '.join(known)}")
 
 
 def lower_graph(module: Any, profile: Profile, target: Any) -> Any:

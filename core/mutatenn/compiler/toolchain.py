@@ -11,10 +11,10 @@ import numpy as np
 
 from mutatenn.api.program import Call, Constant, Kernel, Program
 from mutatenn.compiler import ir
-from mutatenn.compiler.kernels import last_line, lower_kernel
+from mutatenn.compiler.kernels import guarded, lower_kernel, poison_scratch
 from mutatenn.compiler.listing import NotAListError, array_of, list_calls
 from mutatenn.compiler.profiles import Profile, lower_graph
-from mutatenn.errors import BuildError, InfrastructureError
+from mutatenn.errors import InfrastructureError
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -39,8 +39,9 @@ class Change:
 class Toolchain:
     """A model, a backend's target and schedules, and a profile: from graph to Program and back to its parts.
 
-    ``program`` is the original; ``units`` are its kernels by name, each as a schedulable PrimFunc. ``fallback`` says
-    why the model runs as a whole on TVM's virtual machine, or is empty when it is a list of kernels.
+    ``program`` is the original; ``units`` are its kernels by name, each as a schedulable PrimFunc.
+    ``fallback`` says why the model runs as a whole on TVM's virtual machine, or is empty when it is a list
+    of kernels.
     """
 
     model: Model
@@ -75,34 +76,31 @@ class Toolchain:
             return self._whole(lowered)
 
     def _lower(self, module: Any) -> Any:
-        try:
-            return lower_graph(module, self.profile, self.target)
-        except MemoryError:
-            raise
-        except Exception as error:  # TVM raises many types, several of them built-in ones
-            raise BuildError(f"{type(error).__name__}: {last_line(error)}") from error
+        return guarded(functools.partial(lower_graph, profile=self.profile, target=self.target), module)
 
     def unit(self, name: str, stage: Stage) -> Any:
         """Return a unit of the original as it stands at a stage: the graph, or one kernel."""
         if stage == "graph":
             return self.model.module
         if (name, stage) not in self._stages:
-            self._stages[name, stage] = self._at(self.units[name], stage)
+            self._stages[name, stage] = self._advance(self.units[name], "schedulable", stage)
         return self._stages[name, stage]
 
-    def _at(self, function: Any, stage: Stage) -> Any:
-        if stage == "schedulable":
-            return function
-        scheduled = self.backend.schedule(function)
-        return scheduled if stage == "scheduled" else lower_kernel(scheduled, self.target)
+    def _advance(self, function: Any, start: Stage, end: Stage = "lowered") -> Any:
+        """Take a kernel from one stage to the same or a later one."""
+        if start == "schedulable" and end != "schedulable":
+            function = guarded(self.backend.schedule, function)
+        if start != "lowered" and end == "lowered":
+            function = lower_kernel(function, self.target)
+        return function
 
     def derive(
         self, mutator: Mutator, stage: Stage, sites: Mapping[str, Collection[int]]
     ) -> tuple[Program, list[Change]]:
         """Return the Program with a mutator applied at site ordinals per unit, and what changed.
 
-        A unit that came out structurally equal contributes no change. Raises BuildError if the compiler rejects the
-        result.
+        A unit that came out structurally equal contributes no change. A changed kernel finds its scratch
+        memory poisoned. Raises BuildError if the compiler rejects the result.
         """
         changes, mutated = [], {}
         for name, chosen in sites.items():
@@ -114,7 +112,7 @@ class Toolchain:
         if stage == "graph":
             return (self.compile(mutated[GRAPH_UNIT]) if mutated else self.program), changes
         return self._with_kernels(
-            {name: self._finish(name, f, stage) for name, f in mutated.items()}
+            {name: self._changed(name, function, stage) for name, function in mutated.items()}
         ), changes
 
     def _with_kernels(self, replaced: dict[str, Kernel]) -> Program:
@@ -127,16 +125,18 @@ class Toolchain:
     def _kernel(self, sources: dict[str, Any], name: str, function: Any) -> Kernel:
         key = ir.ffi.structural_hash(_anonymous(function))
         if key not in self._lowered:
-            self._lowered[key] = self._finish(name, function, "schedulable")
+            self._lowered[key] = self._intern(name, self._advance(function, "schedulable"))
         kernel = self._lowered[key]
         sources.setdefault(kernel.digest, function)
         return kernel
 
-    def _finish(self, name: str, function: Any, stage: Stage) -> Kernel:
-        if stage == "schedulable":
-            function = self.backend.schedule(function)
-        if stage != "lowered":
-            function = lower_kernel(function, self.target)
+    def _changed(self, name: str, function: Any, stage: Stage) -> Kernel:
+        lowered = self._advance(function, stage)
+        if _digest(lowered) not in self.program.kernels and "cpu" in self.target.keys:
+            lowered = poison_scratch(lowered)
+        return self._intern(name, lowered)
+
+    def _intern(self, name: str, function: Any) -> Kernel:
         digest = _digest(function)
         known = self._kernels.setdefault(digest, Kernel(digest, name, function))
         if not ir.ffi.structural_equal(known.ir, function):
@@ -156,13 +156,13 @@ class Toolchain:
 
     def _whole(self, module: Any) -> Program:
         main = ir.tvm.IRModule(module.functions, attrs=module.attrs)
-        kernel = Kernel(_digest(main), GRAPH_UNIT, main)
+        kernel = Kernel(_digest(main, self.target), GRAPH_UNIT, main)
         return Program((self.model.input, self.model.output), 0, 1, {}, (Call(kernel, (0,), (1,)),))
 
 
-def _digest(function: Any) -> str:
-    # The target is an attribute of a lowered function, so the hash covers it.
-    identity = f"{ir.tvm.__version__} {ir.ffi.structural_hash(function):x}"
+def _digest(*parts: Any) -> str:
+    # The target is an attribute of a lowered function, so the hash covers it; a whole module has none.
+    identity = " ".join([ir.tvm.__version__, *(f"{ir.ffi.structural_hash(part):x}" for part in parts)])
     return hashlib.blake2b(identity.encode(), digest_size=16).hexdigest()
 
 

@@ -1,9 +1,9 @@
 """Evaluates programs value by value, each value named by the hash of what computes it.
 
-A name is (kernel digest, names of the arguments), down to constants and the input image. A mutant therefore finds
-everything that stands before its fault under a name the original's run already has, and computes only the rest.
-When a value it computes equals one of the original's bit for bit, it takes over that name, and everything after it
-is known again: the infection has died out.
+A name is (kernel digest, names of the arguments), down to constants and the input image. A mutant therefore
+finds everything that stands before its fault under a name the original's run already has, and computes only
+the rest. When a value it computes equals one of the original's bit for bit, it takes over that name, and
+everything after it is known again: the infection has died out.
 """
 
 from __future__ import annotations
@@ -36,6 +36,7 @@ class Values:
 
     tensors: dict[Name, Any] = attrs.field(factory=dict)
     output: Any = None
+    output_name: Name = b""
     _alike: dict[tuple[tuple[int, ...], str], list[Name]] = attrs.field(factory=dict)
 
     def add(self, name: Name, spec: TensorSpec, tensor: Any) -> None:
@@ -55,9 +56,11 @@ class Values:
 class Evaluation:
     """A mutant's run on one image.
 
-    ``executed`` counts the calls run whose name the original does not have, ``kernels`` are their kernels' digests;
-    ``infected`` tells that a result of one of them equals no value of the original's. ``differs`` compares the output
-    with the original's bit for bit.
+    ``executed`` counts the calls run whose name the original does not have, ``kernels`` are their kernels'
+    digests. (A program that only takes another of the original's values as its output has no such call; there
+    the one that gives this value runs and counts.) ``infected`` tells that a result of one of them equals no
+    value of the original's, or that the output differs. ``differs`` compares the output with the original's
+    bit for bit.
     """
 
     output: Any = None
@@ -92,10 +95,10 @@ class Evaluator:
         names = leaf_names(program)
         for call in program.calls:
             name_results(call, names)
-            results = self._launch(program, call, [values.tensors], names)
-            for value, tensor in zip(call.results, results, strict=True):
+            for value, tensor in self._launch(program, call, [values.tensors], names).items():
                 values.add(names[value], program.values[value], tensor)
-        values.output = values.tensors[names[program.output]]
+        values.output_name = names[program.output]
+        values.output = self._find(values.output_name, [values.tensors])
         return values
 
     def mutant(self, program: Program, known: Values, *, reuse: bool = True) -> Evaluation:
@@ -107,36 +110,47 @@ class Evaluator:
         names = leaf_names(program)
         local = {IMAGE: known.tensors[IMAGE]}
         sources = [local, known.tensors] if reuse else [local]
+        rewired = known.output_name != output_name(program) in known.tensors
         seen = Evaluation()
         for call in program.calls:
             name_results(call, names)
             changed = any(names[value] not in known.tensors for value in call.results)
-            if not changed and reuse:
+            changed |= rewired and program.output in call.results
+            if reuse and not changed:
                 continue
-            for value, tensor in zip(call.results, self._launch(program, call, sources, names), strict=True):
-                local[names[value]] = tensor
-                if changed:
-                    twin = known.twin(program.values[value], tensor, self.device)
-                    seen.infected |= twin is None
-                    if twin is not None and reuse:
-                        names[value] = twin
+            results = self._launch(program, call, sources, names)
+            local |= {names[value]: tensor for value, tensor in results.items()}
             if changed:
                 seen.executed += 1
                 seen.kernels.add(call.kernel.digest)
-        seen.output = _find(names[program.output], sources)
+                twins = self._twins(program, results, known)
+                seen.infected |= len(twins) < len(results)
+                names |= twins if reuse else {}
+        seen.output = self._find(names[program.output], sources)
         seen.differs = not self.device.same(seen.output, known.output)
+        seen.infected |= seen.differs
         return seen
 
     def _launch(
         self, program: Program, call: Call, sources: list[dict[Name, Any]], names: dict[int, Name]
-    ) -> list[Any]:
-        arguments = [_find(names[value], [*sources, self._constants]) for value in call.arguments]
-        results = [self.device.allocate(program.values[value]) for value in call.results]
+    ) -> dict[int, Any]:
+        arguments = [self._find(names[value], sources) for value in call.arguments]
+        results = {value: self.device.allocate(program.values[value]) for value in call.results}
         try:
-            self.device.launch(self._built[call.kernel.digest], [*arguments, *results])
+            self.device.launch(self._built[call.kernel.digest], [*arguments, *results.values()])
         except Exception as error:
             raise KernelError(f"{call.kernel.name}: {type(error).__name__}: {error}") from error
         return results
+
+    def _twins(self, program: Program, results: dict[int, Any], known: Values) -> dict[int, Name]:
+        """Return the results that equal a value of the original's bit for bit, with that value's name."""
+        twins = {
+            value: known.twin(program.values[value], tensor, self.device) for value, tensor in results.items()
+        }
+        return {value: name for value, name in twins.items() if name is not None}
+
+    def _find(self, name: Name, sources: list[dict[Name, Any]]) -> Any:
+        return next(source[name] for source in (*sources, self._constants) if name in source)
 
 
 def leaf_names(program: Program) -> dict[int, Name]:
@@ -162,7 +176,3 @@ def output_name(program: Program) -> Name:
 
 def _name(constant: Constant) -> Name:
     return f"constant {constant.digest}".encode()
-
-
-def _find(name: Name, sources: list[dict[Name, Any]]) -> Any:
-    return next(source[name] for source in sources if name in source)

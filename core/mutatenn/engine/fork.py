@@ -11,6 +11,7 @@ import attrs
 import numpy as np
 
 from mutatenn.api.executor import Executor, Job, Observation, Outcome
+from mutatenn.compiler.kernels import last_line
 from mutatenn.engine import isolate
 from mutatenn.engine.evaluate import Evaluation, Evaluator, KernelError, Values, output_name
 from mutatenn.errors import BuildError, InfrastructureError
@@ -22,10 +23,14 @@ if TYPE_CHECKING:
 
     from mutatenn.api.program import Program
 
+BUILD = "build"
 POLL_SECONDS = 0.1
-# A mutant that uses no processor time is stuck all the same; wall time is only trusted at a multiple of the limit,
-# because it also counts what other programs on this machine take.
+# A mutant that uses no processor time is stuck all the same; time that passes is only trusted at a multiple
+# of the limit, because it also counts what other programs on this machine take.
 WALL_FACTOR = 10
+# The most that one look at the running mutants adds to that time: a machine that slept, a suspended campaign
+# or a consumer that took long over an observation says nothing about a mutant.
+LONGEST_WATCH = 5 * POLL_SECONDS
 RUNTIME_SIGNALS = {
     signal.SIGSEGV,
     signal.SIGABRT,
@@ -82,23 +87,78 @@ class Parent:
 
 @attrs.define(eq=False)
 class Trial:
-    """A mutant's process as the parent sees it."""
+    """A mutant's process as the parent sees it.
+
+    ``cpu`` is the processor time it had used when its phase began, ``watched`` for how many seconds the
+    parent has watched it in this phase.
+    """
 
     mutant: str
     child: isolate.Child
-    phase: str = "build"
-    since: float = attrs.field(factory=time.monotonic)
+    phase: str = BUILD
     cpu: float = 0.0
+    watched: float = 0.0
     result: Observation | None = None
 
-    def enter(self, phase: str) -> None:
-        """Note that a phase begins; its limit counts from here."""
-        self.phase, self.since, self.cpu = phase, time.monotonic(), self.child.cpu_seconds()
+    def enter(self, phase: str, cpu: float) -> None:
+        """Note that a phase began; its limit counts from there."""
+        self.phase, self.cpu, self.watched = phase, cpu, 0.0
 
-    def overdue(self, limit: float) -> bool:
-        """Tell whether the phase has used up its limit, in seconds of processor time."""
-        wall = time.monotonic() - self.since
-        return wall > limit and (self.child.cpu_seconds() - self.cpu > limit or wall > limit * WALL_FACTOR)
+    def overtime(self, limit: float) -> str:
+        """Return how the phase has used up its limit, in seconds of processor time, or ""."""
+        if self.watched > limit * WALL_FACTOR:
+            return f"stuck for {limit * WALL_FACTOR:g} s without using {limit:g} s of processor time"
+        if self.child.cpu_seconds() - self.cpu > limit:
+            return f"exceeded {limit:g} s of processor time"
+        return ""
+
+
+@attrs.define(eq=False)
+class Crew:
+    """The trials under way, each in its own process."""
+
+    parent: Parent
+    running: dict[int, Trial] = attrs.field(init=False, factory=dict)
+    _selector: selectors.BaseSelector = attrs.field(init=False, factory=selectors.DefaultSelector)
+    _looked: float = attrs.field(init=False, factory=time.monotonic)
+
+    def start(self, mutant: str) -> None:
+        """Fork a process for a mutant."""
+        child = isolate.fork(lambda pipe: _work(self.parent, mutant, pipe), self.parent.memory_limit)
+        self.running[child.pid] = trial = Trial(mutant, child)
+        self._selector.register(child.pipe, selectors.EVENT_READ, trial)
+
+    def follow(self) -> list[Observation]:
+        """Follow the trials for a moment; return what was seen of those that ended."""
+        ended = [key.data for key, _ in self._selector.select(POLL_SECONDS) if _listen(key.data)]
+        seen = [self._dismiss(trial) for trial in ended]
+        self._watch()
+        return seen
+
+    def _watch(self) -> None:
+        """Stop the trials that have used up their limit, if it is time to look again."""
+        passed = time.monotonic() - self._looked
+        if passed < POLL_SECONDS:
+            return
+        self._looked += passed
+        for trial in self.running.values():
+            trial.watched += min(passed, LONGEST_WATCH)
+            building = trial.phase == BUILD
+            limit = self.parent.job.limits.build_seconds if building else self.parent.image_limit
+            if trial.result is None and (how := trial.overtime(limit)):
+                trial.child.kill()
+                trial.result = Observation(trial.mutant, "build-error" if building else "timed-out", how)
+
+    def _dismiss(self, trial: Trial) -> Observation:
+        del self.running[trial.child.pid]
+        self._selector.unregister(trial.child.pipe)
+        return _observe(trial)
+
+    def disband(self) -> None:
+        """Kill the trials that are still running."""
+        for trial in list(self.running.values()):
+            self._dismiss(trial)
+        self._selector.close()
 
 
 class Fork(Executor):
@@ -108,25 +168,15 @@ class Fork(Executor):
 
     def run(self, job: Job, mutants: Sequence[str]) -> Iterator[Observation]:
         """Yield an observation per mutant as each ends, at most ``job.workers`` at a time."""
-        parent = Parent.warm(job)
+        crew = Crew(Parent.warm(job))
         waiting = list(reversed(mutants))
-        running: dict[int, Trial] = {}
-        selector = selectors.DefaultSelector()
         try:
-            while waiting or running:
-                while waiting and len(running) < job.workers:
-                    trial = _start(parent, waiting.pop())
-                    running[trial.child.pid] = trial
-                    selector.register(trial.child.pipe, selectors.EVENT_READ, trial)
-                for trial in _wait(selector, running, parent):
-                    selector.unregister(trial.child.pipe)
-                    del running[trial.child.pid]
-                    yield _observe(trial)
+            while waiting or crew.running:
+                while waiting and len(crew.running) < job.workers:
+                    crew.start(waiting.pop())
+                yield from crew.follow()
         finally:
-            selector.close()
-            for trial in running.values():
-                trial.child.kill()
-                trial.child.reap()
+            crew.disband()
 
 
 def _check_repeats(job: Job, outputs: list[Any]) -> None:
@@ -139,31 +189,15 @@ def _check_repeats(job: Job, outputs: list[Any]) -> None:
             )
 
 
-def _start(parent: Parent, mutant: str) -> Trial:
-    child = isolate.fork(lambda pipe: _work(parent, mutant, pipe), parent.memory_limit)
-    return Trial(mutant, child)
-
-
-def _wait(selector: selectors.BaseSelector, running: dict[int, Trial], parent: Parent) -> Iterator[Trial]:
-    """Follow the running trials for a moment; yield those that ended."""
-    for key, _ in selector.select(POLL_SECONDS):
-        if _follow(key.data):
-            yield key.data
-    for trial in list(running.values()):
-        limit = parent.job.limits.build_seconds if trial.phase == "build" else parent.image_limit
-        if trial.result is None and trial.overdue(limit):
-            trial.child.kill()
-            trial.result = _overtime(trial, limit)
-
-
-def _follow(trial: Trial) -> bool:
-    """Take one message; return whether the process has ended."""
+def _listen(trial: Trial) -> bool:
+    """Take all messages that have come; return whether the process has ended."""
     try:
-        message = isolate.receive(trial.child.pipe)
-        if "phase" in message:
-            trial.enter(message["phase"])
-        else:
-            trial.result = _unpack(trial, message)
+        while trial.child.pipe.poll():
+            message = isolate.receive(trial.child.pipe)
+            if "phase" in message:
+                trial.enter(message["phase"], message["cpu"])
+            else:
+                trial.result = _unpack(trial, message)
     except (EOFError, OSError, ValueError):  # the end, possibly in the middle of a message
         return True
     return False
@@ -171,7 +205,7 @@ def _follow(trial: Trial) -> bool:
 
 def _unpack(trial: Trial, message: dict[str, Any]) -> Observation:
     fields = {name: message[name] for name in ("outcome", "message", "executed", "seconds")}
-    arrays = {}
+    arrays: dict[str, Any] = {}
     if message["outcome"] == "ran":
         rows = np.asarray(message["rows"], np.intp)
         outputs = np.frombuffer(trial.child.pipe.recv_bytes(), np.float32).reshape(
@@ -182,22 +216,18 @@ def _unpack(trial: Trial, message: dict[str, Any]) -> Observation:
 
 
 def _observe(trial: Trial) -> Observation:
-    """Return what became of a process that has ended."""
+    """End a process and return what became of it."""
+    trial.child.kill()  # a process that is dead already keeps its status
     code, number = trial.child.reap()
     if trial.result is not None:
         return trial.result
     if number in RUNTIME_SIGNALS:
         name = signal.Signals(number).name
-        if trial.phase == "build":
+        if trial.phase == BUILD:
             return Observation(trial.mutant, "build-error", f"the compiler died of {name}")
         return Observation(trial.mutant, "crashed", name, signal=number)
     how = f"was killed by signal {number}" if number else f"ended with exit code {code}"
     return Observation(trial.mutant, "infrastructure-error", f"its process {how} ({trial.phase} phase)")
-
-
-def _overtime(trial: Trial, limit: float) -> Observation:
-    outcome: Outcome = "build-error" if trial.phase == "build" else "timed-out"
-    return Observation(trial.mutant, outcome, f"exceeded {limit:.0f} s of processor time")
 
 
 # What follows runs in the mutant's process.
@@ -243,26 +273,22 @@ class _Seen:
 
 
 def _attempt(parent: Parent, mutant: str, pipe: Connection, seen: _Seen) -> tuple[Outcome, str]:
+    building = True
     try:
         program = parent.job.derive(mutant)
         if output_name(program) == output_name(parent.job.original):
             return "equivalent", "the changed code computes the original's very values"
         _check_output(program, parent.job.original)
         parent.evaluator.prepare(program)
-    except BuildError as error:
-        return "build-error", str(error)
-    except MemoryError:
-        return "build-error", "the compiler exceeded the memory limit"
-    except Exception as error:  # an operator may fail in any way
-        return "build-error", f"{type(error).__name__}: {error}"
-    try:
+        building = False
         _run_images(parent, program, pipe, seen)
-    except KernelError as error:
-        return "crashed", str(error)
+    except (BuildError, KernelError) as error:
+        return "build-error" if building else "crashed", str(error)
     except MemoryError:
-        return "crashed", "exceeded the memory limit"
-    if not seen.executed and len(parent.known):
-        return "infrastructure-error", "no changed code was executed, so there is nothing to judge"
+        return "build-error" if building else "crashed", "exceeded the memory limit"
+    except Exception as error:  # an operator may fail in any way; what else fails is ours
+        reason = f"{type(error).__name__}: {last_line(error)}"
+        return "build-error" if building else "infrastructure-error", reason
     return "ran", ""
 
 
@@ -270,14 +296,18 @@ def _check_output(program: Program, original: Program) -> None:
     mine, theirs = program.values[program.output], original.values[original.output]
     if (mine.shape, mine.dtype) != (theirs.shape, theirs.dtype):
         raise BuildError(f"the output became {mine}, it was {theirs}")
+    if not any(program.output in call.results for call in program.calls):
+        raise BuildError("no code is left to run: the output became a constant or the image itself")
 
 
 def _run_images(parent: Parent, program: Program, pipe: Connection, seen: _Seen) -> None:
     for index, known in enumerate(parent.known):
-        isolate.send(pipe, phase=f"image {index}")
+        isolate.send(pipe, phase=f"image {index}", cpu=time.process_time())
         seen.add(
             index, parent.evaluator.mutant(program, known, reuse=parent.job.reuse), parent.evaluator.device
         )
+    if parent.known and not seen.executed:
+        raise InfrastructureError("no changed code was executed, so there is nothing to judge")
 
 
 @hookimpl

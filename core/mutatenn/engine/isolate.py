@@ -7,8 +7,10 @@ import ctypes
 import json
 import multiprocessing
 import os
+import pickle
 import resource
 import signal
+import threading
 import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
@@ -28,21 +30,26 @@ PR_SET_PDEATHSIG = 1
 def call_isolated(function: Callable[[], T]) -> T:
     """Return ``function()`` computed in a forked process; what it raises is raised here.
 
-    Raises InfrastructureError if the process dies.
+    Raises InfrastructureError if the process dies, or raises what cannot be passed between processes.
     """
     receiver, sender = multiprocessing.Pipe(duplex=False)
     process = multiprocessing.get_context("fork").Process(
         target=_answer, args=(function, sender, os.getpid()), daemon=True
     )
-    with _quiet_fork():
+    with _quiet_fork(), _uninterrupted():
         process.start()
     sender.close()
     try:
         succeeded, value = receiver.recv()
-    except EOFError:
+        process.join()
+    except (EOFError, OSError):  # the end, possibly in the middle of the answer
         process.join()
         raise InfrastructureError(_cause_of_death(process.exitcode)) from None
-    process.join()
+    finally:
+        process.kill()  # for an interrupt, all other ways out have waited for its end
+        process.join()
+        process.close()
+        receiver.close()
     if not succeeded:
         raise value
     return value  # type: ignore[no-any-return]
@@ -50,11 +57,20 @@ def call_isolated(function: Callable[[], T]) -> T:
 
 def _answer(function: Callable[[], T], pipe: Connection, parent: int) -> None:
     die_with_parent(parent)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides what an interrupt means
     try:
-        answer: tuple[bool, object] = (True, function())
+        pipe.send((True, function()))
     except Exception as error:
-        answer = (False, error)
-    pipe.send(answer)
+        pipe.send((False, _portable(error)))
+
+
+def _portable(error: Exception) -> Exception:
+    """Return an error, or its text where it does not survive the way to another process."""
+    try:
+        pickle.loads(pickle.dumps(error))  # noqa: S301  # our own, made a moment ago
+    except Exception:
+        return InfrastructureError(f"{type(error).__name__}: {error}")
+    return error
 
 
 def _cause_of_death(exitcode: int | None) -> str:
@@ -69,6 +85,23 @@ def _quiet_fork() -> Iterator[None]:
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "This process .* is multi-threaded", DeprecationWarning)
         yield
+
+
+@contextlib.contextmanager
+def _uninterrupted() -> Iterator[None]:
+    """Hold back an interrupt until the end: one that comes while Python forks is lost in its fork hooks."""
+    handler = signal.getsignal(signal.SIGINT)
+    if handler is None or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    held: list[int] = []
+    signal.signal(signal.SIGINT, lambda number, _: held.append(number))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, handler)
+    if held:
+        signal.raise_signal(signal.SIGINT)
 
 
 def die_with_parent(parent: int) -> None:
@@ -110,10 +143,10 @@ def fork(work: Callable[[Connection], None], memory: int) -> Child:
     """Run ``work(pipe)`` in a forked process that may take ``memory`` more bytes of address space."""
     receiver, sender = multiprocessing.Pipe(duplex=False)
     parent = os.getpid()
-    with _quiet_fork():
+    with _quiet_fork(), _uninterrupted():
         pid = os.fork()
-    if pid == 0:
-        _run_child(work, sender, parent, memory)
+        if pid == 0:
+            _run_child(work, sender, parent, memory)
     sender.close()
     return Child(pid, receiver)
 

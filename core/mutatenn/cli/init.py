@@ -1,0 +1,186 @@
+"""``mutatenn init``: write a campaign to start from."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mutatenn.errors import InputError, MutatennError
+from mutatenn.nearest import missing
+
+if TYPE_CHECKING:
+    import argparse
+
+    from mutatenn.host import PluginHost
+
+NAME = "init"
+HELP = "write a campaign to start from"
+
+STARTER = """\
+# A campaign of mutatenn. A line such as `# seed = 0` is an optional key: its default, or an example.
+# Paths are relative to this file; ~ is the home folder, mutatenn:NAME is bundled with the package.
+
+name = "digits"                  # of the run directory, too
+# seed = 0                       # of every random choice
+
+[model]
+path = "mutatenn:digits.onnx"    # the classifier
+# frontend = "onnx"              # default: by the file's suffix
+# label_offset = 0               # class c is output c + label_offset; 1 where output 0 is "background"
+# scores = "auto"                # what the outputs are: probabilities, logits, or auto: by their looks
+
+[preprocess]                     # how an image becomes the model's input, in this order
+# resize = 8                     # its shorter side, in pixels
+# crop = 8                       # what is cut from its centre, in pixels; or [height, width]
+mean = 127.5                     # a pixel p, 0 to 255, becomes (p - mean) / std, as the model was trained;
+std = 127.5                      # one number, or one for each channel
+# resample = "bilinear"          # how to resize: nearest, box, bilinear, hamming, bicubic, lanczos
+# layout = "NCHW"                # or NHWC; default: by the model
+# channels = "RGB"               # or BGR, or L (grey); default: by the model
+
+[dataset]
+images = "mutatenn:digits/*.png" # a pattern, or a list of patterns
+truth = "filename-prefix"        # 7_cat.png is of class 7; or a CSV file of image,class
+# limit = 100                    # take the first so many, in the order of their names
+
+[[environments]]                 # where it runs; repeat this table to compare several
+name = "cpu"
+# backend = "llvm"               # `mutatenn plugins` lists all
+# profile = "default"            # basic, default, extended, or { base = "default", off = ["FuseOps"] }
+# options = { mcpu = "native" }  # of the backend
+
+[[mutations]]                    # which faults: an operator, a category, or graph, tir, paper, all
+operator = "graph"
+sites = { sample = 3, seed = 0 } # or "each", "together", [0, 5], { together = [0, 5] }
+
+[[mutations]]
+operator = "tir"
+sites = { sample = 3, seed = 0 }
+# stage = "lowered"              # when kernels are changed: schedulable, scheduled, lowered
+# options = {}                   # of the operator
+
+[oracles]
+# kill = "top-1"                 # decides what is noticed; with options: { name = "kl", threshold = 0.1 }
+# also = ["max-abs"]             # measured and reported
+
+[gate]                           # what the original must reach before any mutant runs
+min_accuracy = 0.97              # share of images whose top-1 class is right; needs dataset.truth
+# tolerance = 1e-4               # largest difference of a probability to the reference runtime's
+
+[limits]                         # of one mutant
+# time_factor = 20.0             # processor time for an image: so many times what the original takes ...
+# time_floor = 10.0              # ... but at least so many seconds
+# build_seconds = 120.0          # processor time to derive and compile
+# memory_factor = 4.0            # memory: so many times what the original's values of an image take ...
+# memory_floor = 2147483648      # ... plus so many bytes
+# shard_bytes = 4294967296       # memory for the original's values of all images that run together
+"""
+COMMENT_COLUMN = 33
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Declare the options."""
+    parser.add_argument(
+        "file",
+        metavar="FILE",
+        nargs="?",
+        default="campaign.toml",
+        help="what to write (default: %(default)s)",
+    )
+    parser.add_argument("--model", metavar="PATH", help="the model (default: the bundled digit classifier)")
+    parser.add_argument("--images", metavar="GLOB", help="the images, such as 'photos/*.jpg'")
+    parser.add_argument("--force", action="store_true", help="overwrite FILE")
+
+
+def execute(args: argparse.Namespace, host: PluginHost) -> int:
+    """Write the file and tell the next command."""
+    path = Path(args.file)
+    if os.path.lexists(path) and not args.force:
+        raise InputError(f"{path} exists; name another file, or overwrite it with --force")
+    text = starter(path.parent, args.model, args.images, host)
+    try:
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise InputError(f"cannot write {path}: {error.strerror}; name another file") from None
+    unknown = ["mean", "std", *([] if args.images else ["images"])] if args.model else []
+    todo = f"set {', '.join(unknown)} in it, then" if unknown else "next"
+    print(f"wrote {path}; {todo}: mutatenn run {shlex.quote(str(path))}")
+    return 0
+
+
+def starter(folder: Path, model: str | None, images: str | None, host: PluginHost) -> str:
+    """Return a campaign file in ``folder`` for a model and images, by default the bundled ones.
+
+    Raises InputError if there is no such model file.
+    """
+    text = STARTER
+    if model is not None:
+        text = _for_model(text, model, folder, host)
+        images = images or "images/*.png"
+    if images is not None:
+        text = _set(text, "images", _moved(images, folder))
+        text = _off(text, "truth", "min_accuracy")
+    return text
+
+
+def _for_model(text: str, model: str, folder: Path, host: PluginHost) -> str:
+    from mutatenn.campaign.resources import resolve_path
+
+    path = resolve_path(model, Path.cwd())
+    if not path.exists():
+        raise InputError(missing(path))
+    name = re.sub(r"[^A-Za-z0-9]+", "-", path.stem).strip("-")[:100] or "model"
+    text = _off(_set(_set(text, "name", name), "path", _moved(model, folder)), "mean", "std")
+    try:
+        height, width = _input_size(path, host)
+    except MutatennError as error:
+        print(f"mutatenn: warning: set preprocess.crop, it cannot be told: {error}", file=sys.stderr)
+        return text
+    text = _set(text, "resize", max(height, width))
+    return _set(text, "crop", height if height == width else [height, width])
+
+
+def _input_size(path: Path, host: PluginHost) -> tuple[int, int]:
+    """Return height and width of the images a model takes; raises what importing it raises."""
+    from mutatenn.campaign.config import ModelSection, PreprocessSection
+    from mutatenn.campaign.preprocess import input_layout
+    from mutatenn.campaign.setup import frontend_name
+
+    frontend = host.get("frontend", frontend_name(ModelSection(path), host))()
+    spec = frontend.load(path).input
+    first = 2 if input_layout(PreprocessSection(), spec) == "NCHW" else 1
+    return spec.shape[first], spec.shape[first + 1]
+
+
+def _moved(place: str, folder: Path) -> str:
+    """Return a path or pattern as a campaign file in ``folder`` names it."""
+    from mutatenn.campaign.resources import PREFIX
+
+    if place.startswith((PREFIX, "~")) or os.path.isabs(place):
+        return place
+    return os.path.relpath(place, folder)
+
+
+def _set(text: str, key: str, value: Any) -> str:
+    """Return the text with the first line of a key, optional or not, set to a string, a number or a list."""
+    import tomli_w
+
+    shown = tomli_w.dumps({key: value}).strip() if isinstance(value, str) else f"{key} = {value}"
+    return _line(key).sub(lambda found: f"{shown:<{COMMENT_COLUMN - 1}} {found['comment']}", text, count=1)
+
+
+def _off(text: str, *keys: str) -> str:
+    """Return the text with the lines of these keys as optional ones."""
+    for key in keys:
+        text = _line(key).sub(
+            lambda found: f"{'# ' + found['shown']:<{COMMENT_COLUMN - 1}} {found['comment']}", text, count=1
+        )
+    return text
+
+
+def _line(key: str) -> re.Pattern[str]:
+    return re.compile(rf"^(?:# )?(?P<shown>{key} = [^#\n]*?) *(?P<comment>#.*)$", re.MULTILINE)

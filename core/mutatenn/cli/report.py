@@ -1,0 +1,71 @@
+"""``mutatenn report``: present a run, finished or not."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from typing import TYPE_CHECKING
+
+from mutatenn.errors import MutatennError, PluginError
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from mutatenn.api.reporter import Reporter
+    from mutatenn.campaign.run import Run
+    from mutatenn.host import PluginHost
+
+NAME = "report"
+HELP = "present a run, finished or interrupted"
+DEFAULT = "terminal"
+
+log = logging.getLogger(__name__)
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Declare the options."""
+    parser.add_argument("run", metavar="RUN", help="the run directory")
+    parser.add_argument(
+        "--reporter",
+        metavar="NAME",
+        action="append",
+        help=f"a reporter; may be repeated (default: {DEFAULT}); files go to RUN/report",
+    )
+
+
+def execute(args: argparse.Namespace, host: PluginHost) -> int:
+    """Print what the reporters return."""
+    import mutatenn
+
+    present(mutatenn.open_run(args.run), list(dict.fromkeys(args.reporter or [DEFAULT])), host)
+    return 0
+
+
+def present(run: Run, names: Sequence[str], host: PluginHost) -> None:
+    """Print what each reporter makes of a run; files go to its folder ``report``.
+
+    Raises InputError for a name that does not exist, before any reporter works, and PluginError, naming them,
+    if some failed, after the others have worked.
+    """
+    reporters = {name: host.get("reporter", name) for name in names}
+    directory = run.directory / "report"
+    with contextlib.suppress(OSError):  # a reporter that writes no file does not need it
+        directory.mkdir(exist_ok=True)
+    failures = [_attempt(name, cls, run, directory) for name, cls in reporters.items()]
+    if any(failures):
+        raise PluginError("; ".join(filter(None, failures)))
+
+
+def _attempt(name: str, reporter: type[Reporter], run: Run, directory: Path) -> str:
+    """Print what one reporter makes of a run; return how it failed, if it did."""
+    try:
+        text = reporter().report(run, directory)
+    except Exception as error:  # a plugin may fail in any way, and must not silence the next
+        if not isinstance(error, (MutatennError, OSError)):
+            log.exception("reporter %s failed", name)
+        return f"reporter {name!r} failed: {type(error).__name__}: {error}"
+    if text:
+        print(text.rstrip("\n"))
+    return ""

@@ -1,0 +1,96 @@
+"""``mutatenn run``: run a campaign, or continue it."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+from mutatenn.cli.report import present
+from mutatenn.errors import InputError
+
+if TYPE_CHECKING:
+    import argparse
+
+    from mutatenn.campaign.run import Run
+    from mutatenn.host import PluginHost
+
+NAME = "run"
+HELP = "run a campaign, or continue it where it stopped"
+REPORTERS = ("json", "terminal")
+BELOW, FAILED = 1, 4
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Declare the options."""
+    parser.add_argument("file", metavar="FILE", help="the campaign file")
+    parser.add_argument("--out", metavar="DIR", help="the run directory (default: runs/NAME)")
+    parser.add_argument("--workers", metavar="N", help="mutants at a time (default: one per processor)")
+    parser.add_argument(
+        "--no-reuse", action="store_true", help="compute every mutant from the first kernel, for checking"
+    )
+    parser.add_argument(
+        "--reporter",
+        metavar="NAME",
+        action="append",
+        help=f"a reporter; may be repeated (default: {' and '.join(REPORTERS)})",
+    )
+    parser.add_argument(
+        "--min-score", metavar="S", help="exit with 1 if the mutation score is below S, 0 to 1"
+    )
+    parser.epilog = (
+        "Exit codes: 0 done, 1 the score is below --min-score, 2 wrong input, 3 the original fails the "
+        "baseline gate, 4 the machinery failed, 130 interrupted."
+    )
+
+
+def execute(args: argparse.Namespace, host: PluginHost) -> int:
+    """Run the campaign, then let the reporters present it."""
+    import mutatenn
+
+    workers, least = _workers(args.workers), _share(args.min_score)
+    reporters = list(dict.fromkeys(args.reporter or REPORTERS))
+    for name in reporters:
+        host.get("reporter", name)  # an unknown one is told before the work, not after it
+    try:
+        run = mutatenn.run(
+            args.file, args.out, workers=workers, reuse=not args.no_reuse, reporters=reporters, host=host
+        )
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt("run the same command again to continue") from None
+    code = _conclude(run, least)
+    present(run, reporters, host)
+    return code
+
+
+def _conclude(run: Run, least: float | None) -> int:
+    """Return the exit code; say on standard error what is wrong, ahead of the report and its score line."""
+    score = run.score()
+    code = 0
+    if least is not None and not score.value >= least:  # NaN is below, too
+        print(f"mutatenn: the mutation score {score.value:.4g} is below {least:g}", file=sys.stderr)
+        code = BELOW
+    if failed := score.counts["infrastructure-error"]:
+        mutants = f"{failed} mutant{'s' * (failed > 1)}"
+        print(f"mutatenn: {mutants} ended as infrastructure-error; run again to retry", file=sys.stderr)
+        code = FAILED
+    return code
+
+
+def _workers(text: str | None) -> int | None:
+    if text is None:
+        return None
+    if not (text.isascii() and text.isdigit() and int(text) > 0):
+        raise InputError(f"--workers takes a number of processes, 1 or more, not {text!r}")
+    return int(text)
+
+
+def _share(text: str | None) -> float | None:
+    if text is None:
+        return None
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value <= 1:
+        raise InputError(f"--min-score takes a number from 0 to 1, not {text!r}")
+    return value

@@ -1,0 +1,117 @@
+"""``mutatenn score``: judge the stored outputs again, with another oracle; nothing is run or changed."""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+from typing import TYPE_CHECKING, Any
+
+from mutatenn.cli.text import columns
+from mutatenn.errors import InputError
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Sequence
+
+    from mutatenn.api.comparator import Comparator
+    from mutatenn.campaign.judge import Score
+    from mutatenn.campaign.run import Run
+    from mutatenn.host import PluginHost
+
+NAME = "score"
+HELP = "judge the stored outputs again, with another oracle; runs and changes nothing"
+EPILOG = """
+With --json, an object: "kill", "options", and "environments", an object by name: "score" (null when no mutant
+was valid), "counts" (by status), "waiting" (mutants that have not run).
+"""
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Declare the options."""
+    parser.add_argument("run", metavar="RUN", help="the run directory")
+    parser.add_argument("--kill", metavar="NAME", help="the oracle that decides (default: the campaign's)")
+    parser.add_argument(
+        "--option",
+        metavar="KEY=VALUE",
+        action="append",
+        default=[],
+        help="an option of the oracle, such as threshold=0.1; may be repeated",
+    )
+    parser.add_argument("--json", action="store_true", help="print an object")
+    parser.epilog = EPILOG
+
+
+def execute(args: argparse.Namespace, host: PluginHost) -> int:
+    """Print the counts and the score line of each environment."""
+    import mutatenn
+    from mutatenn.campaign.options import create
+
+    run = mutatenn.open_run(args.run)
+    kill, options = (args.kill, {}) if args.kill else _configured(run)
+    options |= _options(args.option)
+    oracle = create(host.get("comparator", kill), options)
+    scores = {name: _judged(run, name, kill, oracle) for name in run.environments}
+    waiting = {name: len(run.store.trials(name)) - sum(scores[name].counts.values()) for name in scores}
+    if args.json:
+        environments = {name: _plain(score, waiting[name]) for name, score in scores.items()}
+        print(json.dumps({"kill": kill, "options": options, "environments": environments}, indent=2))
+        return 0
+    shown = "".join(f" {name}={value}" for name, value in options.items())
+    print(f"killed by {kill}{shown}\n")
+    print("\n\n".join(_text(name, score, waiting[name]) for name, score in scores.items()))
+    return 0
+
+
+def _configured(run: Run) -> tuple[str, dict[str, Any]]:
+    """Return the campaign's own kill oracle and its options."""
+    from mutatenn.campaign.run import CAMPAIGN_FILE
+
+    path = run.directory / CAMPAIGN_FILE
+    try:
+        kill = tomllib.loads(path.read_text(encoding="utf-8"))["oracles"]["kill"]
+    except (OSError, ValueError, KeyError) as error:
+        raise InputError(f"cannot read the oracle from {path} ({error}); name one with --kill") from None
+    if isinstance(kill, str):
+        return kill, {}
+    return kill.pop("name"), kill
+
+
+def _options(pairs: Sequence[str]) -> dict[str, Any]:
+    """Read KEY=VALUE pairs, the values as in a campaign file; what is none there is a string."""
+    found: dict[str, Any] = {}
+    for pair in pairs:
+        name, equals, text = pair.partition("=")
+        if not (name and equals):
+            raise InputError(f"--option takes KEY=VALUE, such as threshold=0.1, not {pair!r}")
+        try:
+            found[name] = tomllib.loads(f"value = {text}")["value"]
+        except tomllib.TOMLDecodeError:
+            found[name] = text
+    return found
+
+
+def _judged(run: Run, environment: str, kill: str, oracle: Comparator) -> Score:
+    from mutatenn.campaign.judge import Score
+
+    if environment not in run.baselines:
+        return Score.of([])
+    judge = run.judge(environment, kill, {kill: oracle})
+    seen = (run.observation(environment, mutant) for mutant in run.store.trials(environment))
+    return Score.of([judge.judge(each).status for each in seen if each is not None])
+
+
+def _plain(score: Score, waiting: int) -> dict[str, Any]:
+    value = None if math.isnan(score.value) else score.value
+    return {"score": value, "counts": dict(score.counts), "waiting": waiting}
+
+
+def _text(environment: str, score: Score, waiting: int) -> str:
+    rows = [("environment", environment), *score.counts.items()]
+    rows += [("waiting", waiting)] if waiting else []
+    return f"{columns(rows, right=[1])}\n{score.line()}"

@@ -1,0 +1,177 @@
+"""``mutatenn show``: one mutant, what it changes, and what became of it."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import attrs
+import numpy as np
+
+from mutatenn.api.values import CATEGORIES
+from mutatenn.cli.text import coloured, columns, printable
+from mutatenn.errors import InputError
+from mutatenn.nearest import unknown_name
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Iterator, Sequence
+
+    from numpy.typing import NDArray
+
+    from mutatenn.campaign.judge import Verdict
+    from mutatenn.campaign.run import Record, Run
+    from mutatenn.host import PluginHost
+
+NAME = "show"
+HELP = "show one mutant: where it is, what it changes, what became of it"
+EPILOG = """
+With --json, an object: id, operator, summary (the operator's), category, level, stage, options, sites (unit,
+ordinal, detail) and "environments", an object by name: "verdict" (null before it ran), "diff" (of its code,
+null where none was stored), "labels" (per killed image: image, original, mutant: output indices, the mutant's
+null where its outputs are not finite).
+"""
+SHOWN = 5
+
+
+@attrs.frozen
+class Labels:
+    """The top-1 output index of one image, the original's and the mutant's (None: not finite)."""
+
+    image: str
+    original: int
+    mutant: int | None
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Declare the options."""
+    parser.add_argument("run", metavar="RUN", help="the run directory")
+    parser.add_argument("mutant", metavar="MUTANT", help="its id, or the beginning of it")
+    parser.add_argument("--environment", metavar="NAME", help="only this environment")
+    parser.add_argument("--json", action="store_true", help="print an object")
+    parser.epilog = EPILOG
+
+
+def execute(args: argparse.Namespace, host: PluginHost) -> int:
+    """Print the mutant."""
+    import mutatenn
+
+    run = mutatenn.open_run(args.run)
+    if args.environment is not None and args.environment not in run.environments:
+        raise InputError(unknown_name("environment", args.environment, run.environments))
+    record = run.mutant(args.mutant)
+    names = [name for name in run.environments if args.environment in (None, name)]
+    mutator = host.mutators().get(record.operator)
+    summary = mutator.summary() if mutator else ""  # its plugin may be gone since
+    print(
+        json.dumps(_plain(run, record, summary, names), indent=2)
+        if args.json
+        else "\n\n".join(_sections(run, record, summary, names))
+    )
+    return 0
+
+
+def _plain(run: Run, record: Record, summary: str, names: Sequence[str]) -> dict[str, Any]:
+    diffs = run.changes(record.id)
+    environments = {}
+    for name in names:
+        verdict = record.verdicts.get(name)
+        environments[name] = {
+            "verdict": attrs.asdict(verdict) if verdict else None,
+            "diff": diffs.get(name),
+            "labels": [attrs.asdict(each) for each in _labels(run, verdict)],
+        }
+    mutant = attrs.asdict(record.mutant)
+    return {**mutant, "summary": summary, "environments": environments}
+
+
+def _sections(run: Run, record: Record, summary: str, names: Sequence[str]) -> Iterator[str]:
+    yield _head(record, summary)
+    diffs = {name: diff for name, diff in run.changes(record.id).items() if name in names}
+    for diff in dict.fromkeys(diffs.values()):
+        where = [name for name in diffs if diffs[name] == diff]
+        title = "" if len(where) == len(names) else f"in {', '.join(where)}:\n"
+        yield f"{title}{coloured(diff)}"
+    for name in names:
+        yield _outcome(run, name, record.verdicts.get(name))
+
+
+def _head(record: Record, summary: str) -> str:
+    category = CATEGORIES.get(record.category, "")
+    rows = [
+        ("mutant", record.id),
+        ("operator", f"{record.operator}: {summary}" if summary else record.operator),
+        ("category", f"{record.category}, {category}" if category else record.category),
+        ("level", record.level),
+        ("stage", record.stage),
+    ]
+    rows += [("option", f"{name} = {value!r}") for name, value in record.mutant.options.items()]
+    rows += [("site", f"{site.unit} {site.ordinal}  {site.detail}") for site in record.sites]
+    return columns(rows)
+
+
+def _outcome(run: Run, environment: str, verdict: Verdict | None) -> str:
+    if verdict is None:
+        return printable(f"{environment}: not run yet")
+    by = f" by {', '.join(verdict.by)}" if verdict.by else ""
+    message = f": {' '.join(verdict.message.split())}" if verdict.message else ""
+    lines = [printable(f"{environment}: {verdict.status}{by}{message} ({verdict.seconds:.2f} s)")]
+    if verdict.images:
+        lines.append(_counts(verdict))
+    if verdict.oracles:
+        rows = [(name, *map(_number, summary.values())) for name, summary in verdict.oracles.items()]
+        lines.append(_indented(columns([("oracle", "mean", "worst"), *rows], right=[1, 2])))
+    if labels := _labels(run, verdict):
+        lines.append(_changes(labels))
+    return "\n".join(lines)
+
+
+def _counts(verdict: Verdict) -> str:
+    counts = {
+        "killed": verdict.killed,
+        "infected": verdict.infected,
+        "propagated": verdict.propagated,
+        "label changed": verdict.labels_changed,
+        "not finite": verdict.non_finite,
+    }
+    degenerate = ", outputs degenerate" if verdict.degenerate else ""
+    return (
+        f"  of {verdict.images} images: {', '.join(f'{n} {what}' for what, n in counts.items())}{degenerate}"
+    )
+
+
+def _changes(labels: Sequence[Labels]) -> str:
+    rows = [("image", "original", "mutant")]
+    rows += [(each.image, str(each.original), _label(each.mutant)) for each in labels[:SHOWN]]
+    more = [f"and {len(labels) - SHOWN} more"] if len(labels) > SHOWN else []
+    table = _indented("\n".join([columns(rows, right=[1, 2]), *more]))
+    return f"  killed on (top-1 output index):\n{table}"
+
+
+def _labels(run: Run, verdict: Verdict | None) -> list[Labels]:
+    """Return the labels of the images on which the mutant was killed."""
+    if verdict is None or not verdict.killed_images:
+        return []
+    rows = [run.image_names.index(name) for name in verdict.killed_images]
+    before = run.outputs(verdict.environment, None)[rows]
+    after = run.outputs(verdict.environment, verdict.mutant)[rows]
+    return [
+        Labels(name, int(np.argmax(original)), _top(mutant))
+        for name, original, mutant in zip(verdict.killed_images, before, after, strict=True)
+    ]
+
+
+def _top(values: NDArray[np.float32]) -> int | None:
+    return int(np.argmax(values)) if np.isfinite(values).all() else None
+
+
+def _label(label: int | None) -> str:
+    return "not finite" if label is None else str(label)
+
+
+def _number(value: float | None) -> str:
+    return "not finite" if value is None else f"{value:.4g}"
+
+
+def _indented(text: str) -> str:
+    return "\n".join(f"  {line}" for line in text.splitlines())

@@ -1,0 +1,44 @@
+"""Plain text for a terminal: aligned columns, nothing that could steer it."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+RED, GREEN, PLAIN = "\x1b[31m", "\x1b[32m", "\x1b[0m"
+
+
+def columns(rows: Iterable[Sequence[object]], *, right: Iterable[int] = ()) -> str:
+    """Return rows of equal length as aligned columns; those at the positions ``right`` end flush."""
+    cells = [[printable(cell) for cell in row] for row in rows]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    flush = {position % len(widths) for position in right}
+    return "\n".join("  ".join(_padded(row, widths, flush)).rstrip() for row in cells)
+
+
+def _padded(row: Sequence[str], widths: Sequence[int], flush: set[int]) -> Iterable[str]:
+    for position, (cell, width) in enumerate(zip(row, widths, strict=True)):
+        yield cell.rjust(width) if position in flush else cell.ljust(width)
+
+
+def printable(text: object) -> str:
+    """Return the text with ``?`` for whatever is not printable: file names and plugins are not trusted."""
+    return "".join(char if char.isprintable() else "?" for char in str(text))
+
+
+def coloured(diff: str) -> str:
+    """Return a unified diff, in colours where standard output is a terminal and NO_COLOR is not set."""
+    lines = map(printable, diff.splitlines())
+    if not sys.stdout.isatty() or os.environ.get("NO_COLOR"):
+        return "\n".join(lines)
+    return "\n".join(f"{_colour(line)}{line}{PLAIN}" if _colour(line) else line for line in lines)
+
+
+def _colour(line: str) -> str:
+    if line.startswith(("+++", "---")):
+        return ""
+    return {"+": GREEN, "-": RED}.get(line[:1], "")

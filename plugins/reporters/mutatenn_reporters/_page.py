@@ -1,0 +1,129 @@
+"""What the terminal reporter says of a run: header, a section per environment, the score lines."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, TextIO
+
+from rich.console import Console, Group, RenderableType
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from mutatenn_reporters import _notable
+from mutatenn_reporters._table import table, zeros
+from mutatenn_reporters._text import clean, count, environment, number, ratio, verdict_of_gate
+from mutatenn_reporters._view import differences, views
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from mutatenn.campaign.run import Run
+    from mutatenn_reporters._view import View
+
+WIDTH = 80
+
+
+def page(run: Run, stream: TextIO) -> str:
+    """Return the whole text: as wide as a terminal, or 80 columns (more if a table needs more) elsewhere."""
+    every = views(run, run.mutants)
+    tables = [table(each) for each in every if each.verdicts]
+    natural = max([WIDTH, *(len(line) for each in tables for line in each.plain.splitlines())])
+    width = None if stream.isatty() else natural
+    console = Console(file=stream, highlight=False, width=width, force_jupyter=False)
+    with console.capture() as capture:
+        for block in _blocks(run, every):
+            console.print(block, width=min(console.width, natural))
+    lines = [line.rstrip() for line in capture.get().splitlines()]
+    return "\n".join([*lines, *_for_programs(run)])
+
+
+def _for_programs(run: Run) -> list[str]:
+    names = run.environments if len(run.environments) > 1 else ()
+    return [*(f"environment {clean(name)} {run.score(name).line()}" for name in names), run.score().line()]
+
+
+def _blocks(run: Run, every: Sequence[View]) -> Iterator[RenderableType]:
+    yield _header(run)
+    yield ""
+    for each in every:
+        yield from _environment(each)
+        yield ""
+    if len(every) > 1:
+        yield from _between(run, every)
+
+
+def _header(run: Run) -> RenderableType:
+    facts = run.facts
+    model, oracles = facts.get("model", {}), facts.get("oracles", {})
+    also = [name for name in oracles.get("all", ()) if name != oracles.get("kill")]
+    rows = {
+        "model": f"{model.get('name', '?')}: {model.get('input', '?')} -> {model.get('output', '?')}",
+        "images": str(len(run.image_names)),
+        "killed by": f"{oracles.get('kill', '?')}{'; measured too: ' if also else ''}{', '.join(also)}",
+    }
+    grid = Table.grid(padding=(0, 2, 0, 0))
+    for label, value in rows.items():
+        grid.add_row(Text(f"  {label}"), Text(clean(value)))
+    return Group(Text(f"campaign {clean(run.name)}", "bold"), grid)
+
+
+def _environment(each: View) -> Iterator[RenderableType]:
+    yield Text.assemble((f"environment {clean(each.name)}", "bold"), f": {environment(each.facts)}")
+    if each.baseline:
+        gate = Text(verdict_of_gate(each.baseline), "red" if each.baseline.problems else "green")
+        yield Padding.indent(gate, 2)
+    if each.verdicts:
+        yield from _results(each)
+    if each.waiting:
+        red = each.baseline and each.baseline.problems
+        cure = "the original must pass the gate first" if red else "`mutatenn run` continues"
+        yield Text(f"{each.waiting} of {count(each.mutants, 'mutant')} not run yet; {cure}", "red")
+
+
+def _results(each: View) -> Iterator[RenderableType]:
+    yield ""
+    yield table(each)
+    yield ""
+    none = zeros(each)
+    if none:
+        yield Text(", ".join(f"0 {status}" for status in none))
+    without = [clean(row.operator) for row in each.rows if not (row.sites or row.mutants)]
+    if without:
+        yield Text(f"no site in this model: {', '.join(without)}")
+    for group in _notable.notable(each):
+        yield _group(group)
+    yield _score(each)
+
+
+def _group(group: _notable.Group) -> RenderableType:
+    lines: list[RenderableType] = [Text(f"{group.title}:")]
+    for mutant, about in group.mutants:
+        lines.append(Padding.indent(Text(clean(mutant), "bold"), 2))
+        lines.append(Padding.indent(Text(about), 4))
+    if group.more:
+        lines.append(Padding.indent(Text(f"and {group.more} more"), 2))
+    return Group(*lines)
+
+
+def _score(each: View) -> Text:
+    score = each.score
+    if not score.valid:
+        return Text("no score: no mutant ran that is not equivalent")
+    infected = ""
+    if each.infected:
+        infected = f"; of the {each.infected} that infected a value: {ratio(score.detected / each.infected)}"
+    return Text.assemble(
+        (f"score {ratio(score.value)}", "bold"),
+        f" = {score.detected} detected / {score.valid} valid{infected}",
+        "\n  detected: killed, crashed, timed out; valid: those, survived, never infected",
+    )
+
+
+def _between(run: Run, every: Sequence[View]) -> Iterator[RenderableType]:
+    yield Text("between environments", "bold")
+    for one, other, largest in differences(run):
+        by = "not finite" if largest is None else f"at most {number(largest)}"
+        yield Padding.indent(Text(f"the originals of {clean(one)} and {clean(other)} differ by {by}"), 2)
+    for group in _notable.diverging(every):
+        yield Padding.indent(_group(group), 2)
+    yield ""

@@ -1,0 +1,82 @@
+"""Words and numbers as the reporters write them."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from mutatenn.campaign.gate import Baseline
+
+SHORT = 160
+
+
+def clean(text: object) -> str:
+    """Return text that cannot steer a terminal: one line, what is not printable as ``?``.
+
+    Names of files and messages of compilers end up here; escape sequences, line breaks and signs that
+    reverse the direction of writing are not printable.
+    """
+    return "".join(char if char.isprintable() else "?" for char in " ".join(str(text).split()))
+
+
+def shorten(text: object) -> str:
+    """Return clean text of at most 160 characters."""
+    line = clean(text)
+    return line if len(line) <= SHORT else f"{line[: SHORT - 3]}..."
+
+
+def count(number: int, noun: str) -> str:
+    """Return ``1 image``, ``2 images``."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
+def number(value: float) -> str:
+    """Return a small quantity: ``0``, ``0.0012``, ``3.0e-07``."""
+    if value == 0:
+        return "0"
+    return f"{value:.2g}" if 1e-3 <= abs(value) < 1e4 else f"{value:.1e}"  # noqa: PLR2004  # readable without exponent
+
+
+def ratio(value: float) -> str:
+    """Return a score with two digits, ``-`` for NaN."""
+    return "-" if value != value else f"{value:.2f}"  # noqa: PLR0124  # NaN
+
+
+def verdict_of_gate(baseline: Baseline) -> str:
+    """Return in one sentence how the original did."""
+    if baseline.problems:
+        return f"original fails the gate: {clean('; '.join(baseline.problems))}"
+    images = baseline.images
+    parts = [
+        f"top-1 equals the reference's on {baseline.reference_labels} of {count(images, 'image')}",
+        f"largest difference {number(baseline.reference_difference)}",
+    ]
+    if baseline.accuracy is not None:
+        right = round(baseline.accuracy * images)
+        parts.append(f"accuracy {100 * baseline.accuracy:.1f} % ({right} of {images})")
+    parts += [f"noise {number(baseline.noise)}", f"{number(1000 * baseline.seconds)} ms per image"]
+    return f"original ok: {', '.join(parts)}"
+
+
+def environment(facts: dict[str, Any]) -> str:
+    """Return backend, target, profile and kernels of an environment, from its provenance."""
+    profile = clean(facts.get("profile", "?"))
+    kernels = count(int(facts.get("kernels", 0)), "kernel")
+    backend, where = clean(facts.get("backend", "?")), target(str(facts.get("target", "?")))
+    parts = [where if where.startswith(backend) else f"{backend} on {where}", f"profile {profile}", kernels]
+    return ", ".join(
+        parts + ([f"run as a whole: {shorten(facts['fallback'])}"] if facts.get("fallback") else [])
+    )
+
+
+def target(text: str) -> str:
+    """Return a compilation target in short: ``llvm znver4`` of TVM's JSON, or the text itself."""
+    try:
+        fields = json.loads(text)
+    except ValueError:
+        return shorten(text)
+    if not isinstance(fields, dict):
+        return shorten(text)
+    telling = [fields.get(key) for key in ("kind", "arch", "mcpu", "mtriple", "device")]
+    return shorten(" ".join(str(value) for value in telling if value))

@@ -1,0 +1,126 @@
+"""The JSON reporter: everything about a run in one file, for programs."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import attrs
+
+from mutatenn import InputError, Reporter, hookimpl
+from mutatenn_reporters._text import clean
+from mutatenn_reporters._view import differences, views
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from mutatenn.campaign.judge import Score
+    from mutatenn.campaign.run import Record, Run
+    from mutatenn_reporters._view import View
+
+SCHEMA = "mutatenn-report/1"
+FILE = "report.json"
+
+
+@attrs.define(kw_only=True, eq=False)
+class Json(Reporter):
+    """Writes report.json: provenance, images, environments, scores and every verdict.
+
+    The file conforms to ``report.schema.json`` beside this module, and is the same byte for byte whenever
+    the same run is reported.
+    """
+
+    name: ClassVar[str] = "json"
+
+    def report(self, run: Run, directory: Path) -> str:
+        """Write ``report.json`` into the directory, creating it; return where it is.
+
+        Raises InputError if it cannot be written.
+        """
+        text = json.dumps(plain(document(run)), indent=1, allow_nan=False) + "\n"
+        try:
+            directory.mkdir(parents=True, exist_ok=True)
+            _write(directory / FILE, text)
+        except OSError as error:
+            raise InputError(
+                f"cannot write {directory / FILE}: {error.strerror}; choose another folder"
+            ) from None
+        return f"wrote {clean(directory / FILE)}"
+
+
+def document(run: Run) -> dict[str, Any]:
+    """Return the report as dicts, lists and scalars, its numbers not all finite."""
+    records = run.mutants
+    every = views(run, records)
+    return {
+        "schema": SCHEMA,
+        "campaign": run.name,
+        "not_run": sum(each.waiting for each in every),
+        "score": _score(run.score()),
+        "provenance": {key: value for key, value in run.facts.items() if key != "environments"},
+        "images": [
+            {"name": name, "truth": truth, "digest": digest} for name, truth, digest in run.store.images()
+        ],
+        "environments": [_environment(run, each) for each in every],
+        "noise_between_environments": [
+            {"environments": [one, other], "max_abs": largest} for one, other, largest in differences(run)
+        ],
+        "mutants": [_mutant(record, run.environments) for record in records],
+    }
+
+
+def _environment(run: Run, each: View) -> dict[str, Any]:
+    return {
+        "name": each.name,
+        **each.facts,
+        "noise_floor": each.baseline.noise if each.baseline else None,
+        "baseline": attrs.asdict(each.baseline) if each.baseline else None,
+        "operators": [attrs.asdict(entry) for entry in run.store.operators(each.name)],
+        "mutants": each.mutants,
+        "not_run": each.waiting,
+        "score": _score(each.score),
+    }
+
+
+def _score(score: Score) -> dict[str, Any]:
+    return {
+        "value": score.value,
+        "detected": score.detected,
+        "valid": score.valid,
+        "counts": dict(score.counts),
+    }
+
+
+def _mutant(record: Record, environments: tuple[str, ...]) -> dict[str, Any]:
+    verdicts = record.verdicts
+    return {
+        **attrs.asdict(record.mutant),
+        "verdicts": {name: attrs.asdict(verdicts[name]) for name in environments if name in verdicts},
+    }
+
+
+def plain(value: Any) -> Any:
+    """Return the value as JSON has it: lists for tuples, null for numbers that are not finite."""
+    if isinstance(value, dict):
+        return {str(key): plain(each) for key, each in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain(each) for each in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _write(path: Path, text: str) -> None:
+    """Write a file so that a reader finds it either absent or whole."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        temporary.write_text(text, encoding="ascii")
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+@hookimpl
+def mutatenn_reporters() -> list[type[Reporter]]:
+    """Contribute ``json``."""
+    return [Json]

@@ -1,0 +1,107 @@
+"""Every hook of a campaign, in order."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+import mutatenn
+from mutatenn import BaselineError, Mutant, hookimpl
+from mutatenn.campaign.gate import Baseline
+from mutatenn.campaign.judge import Verdict
+from mutatenn.campaign.run import Run
+from mutatenn.host import PluginHost
+
+Write = Callable[..., Path]
+
+MUTATIONS = '[[mutations]]\noperator = "store-int16"\nsites = [0, 1, 2, 37]\n'
+
+
+class Listener:
+    """Writes down what happens, and what can be known at that moment."""
+
+    def __init__(self) -> None:
+        self.events: list[str] = []
+        self.error: BaseException | None = None
+
+    @hookimpl
+    def mutatenn_modify_plan(self, plan: list[Mutant]) -> None:
+        self.events.append(f"plan of {len(plan)}")
+        del plan[-1]
+
+    @hookimpl
+    def mutatenn_campaign_start(self, run: Run) -> None:
+        self.events.append(f"start with {len(run.mutants)}, baselines {len(run.baselines)}")
+
+    @hookimpl
+    def mutatenn_baseline_finished(self, run: Run, baseline: Baseline) -> None:
+        kept = run.baselines[baseline.environment] == baseline
+        self.events.append(f"baseline {baseline.environment}, kept {kept}, red {bool(baseline.problems)}")
+
+    @hookimpl
+    def mutatenn_trial_finished(self, run: Run, verdict: Verdict) -> None:
+        kept = run.mutant(verdict.mutant).verdicts[verdict.environment] == verdict
+        self.events.append(f"trial, kept {kept}")
+
+    @hookimpl
+    def mutatenn_campaign_finish(self, run: Run, error: BaseException | None) -> None:
+        done = sum(bool(record.verdicts) for record in run.mutants)
+        self.events.append(f"finish with {done}")
+        self.error = error
+
+
+@pytest.fixture
+def listener() -> Listener:
+    return Listener()
+
+
+@pytest.fixture
+def host(listener: Listener) -> PluginHost:
+    host = PluginHost.installed()
+    host.register(listener, "listener")
+    return host
+
+
+def test_a_whole_run_and_its_continuation(
+    write: Write, host: PluginHost, listener: Listener, tmp_path: Path
+) -> None:
+    campaign = write(mutations=MUTATIONS)
+    run = mutatenn.run(campaign, tmp_path / "run", host=host, workers=2)
+    assert listener.events == [
+        "plan of 4",
+        "start with 3, baselines 0",
+        "baseline cpu, kept True, red False",
+        *["trial, kept True"] * 3,
+        "finish with 3",
+    ]
+    assert listener.error is None
+    assert len(run.mutants) == 3
+    listener.events.clear()
+    mutatenn.run(campaign, tmp_path / "run", host=host)
+    assert listener.events == ["start with 3, baselines 1", "finish with 3"]
+
+
+def test_a_red_baseline(write: Write, host: PluginHost, listener: Listener, tmp_path: Path) -> None:
+    labels = tmp_path / "labels.csv"
+    labels.write_text("".join(f"{path.name},0\n" for path in digits()))
+    campaign = write(
+        ('"filename-prefix"', f'"{labels}"'), mutations=MUTATIONS, tail="[gate]\nmin_accuracy = 1.0\n"
+    )
+    with pytest.raises(BaselineError, match="accuracy") as caught:
+        mutatenn.run(campaign, tmp_path / "run", host=host)
+    assert caught.value.exit_code == 3
+    assert listener.events == [
+        "plan of 4",
+        "start with 3, baselines 0",
+        "baseline cpu, kept True, red True",
+        "finish with 0",
+    ]
+    assert listener.error is caught.value
+
+
+def digits() -> list[Path]:
+    from mutatenn.campaign.resources import data_folder
+
+    return sorted((data_folder() / "digits").glob("*_00*.png"))

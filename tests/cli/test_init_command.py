@@ -1,0 +1,128 @@
+"""``mutatenn init``: the campaign it writes is complete, and runs."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import attrs
+import pytest
+
+import mutatenn
+from mutatenn.api.executor import Limits
+from mutatenn.campaign import config
+from mutatenn.campaign.load import load_campaign
+from mutatenn.campaign.resources import data_folder
+
+Command = Callable[..., Any]
+
+SECTIONS = {
+    "model": config.ModelSection,
+    "preprocess": config.PreprocessSection,
+    "dataset": config.DatasetSection,
+    "environments": config.Environment,
+    "mutations": config.Mutation,
+    "oracles": config.Oracles,
+    "gate": config.Gate,
+    "limits": Limits,
+}
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_it_runs_as_it_is(folder: Path, command: Command) -> None:
+    done = command("init")
+    assert (done.code, done.err) == (0, "")
+    assert done.out == "wrote campaign.toml; next: mutatenn run campaign.toml\n"
+    done = command("run", "campaign.toml")
+    assert (done.code, done.err) == (0, "")
+    run = mutatenn.open_run(folder / "runs" / "digits")
+    assert len(run.mutants) == 6
+    assert {record.level for record in run.mutants} == {"graph", "kernel"}
+    assert run.baselines["cpu"].problems == ()
+
+
+def test_it_shows_every_key(folder: Path, command: Command) -> None:
+    command("init")
+    text = Path("campaign.toml").read_text()
+    found: dict[str, set[str]] = {"": set()}
+    section = found[""]
+    for line in text.splitlines():
+        if heading := re.match(r"\[+(\w+)\]+", line):
+            section = found.setdefault(heading[1], set())
+        elif key := re.match(r"(?:# )?(\w+) = ", line):
+            section.add(key[1])
+    top = {field.name for field in attrs.fields(config.Campaign)}
+    assert found.pop("") | found.keys() == top
+    assert found == {name: {field.name for field in attrs.fields(cls)} for name, cls in SECTIONS.items()}
+
+
+def test_its_optional_keys_are_valid(folder: Path, command: Command) -> None:
+    command("init")
+    text = Path("campaign.toml").read_text()
+    defaults = load_campaign("campaign.toml", {})
+    Path("campaign.toml").write_text(re.sub(r"^# (?=\w+ = )", "", text, flags=re.MULTILINE))
+    shown = load_campaign("campaign.toml", {})
+    assert shown != defaults
+    assert (shown.limits, shown.oracles, shown.gate) == (defaults.limits, defaults.oracles, defaults.gate)
+    assert (shown.environments[0].profile, shown.seed) == (defaults.environments[0].profile, defaults.seed)
+
+
+def test_a_model_and_images_of_ones_own(folder: Path, command: Command) -> None:
+    (folder / "nets").mkdir()
+    (folder / "photos").mkdir()
+    shutil.copy(data_folder() / "digits.onnx", folder / "nets" / "my net.onnx")
+    shutil.copy(data_folder() / "digits" / "0_0000.png", folder / "photos")
+    (folder / "campaigns").mkdir()
+    done = command("init", "campaigns/a.toml", "--model", "nets/my net.onnx", "--images", "photos/*.png")
+    assert done.out == "wrote campaigns/a.toml; set mean, std in it, then: mutatenn run campaigns/a.toml\n"
+    campaign = load_campaign("campaigns/a.toml", {})
+    assert campaign.name == "my-net"
+    assert campaign.model.path == folder / "nets" / "my net.onnx"
+    assert campaign.dataset == config.DatasetSection((str(folder / "photos" / "*.png"),))
+    assert (campaign.preprocess.resize, campaign.preprocess.crop) == (8, (8, 8))
+    assert (campaign.preprocess.mean, campaign.gate.min_accuracy) == (0.0, None)
+    assert command("plan", "campaigns/a.toml").code == 0
+
+
+def test_a_model_that_cannot_be_imported(folder: Path, command: Command) -> None:
+    Path("net.onnx").write_bytes(b"no model")
+    done = command("init", "--model", "net.onnx", "--images", "mutatenn:digits/*.png")
+    assert done.code == 0
+    assert done.err.startswith("mutatenn: warning: set preprocess.crop, it cannot be told: ")
+    assert load_campaign("campaign.toml", {}).preprocess.crop is None
+
+
+def test_nothing_is_overwritten_by_accident(folder: Path, command: Command) -> None:
+    Path("campaign.toml").write_text("precious")
+    done = command("init")
+    assert (done.code, done.out) == (2, "")
+    assert done.err == (
+        "mutatenn: error: campaign.toml exists; name another file, or overwrite it with --force\n"
+    )
+    assert Path("campaign.toml").read_text() == "precious"
+    assert command("init", "--force").code == 0
+    assert "precious" not in Path("campaign.toml").read_text()
+
+
+@pytest.mark.parametrize(
+    ("argv", "message"),
+    [
+        (["--model", "nets.onnx"], "no file 'nets.onnx' in "),
+        (["--model", "mutatenn:digit.onnx"], "did you mean 'mutatenn:digits.onnx'?"),
+        (["no/such/folder.toml"], "cannot write no/such/folder.toml: No such file or directory"),
+    ],
+)
+def test_bad_arguments(folder: Path, command: Command, argv: list[str], message: str) -> None:
+    done = command("init", *argv)
+    assert (done.code, done.out) == (2, "")
+    assert done.err.startswith("mutatenn: error: ")
+    assert message in done.err
+    assert list(folder.iterdir()) == []

@@ -1,0 +1,84 @@
+"""``mutatenn plan``: sites and mutants, nothing run."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import mutatenn
+
+Command = Callable[..., Any]
+Write = Callable[..., Path]
+
+
+def test_the_table_counts_sites_and_mutants(finished: Any, command: Command) -> None:
+    done = command("plan", finished.campaign)
+    assert (done.code, done.err) == (0, "")
+    title, _, head, *rows = done.out.splitlines()
+    assert title.startswith("environment cpu (llvm, profile default, ")
+    assert head.split() == ["operator", "category", "level", "sites", "mutants"]
+    assert rows[0].split() == ["transpose-conv2d-data", "NIO", "graph", "7", "1"]
+    assert [row.split()[0] for row in rows] == [
+        "transpose-conv2d-data",
+        "exp-conv2d-before",
+        "store-int16",
+        "store-times-one-plus-epsilon",
+        "total",
+    ]
+    assert rows[-1].split()[-1] == "4"
+
+
+def test_operators_without_sites_count_zero(write: Write, command: Command) -> None:
+    done = command("plan", write(mutations='[[mutations]]\noperator = "CSO"\n'))
+    counts = {row.split()[0]: row.split()[-2:] for row in done.out.splitlines() if " CSO " in row}
+    assert counts["gt-to-ge"] == ["0", "0"]
+    assert counts["lt-to-le"][0] == counts["lt-to-le"][1] != "0"
+
+
+def test_a_line_per_mutant(finished: Any, command: Command) -> None:
+    done = command("plan", finished.campaign, "--list")
+    _, _, head, *rows = done.out.splitlines()
+    assert head.split() == ["mutant", "unit", "ordinal", "code"]
+    planned = [record.id for record in mutatenn.open_run(finished.directory).mutants]
+    assert [row.split()[0] for row in rows] == planned
+    assert rows[0].split()[1:3] == ["main", "1"]
+    assert "R.nn.conv2d(" in rows[0]
+    assert rows[1].split()[1:] == ["7", "sites", "-"]
+
+
+def test_the_object(finished: Any, command: Command) -> None:
+    plan = json.loads(command("plan", finished.campaign, "--json").out)
+    assert (plan["campaign"], plan["model"], plan["images"]) == ("small", "digits", 25)
+    (environment,) = plan["environments"]
+    assert (environment["name"], environment["backend"], environment["fallback"]) == ("cpu", "llvm", "")
+    assert [entry["mutants"] for entry in environment["operators"]] == [1, 1, 1, 1]
+    mutants = environment["mutants"]
+    assert [mutant["id"] for mutant in mutants] == [
+        record.id for record in mutatenn.open_run(finished.directory).mutants
+    ]
+    assert len(mutants[1]["sites"]) == 7
+    assert set(mutants[0]["sites"][0]) == {"unit", "ordinal", "detail"}
+
+
+def test_one_environment_of_two(write: Write, command: Command) -> None:
+    environments = '[[environments]]\nname = "one"\n[[environments]]\nname = "two"\nprofile = "basic"\n'
+    campaign = write(tail=environments)
+    both = command("plan", campaign).out
+    assert "environment one (" in both
+    assert "environment two (llvm, profile basic" in both
+    two = command("plan", campaign, "--environment", "two").out
+    assert "environment one" not in two
+    assert both.endswith(two)
+
+
+def test_nothing_is_run(
+    write: Write, command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    campaign = write()
+    monkeypatch.chdir(tmp_path)
+    assert command("plan", campaign).code == 0
+    assert [path.name for path in tmp_path.iterdir()] == ["campaign.toml"]

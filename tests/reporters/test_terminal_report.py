@@ -1,0 +1,227 @@
+"""The terminal reporter's text: what a user reads at the end."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from mutatenn.campaign.run import Run
+from mutatenn_reporters.terminal import Terminal
+
+Make = Callable[..., Run]
+
+KILLED = {"status": "killed", "by": ("top-1",), "images": 10, "killed": 3, "infected": 10, "propagated": 10}
+SURVIVED = {"status": "survived", "images": 10, "infected": 10, "propagated": 10}
+NEVER = {"status": "never-infected", "images": 10}
+
+PAGE = """\
+campaign by-hand
+  model      digits: image float32[1x1x8x8] -> probabilities float32[1x10]
+  images     10
+  killed by  top-1; measured too: max-abs
+
+environment cpu: llvm znver4, profile default, 12 kernels
+  original ok: top-1 equals the reference's on 10 of 10 images, largest
+  difference 3.0e-07, accuracy 90.0 % (9 of 10), noise 0, 1 ms per image
+
+                                                 never         build
+operator        sites mutants killed survived infected crashed error score
+LN layer node
+  relu-to-sigmoid  10       1      1        .        .       .     .  1.00
+AT arithmetic type
+  store-int8       10       3      .        1        1       1     .  0.33
+CSO conditional statement operation
+  lt-to-le         10       1      .        .        .       .     1     -
+all                30       5      1        1        1       1     1  0.50
+
+0 timed out, 0 equivalent
+no site in this model: gt-to-ge
+survivors:
+  store-int8.conv.0.cd
+    infected 10 of 10 images, changed the output on 9 by up to 0.25
+crashed:
+  store-int8.conv.2.ab
+    SIGSEGV
+rejected by the compiler (build error):
+  lt-to-le.conv.0.ef
+    ValueError: no loop
+score 0.50 = 2 detected / 4 valid; of the 3 that infected a value: 0.67
+  detected: killed, crashed, timed out; valid: those, survived, never infected
+
+score 0.50 killed 1 survived 1 never-infected 1 crashed 1 timed-out 0 equivalent 0 build-error 1"""
+
+
+def text(run: Run) -> str:
+    return Terminal().report(run, run.directory / "report")
+
+
+def test_a_page(make: Make) -> None:
+    closest = {**SURVIVED, "propagated": 9, "oracles": {"max-abs": {"mean": 0.1, "worst": 0.25}}}
+    run = make(
+        {
+            "cpu": {
+                "lt-to-le.conv.0.ef": {"status": "build-error", "message": "ValueError: no\nloop"},
+                "store-int8.conv.0.cd": closest,
+                "store-int8.conv.1.ce": NEVER,
+                "store-int8.conv.2.ab": {"status": "crashed", "signal": 11},
+                "relu-to-sigmoid.main.0.gh": KILLED,
+            }
+        }
+    )
+    assert text(run) == PAGE
+
+
+def test_a_real_run(finished: Any) -> None:
+    run = finished.run
+    lines = text(run).splitlines()
+    assert lines[-3:] == [
+        f"environment cpu {run.score('cpu').line()}",
+        f"environment cpu-basic {run.score('cpu-basic').line()}",
+        run.score().line(),
+    ]
+    rows = [line.split() for line in lines if line.startswith("  relu-to-sigmoid")]
+    assert [row[1:3] for row in rows] == [["7", "2"], ["7", "2"]]
+    assert [line for line in lines if line.startswith("all")] != []
+    assert lines.count("no site in this model: gt-to-ge") == 2
+    assert max(map(len, lines[:-3])) <= 80
+    assert re.search(r"the originals of cpu and cpu-basic differ by at most \d", "\n".join(lines))
+    assert run.score().valid + run.score().counts["equivalent"] == 12
+
+
+def test_the_score_of_all_counts_pairs_of_environment_and_mutant(make: Make) -> None:
+    run = make(
+        {"a": {"lt-to-le.x.0.1": KILLED}, "b": {"lt-to-le.x.0.1": SURVIVED, "lt-to-le.x.1.2": SURVIVED}}
+    )
+    *_, first, second, last = text(run).splitlines()
+    assert first.startswith("environment a score 1.00 killed 1 survived 0 ")
+    assert second.startswith("environment b score 0.00 killed 0 survived 2 ")
+    assert last.startswith("score 0.33 killed 1 survived 2 ")
+
+
+def test_environments_are_compared(make: Make) -> None:
+    failed = {"status": "infrastructure-error"}
+    run = make(
+        {
+            "a": {"lt-to-le.x.0.1": KILLED, "lt-to-le.x.1.2": SURVIVED, "lt-to-le.x.2.3": KILLED},
+            "b": {"lt-to-le.x.0.1": NEVER, "lt-to-le.x.1.2": SURVIVED, "lt-to-le.x.2.3": failed},
+        }
+    )
+    between = text(run).split("between environments\n")[1]
+    assert between.startswith(
+        "  the originals of a and b differ by at most 0.25\n"
+        "  1 mutant did not end alike in all environments:\n"
+        "    lt-to-le.x.0.1\n"
+        "      killed in a, never infected in b\n\n"
+    )
+
+
+def test_the_five_survivors_that_came_closest(make: Make) -> None:
+    worst = [0.1, 0.3, 0.0, 0.2, 0.5, 0.4, 0.6]
+    survivors = {
+        f"lt-to-le.x.{index}.0": {**SURVIVED, "oracles": {"max-abs": {"mean": 0.0, "worst": value}}}
+        for index, value in enumerate(worst)
+    }
+    survivors["lt-to-le.x.7.0"] = {**SURVIVED, "labels_changed": 1}  # by another oracle than top-1
+    listed = text(make({"cpu": survivors})).split("survivors closest to being killed:\n")[1]
+    assert re.findall(r"^  lt-to-le\.x\.(\d)", listed, re.MULTILINE) == ["7", "6", "4", "5", "1"]
+
+
+def test_without_max_abs_the_share_of_changed_images_tells_who_came_closest(make: Make) -> None:
+    run = make(
+        {
+            "cpu": {
+                "lt-to-le.x.0.0": {**SURVIVED, "infected": 9, "propagated": 0},
+                "lt-to-le.x.1.0": {**SURVIVED, "infected": 2, "propagated": 2},
+                "lt-to-le.x.2.0": {**SURVIVED, "infected": 1, "propagated": 0},
+            }
+        }
+    )
+    page = text(run)
+    assert re.findall(r"^  lt-to-le\.x\.(\d)", page, re.MULTILINE) == ["1", "0", "2"]
+    assert "infected 9 of 10 images, changed no output\n" in page
+
+
+def test_infrastructure_errors_get_a_column_and_the_cure(make: Make) -> None:
+    failed = {"status": "infrastructure-error", "message": "its process was killed by signal 9"}
+    page = text(make({"cpu": {"lt-to-le.x.0.0": failed, "lt-to-le.x.1.1": KILLED}}))
+    assert "infra." in page
+    assert (
+        "not judged because the machinery failed (infrastructure error); run again:\n  lt-to-le.x.0.0" in page
+    )
+    assert page.endswith(" build-error 0 infrastructure-error 1")
+    assert "score 1.00 = 1 detected / 1 valid" in page
+
+
+def test_a_long_list_is_cut(make: Make) -> None:
+    ended = {f"lt-to-le.x.{index}.0": {"status": "timed-out", "message": "slow"} for index in range(8)}
+    page = text(make({"cpu": ended}))
+    assert page.count("    slow\n") == 5
+    assert "  and 3 more\n" in page
+
+
+def test_an_unfinished_run_says_so(make: Make) -> None:
+    page = text(make({"cpu": {"lt-to-le.x.0.0": KILLED, "lt-to-le.x.1.0": None, "store-int8.x.0.0": None}}))
+    assert "\n2 of 3 mutants not run yet; `mutatenn run` continues\n" in page
+    (row,) = (line.split() for line in page.splitlines() if line.startswith("  lt-to-le"))
+    assert row == ["lt-to-le", "10", "2", "1", ".", "1", "1.00"]
+    assert page.splitlines()[-1].startswith("score 1.00 killed 1 ")
+
+
+def test_a_run_before_its_first_verdict(make: Make) -> None:
+    page = text(make({"cpu": {"lt-to-le.x.0.0": None}}))
+    assert "\n1 of 1 mutant not run yet; `mutatenn run` continues\n" in page
+    assert "operator " not in page
+    assert page.splitlines()[-1].startswith("score nan killed 0 ")
+
+
+def test_a_red_gate(make: Make) -> None:
+    page = text(make({"cpu": {"lt-to-le.x.0.0": None}}, problems=("two runs differ by 1", "it is wrong")))
+    assert "  original fails the gate: two runs differ by 1; it is wrong\n" in page
+    assert "1 of 1 mutant not run yet; the original must pass the gate first" in page
+    assert "original ok" not in page
+
+
+def test_without_ground_truth_there_is_no_accuracy(make: Make) -> None:
+    assert "accuracy" not in text(make({"cpu": {"lt-to-le.x.0.0": KILLED}}, accuracy=None))
+
+
+def test_nothing_infected(make: Make) -> None:
+    assert "score 0.00 = 0 detected / 1 valid\n" in text(make({"cpu": {"lt-to-le.x.0.0": NEVER}}))
+
+
+def test_nothing_valid(make: Make) -> None:
+    page = text(make({"cpu": {"lt-to-le.x.0.0": {"status": "equivalent"}}}))
+    assert "no score: no mutant ran that is not equivalent\n" in page
+    (row,) = (line.split() for line in page.splitlines() if line.startswith("all "))
+    assert row[-1] == "-"
+
+
+def test_names_cannot_steer_the_terminal(make: Make) -> None:
+    evil = "[red]x[/red] :smile: \x1b]0;owned\x07\u202e\x9b31m\r\nscore 7.77"
+    run = make({"cpu": {"lt-to-le.x.0.0": {"status": "crashed", "message": evil}}}, name=evil)
+    page = text(run)
+    assert [char for char in page if not char.isprintable() and char != "\n"] == []
+    assert page.count("[red]x[/red] :smile: ?]0;owned??") == 2
+    assert sum(line.startswith("score 7.77") for line in page.splitlines()) == 0
+    assert len(page.splitlines()) == page.count("\n") + 1
+
+
+def test_a_terminal_gets_colours_but_for_the_lines_for_programs(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TERM", "xterm")
+    run = make({"cpu": {"lt-to-le.x.0.0": KILLED}})
+    plain = text(run)
+    master, slave = os.openpty()
+    with os.fdopen(slave, "w") as terminal:
+        monkeypatch.setattr(sys, "stdout", terminal)
+        coloured = text(run)
+    os.close(master)
+    assert "\x1b[1m" in coloured
+    assert "\x1b" not in plain
+    assert coloured.splitlines()[-1] == plain.splitlines()[-1]
