@@ -63,7 +63,7 @@ def mutatenn_reporters() -> Iterable[type[Reporter]]:
 
 @hookspec
 def mutatenn_modify_plan(plan: list[Mutant]) -> None:
-    """Drop or reorder planned mutants in place; called once, after planning, before anything runs."""
+    """Drop or reorder an environment's planned mutants in place; called once each, before anything runs."""
 
 
 @hookspec

@@ -14,6 +14,7 @@ import pytest
 
 import mutatenn
 from mutatenn.campaign.run import Run
+from mutatenn.campaign.store import Store
 
 RUN = "import sys, mutatenn; mutatenn.run(sys.argv[1], sys.argv[2], workers=2)"
 
@@ -85,6 +86,14 @@ def test_killed_before_the_first_result_nothing_is_stuck(
     else:
         run = mutatenn.run(campaign, out)
     assert all(record.verdicts for record in run.mutants)
+
+
+def test_a_run_that_died_before_its_plan_begins_anew(campaign: Path, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    out.mkdir()
+    Store.create(out).close()  # all that is there when the process dies right after
+    campaign.write_text(campaign.read_text().replace('sites = "each"', "sites = [0]"))
+    assert all(record.verdicts for record in mutatenn.run(campaign, out).mutants)
 
 
 def test_a_finished_run_runs_nothing(finished: Run, campaign: Path, tmp_path: Path) -> None:

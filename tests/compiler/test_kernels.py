@@ -17,7 +17,7 @@ from mutatenn.compiler.toolchain import Toolchain
 from mutatenn_backends.llvm import Llvm
 
 SOURCE = """
-@T.prim_func(private=True, s_tir=True)
+@T.prim_func(s_tir=True)
 def {name}({a}: T.Buffer((8,), "float32"), B: T.Buffer((8,), "float32")):
     for {i} in range(8):
         with T.sblock("{block}"):

@@ -32,6 +32,7 @@ def open_run_directory(path: Path, campaign: Campaign, identity: str) -> Iterato
     with contextlib.ExitStack() as held:
         try:
             path.mkdir(parents=True, exist_ok=True)
+            _check_ours(path)
             held.enter_context(_locked(path))
             store = held.enter_context(contextlib.closing(_store(path, campaign, identity)))
         except OSError as error:
@@ -39,6 +40,12 @@ def open_run_directory(path: Path, campaign: Campaign, identity: str) -> Iterato
                 f"cannot write run directory {path}: {error.strerror}; choose another with --out"
             ) from None
         yield Run(path, store)
+
+
+def _check_ours(path: Path) -> None:
+    others = sorted(entry.name for entry in path.iterdir() if entry.name != LOCK)
+    if others and DATABASE not in others:
+        raise InputError(f"{path} is no run directory and not empty ({others[0]}, ...); choose another --out")
 
 
 @contextlib.contextmanager
@@ -56,14 +63,7 @@ def _locked(path: Path) -> Iterator[None]:
 
 
 def _store(path: Path, campaign: Campaign, identity: str) -> Store:
-    if not (path / DATABASE).exists():
-        others = sorted(entry.name for entry in path.iterdir() if entry.name != LOCK)
-        if others:
-            raise InputError(
-                f"{path} is no run directory and not empty ({others[0]}, ...); choose another --out"
-            )
-        return _create(path, campaign)
-    store = _reopened(path, identity)
+    store = _reopened(path, identity) if (path / DATABASE).exists() else None
     if store is None:
         return _create(path, campaign)
     if store.meta("identity") != identity:
@@ -91,5 +91,6 @@ def _reopened(path: Path, identity: str) -> Store | None:
 
 
 def _create(path: Path, campaign: Campaign) -> Store:
+    store = Store.create(path)  # first: a folder with the database is ours, whatever else is missing yet
     write_atomically(path / CAMPAIGN_FILE, dump(campaign).encode())
-    return Store.create(path)
+    return store

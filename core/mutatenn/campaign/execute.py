@@ -55,20 +55,32 @@ def run(
     host = host or PluginHost.installed()
     setup = set_up(campaign, host)
     directory = Path(out) if out is not None else Path("runs") / setup.campaign.name
-    for name in reporters:
-        host.register(create(host.get("reporter", name), {}), f"reporter:{name}")
-    with open_run_directory(directory, setup.campaign, provenance.identity(setup)) as opened:
+    with (
+        _followed(host, reporters),
+        open_run_directory(directory, setup.campaign, provenance.identity(setup)) as opened,
+    ):
         error: BaseException | None = None
         try:
             Campaign(host, setup, opened, workers or provenance.cpus(), reuse).execute()
+        except OSError as raised:
+            error = InfrastructureError(f"{raised}; the results so far are kept, run again to continue")
+            raise error from raised
         except BaseException as raised:
             error = raised
             raise
         finally:
             host.emit("mutatenn_campaign_finish", run=opened, error=error)
-            for name in reporters:
-                host.unregister(f"reporter:{name}")
     return Run.open(directory)
+
+
+@contextlib.contextmanager
+def _followed(host: PluginHost, reporters: Sequence[str]) -> Iterator[None]:
+    """Let reporters hear of the campaign."""
+    with contextlib.ExitStack() as stack:
+        for name in reporters:
+            host.register(create(host.get("reporter", name), {}), f"reporter:{name}")
+            stack.callback(host.unregister, f"reporter:{name}")
+        yield
 
 
 @attrs.frozen(eq=False)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import random
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 import attrs
@@ -48,6 +49,16 @@ class Plan:
 
     mutants: list[Mutant] = attrs.field(factory=list)
     operators: list[Operators] = attrs.field(factory=list)
+
+    def recounted(self) -> Plan:
+        """Return the plan with each operator's mutants counted anew, after some were dropped."""
+        left = Counter(mutant.operator for mutant in self.mutants)
+        entries = []
+        for entry in self.operators:
+            kept = min(entry.mutants, left[entry.operator])
+            left[entry.operator] -= kept
+            entries.append(attrs.evolve(entry, mutants=kept))
+        return Plan(self.mutants, entries)
 
 
 def plan(

@@ -65,7 +65,7 @@ class Setup:
     def _plan(self, toolchain: Toolchain) -> Plan:
         planned = plan(toolchain, self.campaign.mutations, self.host.mutators(), self.campaign.seed)
         self.host.modify_plan(planned.mutants)
-        return planned
+        return planned.recounted()
 
 
 def set_up(path: str | Path, host: PluginHost) -> Setup:

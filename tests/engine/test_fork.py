@@ -1,0 +1,440 @@
+"""Every mutant gets its own observation, whatever it does, and nobody else is harmed."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import time
+from collections.abc import Callable
+from typing import Any, NoReturn
+
+import attrs
+import numpy as np
+import pytest
+
+from mutatenn import InfrastructureError, Job, Limits, Observation, ir
+from mutatenn.engine.evaluate import Evaluator
+from mutatenn.engine.fork import Fork
+
+FAR = 2**30
+CALM = ("weaker", "stronger", "noop")
+
+
+def constant(value: float) -> Any:
+    return ir.tirx.FloatImm("float32", value)
+
+
+def times(factor: float) -> Callable[[Any], Any]:
+    return lambda value: ir.tirx.Mul(value, constant(factor))
+
+
+def far_store(node: Any) -> Any:
+    index = ir.tirx.Add(node.indices[0], ir.tirx.IntImm(node.indices[0].ty.dtype, FAR))
+    return ir.tirx.BufferStore(node.buffer, node.value, [index])
+
+
+def endless(node: Any) -> Any:
+    """Repeat a store that depends on the one before, so that no compiler can skip any."""
+    step = ir.tirx.Add(ir.tirx.Mul(node.value, constant(0.5)), ir.tirx.BufferLoad(node.buffer, node.indices))
+    body = ir.tirx.BufferStore(node.buffer, step, node.indices)
+    start, end = ir.tirx.IntImm("int64", 0), ir.tirx.IntImm("int64", 2**62)
+    return ir.tirx.For(ir.tirx.Var("again", "int64"), start, end, ir.tirx.ForKind.SERIAL, body)
+
+
+def hungry(node: Any) -> Any:
+    """Allocate 2 GiB, which the poisoning of a changed kernel's scratch writes, and read some of it."""
+    scratch = ir.tirx.decl_buffer((2**29,), "float32", "hoard")
+    back = ir.tirx.BufferLoad(scratch, [ir.tirx.IntImm("int64", 5)])
+    store = ir.tirx.BufferStore(node.buffer, ir.tirx.Add(node.value, back), node.indices)
+    return ir.tirx.SeqStmt([ir.tirx.AllocBuffer(scratch), store])
+
+
+def undefined(node: Any) -> Any:
+    return ir.tirx.BufferStore(node.buffer, ir.tirx.Var("nowhere", "float32"), node.indices)
+
+
+def forbidden(node: Any) -> Any:
+    message = [ir.tvm.ir.StringImm("not today")]
+    refuse = ir.tirx.AssertStmt(ir.tirx.IntImm("bool", 0), ir.tvm.ir.StringImm("RuntimeError"), message)
+    return ir.tirx.SeqStmt([refuse, node])
+
+
+def nap(seconds: float) -> Callable[[Any], Any]:
+    """Return a change that sleeps before a store, of which softmax makes four, without computing."""
+
+    def change(node: Any) -> Any:
+        wait = ir.tirx.call_extern("int32", "usleep", ir.tirx.IntImm("int32", int(seconds * 1e6)))
+        return ir.tirx.SeqStmt([ir.tirx.Evaluate(wait), node])
+
+    return change
+
+
+def die(number: int) -> Callable[[Any], NoReturn]:
+    """Return an operator's code that kills its own process."""
+
+    def change(node: Any) -> NoReturn:
+        os.kill(os.getpid(), number)
+        time.sleep(60)
+        raise AssertionError
+
+    return change
+
+
+def stumble(node: Any) -> NoReturn:
+    raise ValueError("no idea\nwhat to do")
+
+
+def leave(node: Any) -> NoReturn:
+    os._exit(3)
+
+
+def calm(chain: Any) -> dict[str, Any]:
+    """Return mutants that behave: two that change the scores, one that changes no bit."""
+    return {
+        "weaker": chain.store("matmul", times(0.5)),
+        "stronger": chain.store("relu", times(2)),
+        "noop": chain.store("multiply", times(1 + 1e-8)),
+    }
+
+
+@pytest.fixture(scope="module")
+def calmly(chain: Any) -> dict[str, Observation]:
+    """Return what is seen of the mutants that behave when they are among themselves."""
+    seen = chain.run(calm(chain))
+    assert [seen[name].executed for name in CALM] == [10, 15, 5]
+    assert [len(seen[name].rows) for name in CALM] == [5, 5, 0]
+    assert [seen[name].infected.all() for name in CALM] == [True, True, False]
+    return dict(seen)
+
+
+def facts(seen: Observation) -> tuple[Any, ...]:
+    """Return all of an observation but its times."""
+    fields = attrs.asdict(seen, filter=lambda field, _: field.name != "seconds")
+    return tuple(
+        (name, value.tobytes() if isinstance(value, np.ndarray) else value) for name, value in fields.items()
+    )
+
+
+BAD: list[tuple[str, Callable[[Any], Any], str, int | None, str]] = [
+    ("far-store", far_store, "crashed", signal.SIGSEGV, "SIGSEGV"),
+    ("endless", endless, "timed-out", None, "exceeded 1 s of processor time"),
+    ("forbidden", forbidden, "crashed", None, "matmul: RuntimeError: not today"),
+    ("undefined", undefined, "build-error", None, "nowhere"),
+    ("stumbles", stumble, "build-error", None, "ValueError: what to do"),
+    ("kills-compiler", die(signal.SIGSEGV), "build-error", None, "the compiler died of SIGSEGV"),
+    ("aborts-compiler", die(signal.SIGABRT), "build-error", None, "the compiler died of SIGABRT"),
+    ("killed", die(signal.SIGKILL), "infrastructure-error", None, "was killed by signal 9 (build phase)"),
+    ("leaves", leave, "infrastructure-error", None, "ended with exit code 3 (build phase)"),
+]
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+def test_every_fault_has_its_outcome_and_costs_only_itself(
+    chain: Any, calmly: dict[str, Observation], workers: int
+) -> None:
+    faults = {name: chain.fault("matmul", change) for name, change, *_ in BAD} | calm(chain)
+    names = random.Random(workers).sample(sorted(faults), len(faults))
+    seen = chain.run({name: faults[name] for name in names}, workers=workers)
+    for name, _, outcome, number, message in BAD:
+        assert (seen[name].outcome, seen[name].signal) == (outcome, number), seen[name]
+        assert message in seen[name].message
+        assert "\n" not in seen[name].message
+        assert len(seen[name].rows) == len(seen[name].infected) == len(seen[name].outputs) == 0
+    for name in CALM:
+        assert facts(seen[name]) == facts(calmly[name])
+
+
+def test_memory_is_limited(chain: Any, calmly: dict[str, Observation]) -> None:
+    limits = Limits(time_floor=5.0, memory_floor=2**29)
+    faults = {"hungry": chain.fault("matmul", hungry)} | calm(chain)
+    seen = chain.run(faults, limits=limits)
+    assert seen["hungry"].outcome == "crashed"
+    assert all(facts(seen[name]) == facts(calmly[name]) for name in CALM)
+
+
+def test_memory_that_an_operator_takes_is_limited(chain: Any) -> None:
+    def hoard(node: Any) -> Any:
+        return bytearray(2**33) and node
+
+    seen = chain.run({"hoard": chain.fault("matmul", hoard)})["hoard"]
+    assert (seen.outcome, seen.message) == ("build-error", "exceeded the memory limit")
+
+
+def test_nan_is_an_output_like_any_other(chain: Any) -> None:
+    seen = chain.run({"nan": chain.store("softmax", lambda value: constant(float("nan")))})["nan"]
+    assert (seen.outcome, seen.executed) == ("ran", 5)
+    assert np.isnan(seen.patched(chain.expected)).all()
+
+
+def test_the_parent_is_unharmed(chain: Any, calmly: dict[str, Observation]) -> None:
+    """Its values live on the same pages as the mutants' copies of them."""
+    faults = {name: chain.fault("matmul", change) for name, change, *_ in BAD[:1]}
+    faults |= {"wild": chain.store("relu", lambda value: constant(float("nan")))} | calm(chain)
+    executor = Fork().run(chain.job(faults, workers=1), [*faults, *faults])
+    seen = [each for each in executor if each.mutant in CALM]
+    assert [facts(each) for each in seen] == [facts(calmly[each.mutant]) for each in seen]
+    assert len(seen) == 2 * len(CALM)
+
+
+def test_a_run_is_proven_by_the_calls_it_made(chain: Any) -> None:
+    for unit in chain.toolchain.units:
+        derive = chain.store(unit, times(3))
+        (changed,) = derive().kernels.keys() - chain.original.kernels.keys()
+        seen = chain.run({unit: derive})[unit]
+        assert seen.outcome == "ran"
+        assert seen.executed >= len(chain.images)
+        assert changed in seen.kernels
+
+
+def test_what_computes_the_originals_values_is_equivalent(chain: Any) -> None:
+    """Renumbered values, or code that nothing reads, are no change."""
+    last = chain.original.calls[-1]
+    spare = len(chain.original.values)
+    values = (*chain.original.values, chain.original.values[last.results[0]])
+    moved = attrs.evolve(
+        chain.original,
+        values=values,
+        output=spare,
+        calls=(*chain.original.calls[:-1], attrs.evolve(last, results=(spare,))),
+    )
+    unused = attrs.evolve(
+        chain.original, values=values, calls=(*chain.original.calls, attrs.evolve(last, results=(spare,)))
+    )
+    programs = {"same": chain.original, "moved": moved, "unused": unused}
+    seen = chain.run({name: lambda name=name: programs[name] for name in programs})
+    assert {each.outcome for each in seen.values()} == {"equivalent"}
+    assert {each.executed for each in seen.values()} == {0}
+
+
+def test_a_removed_last_layer_is_seen(chain: Any) -> None:
+    logits = chain.original.calls[-2].results[0]
+    program = attrs.evolve(chain.original, output=logits, calls=chain.original.calls[:-1])
+    seen = chain.run({"headless": lambda: program})["headless"]
+    assert (seen.outcome, seen.executed) == ("ran", 5)
+    assert seen.infected.all()
+    assert seen.rows.tolist() == [0, 1, 2, 3, 4]
+    assert (seen.outputs.argmax(axis=1) == chain.expected.argmax(axis=1)).all()
+    assert not np.array_equal(seen.outputs, chain.expected)
+
+
+@pytest.mark.parametrize("output", ["image", "constant", "other"])
+def test_an_output_that_cannot_be_one_is_a_build_error(chain: Any, output: str) -> None:
+    original = chain.original
+    (weight,) = original.constants
+    value = {"image": original.input, "constant": weight, "other": original.calls[0].results[0]}[output]
+    values = list(original.values)
+    if output != "other":  # let the shape not be the reason
+        values[value] = original.values[original.output]
+    program = attrs.evolve(original, output=value, values=tuple(values))
+    seen = chain.run({"odd": lambda: program})["odd"]
+    assert seen.outcome == "build-error"
+    assert seen.message.startswith("the output became" if output == "other" else "no code is left to run")
+
+
+def test_a_failure_of_our_own_says_what_failed(chain: Any) -> None:
+    """Here a program whose call reads a value that nothing gives."""
+    first, *others = chain.store("multiply", times(3))().calls
+    broken = attrs.evolve(chain.original, calls=(first, *others[1:]))
+    broken = attrs.evolve(broken, calls=(*broken.calls, others[0]))
+    seen = chain.run({"broken": lambda: broken, **calm(chain)})
+    assert seen["broken"].outcome in {"build-error", "infrastructure-error"}
+    assert "KeyError" in seen["broken"].message
+    assert seen["weaker"].outcome == "ran"
+
+
+def test_the_number_of_workers_changes_nothing(chain: Any) -> None:
+    faults = {f"{unit}-{n}": chain.store(unit, times(n)) for unit in ("multiply", "softmax") for n in (2, 3)}
+    runs = [chain.run(faults, workers=workers) for workers in (1, 2, 4)]
+    assert all(each.outcome == "ran" for each in runs[0].values())
+    for name in faults:
+        assert len({facts(run[name]) for run in runs}) == 1
+
+
+def test_no_more_workers_than_asked_for(chain: Any, tmp_path: Any) -> None:
+    def watch(node: Any) -> Any:
+        mine = tmp_path / str(os.getpid())
+        mine.touch()
+        time.sleep(0.15)
+        (tmp_path / f"seen-{len([each for each in tmp_path.iterdir() if each.name.isdigit()])}").touch()
+        mine.unlink()
+        return node
+
+    chain.run({str(n): chain.fault("matmul", watch) for n in range(6)}, workers=2)
+    assert not (tmp_path / "seen-3").exists()
+    assert (tmp_path / "seen-2").exists()
+
+
+def test_workers_are_at_least_one(chain: Any) -> None:
+    with pytest.raises(ValueError, match="workers"):
+        chain.job({}, workers=0)
+
+
+def test_no_mutants_and_no_images_are_fine(chain: Any) -> None:
+    assert chain.run({}) == {}
+    none = {"images": chain.images[:0], "expected": chain.expected[:0]}
+    seen = chain.run({"weaker": chain.store("matmul", times(0.5))}, **none)["weaker"]
+    assert (seen.outcome, len(seen.rows), len(seen.infected)) == ("ran", 0, 0)
+
+
+@pytest.mark.parametrize("enough", [True, False])
+def test_an_original_that_does_not_repeat_itself_stops_the_machine(chain: Any, enough: bool) -> None:
+    expected = chain.expected.copy()
+    expected[3, 1] += 0.25
+    job = {"expected": expected, "noise": 0.3 if enough else 0.1}
+    if enough:
+        assert chain.run(calm(chain), **job)["weaker"].outcome == "ran"
+    else:
+        with pytest.raises(InfrastructureError, match="does not repeat its baseline output on image 3"):
+            chain.run(calm(chain), **job)
+
+
+def test_an_original_that_gives_nan_stops_the_machine(chain: Any) -> None:
+    expected = chain.expected.copy()
+    expected[0, 0] = np.nan
+    with pytest.raises(InfrastructureError, match="image 0"):
+        chain.run({}, expected=expected, noise=1e9)
+
+
+def test_a_consumer_that_stops_early_leaves_nothing_running(chain: Any) -> None:
+    """The check that nothing is left is the fixture's, for every test here."""
+    faults = {"quick": chain.store("softmax", times(2))}
+    faults |= {f"endless-{n}": chain.fault("matmul", endless) for n in range(3)}
+    slow = Limits(time_floor=60.0)
+    running = Fork().run(chain.job(faults, workers=3, limits=slow), list(faults))
+    start = time.monotonic()
+    assert next(running).mutant == "quick"
+    running.close()  # type: ignore[attr-defined]  # a generator
+    assert time.monotonic() - start < 10
+
+
+def test_a_consumer_that_fails_leaves_nothing_running(chain: Any) -> None:
+    faults = {"quick": chain.store("softmax", times(2)), "endless": chain.fault("matmul", endless)}
+    job = chain.job(faults, limits=Limits(time_floor=60.0))
+
+    def consume() -> None:
+        for _ in Fork().run(job, list(faults)):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        consume()
+
+
+def test_a_sleeping_mutant_is_stopped_at_a_multiple_of_its_limit(chain: Any) -> None:
+    limits = Limits(time_floor=0.1, time_factor=0)
+    faults = {"dozes": chain.fault("softmax", nap(0.1)), "sleeps": chain.fault("softmax", nap(60))}
+    seen = chain.run(faults, limits=limits)
+    assert seen["dozes"].outcome == "ran"
+    assert (seen["sleeps"].outcome, seen["sleeps"].executed) == ("timed-out", 0)
+    assert seen["sleeps"].message == "stuck for 1 s without using 0.1 s of processor time"
+
+
+def test_a_sleeping_operator_is_stopped_too(chain: Any) -> None:
+    limits = Limits(build_seconds=0.1)
+    seen = chain.run({"sleeps": lambda: time.sleep(60)}, limits=limits)["sleeps"]
+    assert seen.outcome == "build-error"
+    assert seen.message.startswith("stuck for 1 s")
+
+
+def computing(steps: int) -> Callable[[Any], Any]:
+    """Return a change that computes for some time before it stores."""
+
+    def change(node: Any) -> Any:
+        loop = endless(node)
+        return ir.tirx.For(loop.loop_var, loop.min, ir.tirx.IntImm("int64", steps), loop.kind, loop.body)
+
+    return change
+
+
+@pytest.fixture(scope="module")
+def tenth(chain: Any) -> Callable[[Any], Any]:
+    """Return a change that computes for a tenth of a second on this machine."""
+    steps = 3_000_000
+    evaluator = Evaluator(chain.toolchain.backend.open())
+    program = chain.fault("softmax", computing(steps))()
+    evaluator.prepare(program)
+    start = time.process_time()
+    evaluator.original(program, chain.images[0])
+    # The time of the other kernels is nothing beside it.
+    return computing(int(0.1 * steps / (time.process_time() - start)))
+
+
+def test_each_image_has_a_limit_of_its_own(chain: Any, tenth: Callable[[Any], Any]) -> None:
+    """Ten images of 0.1 s each, 0.5 s allowed for one."""
+    repeated = {"images": chain.images.repeat(2, axis=0), "expected": chain.expected.repeat(2, axis=0)}
+    limits = Limits(time_floor=0.5, time_factor=0)
+    before = os.times().children_user
+    seen = chain.run({"slow": chain.fault("softmax", tenth)}, limits=limits, **repeated)["slow"]
+    assert (seen.outcome, seen.executed) == ("ran", 10)
+    assert os.times().children_user - before > limits.time_floor
+
+
+def test_time_that_the_consumer_takes_is_not_the_mutants(chain: Any, tenth: Callable[[Any], Any]) -> None:
+    """While nobody reads their messages, mutants run on."""
+    repeated = {"images": chain.images.repeat(2, axis=0), "expected": chain.expected.repeat(2, axis=0)}
+    faults = {"quick": chain.store("softmax", times(2)), "slow": chain.fault("softmax", tenth)}
+    job = chain.job(faults, limits=Limits(time_floor=0.5, time_factor=0), **repeated)
+    running = Fork().run(job, list(faults))
+    assert next(running).mutant == "quick"
+    time.sleep(0.9)  # longer than an image may take
+    (slow,) = running
+    assert (slow.mutant, slow.outcome) == ("slow", "ran")
+
+
+def test_a_pause_of_the_whole_campaign_does_not_count(chain: Any) -> None:
+    """A suspended machine or parent: what passed meanwhile is not held against a mutant that waits."""
+    faults = {"quick": chain.store("softmax", times(2)), "dozes": chain.fault("softmax", nap(0.4))}
+    job = chain.job(
+        faults, images=chain.images[:1], expected=chain.expected[:1], limits=Limits(time_floor=0.1)
+    )
+    running = Fork().run(job, list(faults))
+    assert next(running).mutant == "quick"
+    time.sleep(1.2)  # longer than a mutant may be stuck
+    (dozes,) = running
+    assert (dozes.mutant, dozes.outcome) == ("dozes", "ran")
+
+
+def test_the_limit_follows_the_original(chain: Any) -> None:
+    from mutatenn.engine.fork import Parent
+
+    parent = Parent.warm(chain.job({}))
+    assert parent.image_limit == 1.0
+    generous = attrs.evolve(chain.job({}), limits=Limits(time_floor=0, time_factor=1e6))
+    assert Parent.warm(generous).image_limit == pytest.approx(1e6 * parent.seconds, rel=5)
+    sizes = sum(spec.nbytes for spec in chain.original.values)
+    limits = Limits(memory_floor=10, memory_factor=3)
+    assert Parent.warm(attrs.evolve(chain.job({}), limits=limits)).memory_limit == 10 + 3 * sizes
+
+
+def test_reads_out_of_bounds_repeat_in_another_process(chain: Any) -> None:
+    def beyond(node: Any) -> Any:
+        def shift(load: Any) -> Any:
+            index = ir.tirx.Add(load.indices[0], ir.tirx.IntImm(load.indices[0].ty.dtype, 5))
+            return ir.tirx.BufferLoad(load.source, [index])
+
+        value = ir.ffi.structural_map(node.value, (ir.tvm.ir.TensorLoad, shift), order="post")
+        return ir.tirx.BufferStore(node.buffer, value, node.indices)
+
+    fault = chain.fault("multiply", beyond)
+    runs = [chain.run({"beyond": fault}, reuse=reuse)["beyond"] for reuse in (True, True, False)]
+    assert runs[0].outcome == "ran"
+    assert runs[0].infected.all()
+    assert np.isfinite(runs[0].outputs).all()
+    assert len({(run.rows.tobytes(), run.outputs.tobytes()) for run in runs}) == 1
+
+
+def test_reuse_or_not_is_the_jobs_choice(chain: Any) -> None:
+    faults = {unit: chain.store(unit, times(3)) for unit in ("multiply", "softmax")}
+    with_reuse, without = (chain.run(faults, reuse=reuse) for reuse in (True, False))
+    for unit in faults:
+        one, other = (attrs.evolve(run[unit], seconds={}) for run in (with_reuse, without))
+        assert facts(one) == facts(other)
+    noop = {"noop": chain.store("multiply", times(1 + 1e-8))}
+    assert [chain.run(noop, reuse=reuse)["noop"].executed for reuse in (True, False)] == [5, 20]
+
+
+def test_a_job_of_other_images_is_another_parent(chain: Any) -> None:
+    job: Job = chain.job(calm(chain), images=chain.images[1:3], expected=chain.expected[1:3])
+    seen = {each.mutant: each for each in Fork().run(job, ["weaker"])}["weaker"]
+    assert seen.rows.tolist() == [0, 1]
+    assert seen.patched(chain.expected[1:3]).shape == (2, 4)

@@ -1,0 +1,219 @@
+"""Work that may crash runs in a child process; what happened to it is told."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from mutatenn import InfrastructureError, InputError
+from mutatenn.engine import isolate
+from mutatenn.engine.isolate import call_isolated
+
+MEMORY = 2**28
+
+
+def test_a_result_comes_back() -> None:
+    here = os.getpid()
+    assert call_isolated(lambda: 6 * 7) == 42
+    assert call_isolated(os.getpid) != here
+    large = call_isolated(lambda: np.arange(1_000_000))
+    assert large.sum() == 499999500000
+
+
+def test_what_it_changes_stays_there() -> None:
+    values = [1]
+    assert call_isolated(lambda: values.append(2) or len(values)) == 2
+    assert values == [1]
+
+
+@pytest.mark.parametrize("error", [InputError("no such file"), ValueError("wrong", 3), KeyError("k")])
+def test_an_exception_passes_through(error: Exception) -> None:
+    def fail() -> None:
+        raise error
+
+    with pytest.raises(type(error)) as caught:
+        call_isolated(fail)
+    assert caught.value.args == error.args
+
+
+def test_an_exception_that_cannot_travel_is_told() -> None:
+    class LocalError(Exception):
+        pass
+
+    def fail() -> None:
+        raise LocalError("with a reason")
+
+    with pytest.raises(InfrastructureError, match="LocalError: with a reason"):
+        call_isolated(fail)
+
+
+def test_an_exception_that_does_not_arrive_is_told() -> None:
+    """It can be sent, but not be made again: its constructor wants more."""
+    with pytest.raises(InfrastructureError, match="PickyError: 3: with a reason"):
+        call_isolated(_fail_pickily)
+
+
+class PickyError(Exception):
+    def __init__(self, number: int, reason: str) -> None:
+        super().__init__(f"{number}: {reason}")
+
+
+def _fail_pickily() -> None:
+    raise PickyError(3, "with a reason")
+
+
+def test_a_result_that_cannot_travel_is_told() -> None:
+    with pytest.raises(Exception, match="pickle"):
+        call_isolated(lambda: lambda: 1)
+
+
+@pytest.mark.parametrize("number", [signal.SIGSEGV, signal.SIGABRT, signal.SIGKILL])
+def test_a_death_is_named(number: signal.Signals) -> None:
+    with pytest.raises(InfrastructureError, match=f"died of {number.name}"):
+        call_isolated(lambda: os.kill(os.getpid(), number))
+
+
+def test_an_exit_is_named() -> None:
+    with pytest.raises(InfrastructureError, match="exit code 7"):
+        call_isolated(lambda: os._exit(7))
+
+
+def test_other_threads_do_not_warn() -> None:
+    """A progress bar runs in one; Python 3.12 warns of a fork then, and warnings are errors here."""
+    stop = threading.Event()
+    thread = threading.Thread(target=stop.wait)
+    thread.start()
+    try:
+        assert call_isolated(lambda: 1) == 1
+        child = isolate.fork(lambda pipe: None, MEMORY)
+        assert child.reap() == (0, 0)
+    finally:
+        stop.set()
+        thread.join()
+
+
+def test_a_child_reports_over_its_pipe() -> None:
+    def work(pipe: Any) -> None:
+        isolate.send(pipe, number=1, text="ä\n", list=[1, 2.5, None])
+        isolate.send(pipe, number=2)
+
+    child = isolate.fork(work, MEMORY)
+    assert isolate.receive(child.pipe) == {"number": 1, "text": "ä\n", "list": [1, 2.5, None]}
+    assert isolate.receive(child.pipe) == {"number": 2}
+    with pytest.raises(EOFError):
+        isolate.receive(child.pipe)
+    assert child.reap() == (0, 0)
+
+
+@pytest.mark.parametrize(
+    ("work", "end"),
+    [
+        (lambda pipe: os._exit(5), (5, 0)),
+        (lambda pipe: (os.write(1, b"out"), os.write(2, b"error")), (0, 0)),
+        (lambda pipe: 1 / 0, (1, 0)),
+        (lambda pipe: os.kill(os.getpid(), signal.SIGSEGV), (0, signal.SIGSEGV)),
+        (lambda pipe: os.abort(), (0, signal.SIGABRT)),
+    ],
+    ids=["exit", "talk", "exception", "segfault", "abort"],
+)
+def test_a_childs_end_is_told_and_nothing_it_says(work: Any, end: tuple[int, int], capfd: Any) -> None:
+    assert isolate.fork(work, MEMORY).reap() == end
+    assert capfd.readouterr() == ("", "")
+
+
+def test_a_dead_child_keeps_its_status_when_killed() -> None:
+    child = isolate.fork(lambda pipe: os.kill(os.getpid(), signal.SIGSEGV), MEMORY)
+    with pytest.raises(EOFError):
+        isolate.receive(child.pipe)
+    child.kill()
+    assert child.reap() == (0, signal.SIGSEGV)
+
+
+def test_a_child_that_does_not_end_can_be_killed() -> None:
+    child = isolate.fork(lambda pipe: time.sleep(60), MEMORY)
+    child.kill()
+    assert child.reap() == (0, signal.SIGKILL)
+
+
+def test_an_interrupt_is_the_parents_business() -> None:
+    def work(pipe: Any) -> None:
+        os.kill(os.getpid(), signal.SIGINT)
+        isolate.send(pipe, alive=True)
+
+    child = isolate.fork(work, MEMORY)
+    assert isolate.receive(child.pipe) == {"alive": True}
+    assert child.reap() == (0, 0)
+
+
+def test_processor_time_counts_and_sleep_does_not() -> None:
+    def work(pipe: Any) -> None:
+        while time.process_time() < 0.3:
+            pass
+        isolate.send(pipe, used=time.process_time())
+        time.sleep(60)
+
+    child = isolate.fork(work, MEMORY)
+    used = isolate.receive(child.pipe)["used"]
+    time.sleep(0.3)
+    assert child.cpu_seconds() == pytest.approx(used, abs=0.1)
+    child.kill()
+    child.reap()
+
+
+def test_memory_beyond_the_limit_is_refused() -> None:
+    def work(pipe: Any) -> None:
+        held = bytearray(MEMORY // 2)
+        try:
+            bytearray(2 * MEMORY)
+        except MemoryError:
+            isolate.send(pipe, refused=True, held=len(held))
+
+    child = isolate.fork(work, MEMORY)
+    assert isolate.receive(child.pipe) == {"refused": True, "held": MEMORY // 2}
+    assert child.reap() == (0, 0)
+
+
+@pytest.mark.parametrize("kind", ["fork", "call"])
+def test_children_die_with_their_parent(kind: str, tmp_path: Path) -> None:
+    script = tmp_path / "parent.py"
+    script.write_text(
+        "import os, signal, sys, threading, time\n"
+        "from mutatenn.engine import isolate\n"
+        "def work(*pipe):\n"
+        "    print(os.getpid(), flush=True)\n"
+        "    time.sleep(60)\n"
+        "def told(pipe):\n"
+        "    isolate.send(pipe, pid=os.getpid())\n"
+        "    time.sleep(60)\n"
+        "if sys.argv[1] == 'fork':\n"
+        "    child = isolate.fork(told, 2**28)\n"
+        "    print(isolate.receive(child.pipe)['pid'], flush=True)\n"
+        "    os.kill(os.getpid(), signal.SIGKILL)\n"
+        "threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGKILL)).start()\n"
+        "isolate.call_isolated(work)\n"
+    )
+    command = [sys.executable, str(script), kind]
+    ended = subprocess.run(command, stdout=subprocess.PIPE, text=True, timeout=60)
+    assert ended.returncode == -signal.SIGKILL
+    child = int(ended.stdout)
+    deadline = time.monotonic() + 10
+    while _runs(child) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not _runs(child)
+
+
+def _runs(pid: int) -> bool:
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return False
+    return state != "Z"  # whoever adopted it may take its time to wait for it
