@@ -381,15 +381,25 @@ def test_time_that_the_consumer_takes_is_not_the_mutants(chain: Any, tenth: Call
     assert (slow.mutant, slow.outcome) == ("slow", "ran")
 
 
-def test_a_pause_of_the_whole_campaign_does_not_count(chain: Any) -> None:
+def test_a_pause_of_the_whole_campaign_does_not_count(chain: Any, tmp_path: Any) -> None:
     """A suspended machine or parent: what passed meanwhile is not held against a mutant that waits."""
-    faults = {"quick": chain.store("softmax", times(2)), "dozes": chain.fault("softmax", nap(0.4))}
-    job = chain.job(
-        faults, images=chain.images[:1], expected=chain.expected[:1], limits=Limits(time_floor=0.1)
-    )
-    running = Fork().run(job, list(faults))
+    derived = tmp_path / "derived"
+
+    def doze() -> Any:
+        program = chain.fault("softmax", nap(0.4))()
+        derived.touch()
+        return program
+
+    def quick() -> Any:
+        while not derived.exists():
+            time.sleep(0.01)
+        return chain.store("softmax", times(2))()
+
+    one = {"images": chain.images[:1], "expected": chain.expected[:1]}
+    job = chain.job({"quick": quick, "dozes": doze}, limits=Limits(time_floor=0.1), **one)
+    running = Fork().run(job, ["quick", "dozes"])
     assert next(running).mutant == "quick"
-    time.sleep(1.2)  # longer than a mutant may be stuck
+    time.sleep(1.2)  # longer than a mutant may be stuck, shorter than this one dozes
     (dozes,) = running
     assert (dozes.mutant, dozes.outcome) == ("dozes", "ran")
 

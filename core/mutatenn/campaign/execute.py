@@ -19,6 +19,7 @@ from mutatenn.campaign.files import write_atomically
 from mutatenn.campaign.options import create
 from mutatenn.campaign.run import Run
 from mutatenn.campaign.setup import Setup, set_up
+from mutatenn.engine.evaluate import KernelError
 from mutatenn.engine.isolate import call_isolated
 from mutatenn.errors import BaselineError, InfrastructureError
 from mutatenn.host import PluginHost
@@ -152,7 +153,7 @@ class Campaign:
             measured = call_isolated(
                 lambda: gate.measure(toolchain.backend, toolchain.program, self.setup.images)
             )
-        except InfrastructureError as error:
+        except (InfrastructureError, KernelError) as error:
             return [f"environment {environment!r}: the original crashed: {error}"]
         baseline = gate.check(environment, measured, reference, self.setup.truth, self.setup.campaign.gate)
         self.run.store.set_baseline(baseline, measured.first)

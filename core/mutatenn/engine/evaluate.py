@@ -138,6 +138,8 @@ class Evaluator:
         results = {value: self.device.allocate(program.values[value]) for value in call.results}
         try:
             self.device.launch(self._built[call.kernel.digest], [*arguments, *results.values()])
+        except (TypeError, ValueError):
+            raise  # the arguments do not fit the kernel: this engine's mistake, not the kernel's behaviour
         except Exception as error:
             raise KernelError(f"{call.kernel.name}: {type(error).__name__}: {error}") from error
         return results
