@@ -10,7 +10,7 @@ WORKERS ?= 2
 help:
 	@echo "make demo       run the bundled campaign and print its report"
 	@echo "make test       run the tests"
-	@echo "make test-slow  run the tests on large models too (minutes)"
+	@echo "make test-slow  run the tests on the larger models (minutes)"
 	@echo "make lint       ruff, ruff format, mypy --strict"
 	@echo "make format     format the code"
 	@echo "make clean      remove the virtual environment and what was built"
@@ -31,7 +31,7 @@ test: $(STAMP)
 	$(BIN)/python -m pytest -n $(WORKERS) -m "not slow"
 
 test-slow: $(STAMP)
-	$(BIN)/python -m pytest -n $(WORKERS)
+	$(BIN)/python -m pytest -m slow
 
 lint: $(STAMP)
 	$(BIN)/ruff check .
