@@ -127,6 +127,22 @@ def _folders() -> Iterator[Check]:
     runs = Path("runs")
     yield _writable("run folder", runs if runs.is_dir() else Path(), "choose another with --out")
     yield _writable("temporary folder", Path(tempfile.gettempdir()), "set TMPDIR to another")
+    yield _kernel_cache()
+
+
+def _kernel_cache() -> Check:
+    from mutatenn.compiler.cache import VARIABLE, find_linker, kernel_cache
+
+    cache = kernel_cache()
+    if cache is None:
+        return Check("kernel cache", "ok", f"switched off by {VARIABLE}")
+    if find_linker() is None:
+        return Check("kernel cache", "warning", "no linker, so every run builds anew", "install binutils")
+    try:
+        cache.folder.mkdir(parents=True, exist_ok=True)
+    except OSError:
+        return Check("kernel cache", "warning", f"{cache.folder} cannot be made", f"set {VARIABLE} to a folder")
+    return _writable("kernel cache", cache.folder, f"set {VARIABLE} to another folder")
 
 
 def _writable(name: str, folder: Path, cure: str) -> Check:

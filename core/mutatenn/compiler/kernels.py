@@ -8,6 +8,7 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from mutatenn.compiler import ir
+from mutatenn.compiler.cache import kernel_cache, load_library
 from mutatenn.errors import BuildError
 
 if TYPE_CHECKING:
@@ -66,19 +67,30 @@ def _fill(buffer: Any) -> Any:
 def build_kernel(kernel: Kernel, target: Any) -> Callable[..., Any]:
     """Compile a kernel and return the function to call with (arguments, results) as tensors.
 
-    A kernel that holds a whole Relax module is compiled for TVM's virtual machine. Raises BuildError if
-    the compiler rejects it.
+    What was built before comes from the kernel cache. A kernel that holds a whole Relax module is compiled
+    for TVM's virtual machine, and not cached. Raises BuildError if the compiler rejects it.
     """
     if isinstance(kernel.ir, ir.tvm.IRModule):
         return _build_module(kernel.ir, target)
     # The symbol carries the content's digest: it cannot resolve to another kernel's code.
     symbol = f"k_{kernel.digest}"
+    cache = kernel_cache() if "cpu" in target.keys else None
+    built = cache.load(kernel, symbol) if cache else None
+    if built is None:
+        library = _compile(kernel, symbol, target)
+        path = cache.store(kernel, library) if cache else None
+        built = load_library(path, symbol) if path else None
+    if built is None:
+        built = guarded(lambda lib: lib[symbol], library)  # links the code in memory
+    return built  # type: ignore[no-any-return]
+
+
+def _compile(kernel: Kernel, symbol: str, target: Any) -> Any:
     _, after = _pipeline()
     module = ir.tvm.IRModule({symbol: kernel.ir.with_attr("global_symbol", symbol)})
     with target:
         module = guarded(ir.tvm.ir.transform.Sequential(after), module)
-        library = guarded(functools.partial(_generate, target=target), module)
-    return guarded(lambda lib: lib[symbol], library)  # type: ignore[no-any-return]  # links the code
+        return guarded(functools.partial(_generate, target=target), module)
 
 
 def _build_module(module: Any, target: Any) -> Callable[..., Any]:

@@ -1,0 +1,12 @@
+from __future__ import annotations
+
+import atexit
+import os
+import shutil
+import tempfile
+
+# Tests build into a kernel cache of their own: they must not depend on, nor fill, the user's.
+if "PYTEST_XDIST_WORKER" in os.environ or "MUTATENN_KERNEL_CACHE" not in os.environ:
+    folder = tempfile.mkdtemp(prefix="mutatenn-kernels-")
+    os.environ["MUTATENN_KERNEL_CACHE"] = folder
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
