@@ -96,7 +96,7 @@ def test_levels_and_stages(setup: Setup) -> None:
 
 def test_stage_is_part_of_the_id(setup: Setup) -> None:
     ids = [
-        planned(setup, Mutation("lt-to-le", (0,), stage)).mutants[0].id
+        planned(setup, Mutation("store-int8", (0,), stage)).mutants[0].id
         for stage in ("schedulable", "lowered")
     ]
     assert ids[0] != ids[1]

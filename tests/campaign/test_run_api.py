@@ -74,7 +74,7 @@ def test_changes_show_the_line(finished: Run) -> None:
     removed = [line for line in diff.splitlines() if line.startswith("-") and not line.startswith("---")]
     added = [line for line in diff.splitlines() if line.startswith("+") and not line.startswith("+++")]
     assert len(removed) == len(added) == 1
-    assert removed[0][1:].replace("i2 < 9", "i2 <= 9") == added[0][1:]
+    assert removed[0][1:].replace("v_i2 < T.int64(9)", "v_i2 <= T.int64(9)") == added[0][1:]
 
 
 def test_frame_has_a_row_per_mutant(finished: Run) -> None:

@@ -31,8 +31,8 @@ class Device(ABC):
         """Return a tensor with the array's shape, dtype and content."""
 
     @abstractmethod
-    def allocate(self, spec: TensorSpec) -> Any:
-        """Return a poisoned tensor: floats are NaN, so that a kernel that writes too little shows."""
+    def allocate(self, spec: TensorSpec, *, poison: bool = True) -> Any:
+        """Return a tensor; poisoned, its floats are NaN, so that a kernel that writes too little shows."""
 
     @abstractmethod
     def launch(self, built: Any, tensors: Sequence[Any]) -> None:

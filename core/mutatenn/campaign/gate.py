@@ -65,7 +65,7 @@ def measure(backend: Backend, program: Program, images: NDArray[np.generic]) -> 
 
 
 def _outputs(evaluator: Evaluator, program: Program, images: NDArray[np.generic]) -> NDArray[np.float32]:
-    rows = [evaluator.device.fetch(evaluator.original(program, image).output) for image in images]
+    rows = [evaluator.device.fetch(evaluator.output(program, image)) for image in images]
     return np.stack(rows).reshape(len(images), -1).astype(np.float32)
 
 

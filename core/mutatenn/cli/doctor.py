@@ -141,7 +141,7 @@ def _kernel_cache() -> Check:
     try:
         cache.folder.mkdir(parents=True, exist_ok=True)
     except OSError:
-        return Check("kernel cache", "warning", f"{cache.folder} cannot be made", f"set {VARIABLE} to a folder")
+        return Check("kernel cache", "warning", f"no folder {cache.folder}", f"set {VARIABLE} to another")
     return _writable("kernel cache", cache.folder, f"set {VARIABLE} to another folder")
 
 

@@ -36,7 +36,7 @@ class KernelMutator(Mutator):
     """
 
     level: ClassVar[Level] = "kernel"
-    stage: ClassVar[Stage] = "lowered"
+    stage: ClassVar[Stage] = "schedulable"
     nodes: ClassVar[tuple[str, ...]]
     """Names of TIR node classes, such as ``("LT", "BufferStore")``."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 from typing import TYPE_CHECKING, Any
 
 import attrs
@@ -16,6 +17,11 @@ if TYPE_CHECKING:
 
     from mutatenn import Kernel, TensorSpec
 
+LIBC = ctypes.CDLL(None)
+M_TRIM_THRESHOLD = -1
+M_MMAP_THRESHOLD = -3
+KEPT_BYTES = 2**30
+
 ALIGNMENT = 64  # what generated code assumes of a tensor's address
 GUARD = 4096
 GUARD_BYTE = 0x3F  # 0.747 as float32: out-of-bounds reads see a plain number, the same one in every run
@@ -23,10 +29,11 @@ GUARD_BYTE = 0x3F  # 0.747 as float32: out-of-bounds reads see a plain number, t
 
 @attrs.frozen(eq=False)
 class Tensor:
-    """One buffer seen twice: as a numpy array and as a TVM tensor."""
+    """One contiguous buffer as a numpy array, as a TVM tensor and as an address."""
 
     array: NDArray[np.generic]
     handle: Any
+    address: int
 
 
 class Cpu(Device):
@@ -34,6 +41,7 @@ class Cpu(Device):
 
     def __init__(self, target: Any) -> None:
         self.target = target
+        _keep_freed_memory()
 
     def build(self, kernel: Kernel) -> Any:
         """Compile and link in memory."""
@@ -45,11 +53,14 @@ class Cpu(Device):
         tensor.array[...] = array
         return tensor
 
-    def allocate(self, spec: TensorSpec) -> Tensor:
-        """Return a tensor of NaN, or of the largest value for integers."""
+    def allocate(self, spec: TensorSpec, *, poison: bool = True) -> Tensor:
+        """Return a tensor, if poisoned of NaN, or of the largest value for integers."""
         dtype = np.dtype(spec.dtype)
         tensor = _guarded(spec.shape, dtype)
-        tensor.array.fill(np.nan if dtype.kind == "f" else np.iinfo(dtype).max if dtype.kind in "iu" else 1)
+        if poison:
+            tensor.array.fill(
+                np.nan if dtype.kind == "f" else np.iinfo(dtype).max if dtype.kind in "iu" else 1
+            )
         return tensor
 
     def launch(self, built: Any, tensors: Sequence[Tensor]) -> None:
@@ -61,20 +72,28 @@ class Cpu(Device):
         return tensor.array.copy()
 
     def same(self, one: Tensor, other: Tensor) -> bool:
-        """Compare bytes, the first few ahead of the rest: different tensors mostly differ early."""
-        mine, theirs = one.array.reshape(-1).view(np.uint8), other.array.reshape(-1).view(np.uint8)
-        return bool(np.array_equal(mine[:256], theirs[:256]) and np.array_equal(mine, theirs))
+        """Compare bytes, up to the first that differ."""
+        size = ctypes.c_size_t(one.array.nbytes)
+        return bool(LIBC.memcmp(ctypes.c_void_p(one.address), ctypes.c_void_p(other.address), size) == 0)
+
+
+def _keep_freed_memory() -> None:
+    """Have malloc keep what is freed: fresh pages from the kernel cost as much as a small convolution."""
+    if hasattr(LIBC, "mallopt"):  # glibc
+        LIBC.mallopt(M_MMAP_THRESHOLD, KEPT_BYTES)
+        LIBC.mallopt(M_TRIM_THRESHOLD, KEPT_BYTES)
 
 
 def _guarded(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Tensor:
     """Allocate between two guards of known bytes, so that a small out-of-bounds access is repeatable."""
     size = int(np.prod(shape, dtype=np.int64)) * dtype.itemsize
     buffer = np.empty(size + 2 * GUARD + ALIGNMENT, np.uint8)
-    start = GUARD + -(buffer.ctypes.data + GUARD) % ALIGNMENT
+    address = buffer.ctypes.data
+    start = GUARD + -(address + GUARD) % ALIGNMENT
     buffer[:start] = GUARD_BYTE
     buffer[start + size :] = GUARD_BYTE
     array = buffer[start : start + size].view(dtype).reshape(shape)
-    return Tensor(array, ir.ffi.from_dlpack(array))
+    return Tensor(array, ir.ffi.from_dlpack(array), address + start)
 
 
 @attrs.frozen(kw_only=True)
@@ -82,12 +101,13 @@ class Llvm(Backend):
     """The CPU of this machine, through LLVM.
 
     ``mcpu`` is an LLVM processor name (``native``: this machine's), ``mattr`` a list of features
-    such as ``+avx2``.
+    such as ``+avx2``. Without ``schedules`` kernels run as the importer leaves them, many times slower.
     """
 
     name = "llvm"
     mcpu: str = "native"
     mattr: tuple[str, ...] = ()
+    schedules: bool = True
 
     def target(self) -> Any:
         """Return the LLVM target."""
@@ -96,6 +116,14 @@ class Llvm(Backend):
         if self.mattr:
             config["mattr"] = list(self.mattr)
         return ir.tvm.target.Target(config)
+
+    def schedule(self, function: Any) -> Any:
+        """Return the kernel scheduled by the first rule that fits it."""
+        if not self.schedules:
+            return function
+        from mutatenn_backends.schedules import apply_schedules
+
+        return apply_schedules(function, self.target())
 
     def open(self) -> Cpu:
         """Open the CPU."""

@@ -19,7 +19,6 @@ class StoreEpsilon(KernelMutator):
 
     category = "SV"
     groups = ("paper",)
-    stage = "schedulable"
     origin = PAPER
     nodes = ("BufferStore",)
     epsilon: float = 1e-8

@@ -18,7 +18,6 @@ class StoreNarrow(KernelMutator):
 
     category = "AT"
     groups = ("paper",)
-    stage = "schedulable"
     origin = PAPER
     nodes = ("BufferStore",)
     dtype: ClassVar[str]

@@ -1,0 +1,105 @@
+"""Kernels from small graphs, run with and without their schedules on the same arguments."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import attrs
+import numpy as np
+import pytest
+
+from mutatenn import Kernel, TensorSpec, ir
+from mutatenn.compiler.kernels import lower_kernel
+from mutatenn.compiler.profiles import Profile, lower_graph
+from mutatenn_backends.llvm import Llvm
+from mutatenn_backends.schedules import RULES
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from numpy.typing import NDArray
+
+
+@attrs.define
+class Bench:
+    """One target of this machine: lowers graphs to kernels, runs kernels."""
+
+    backend: Llvm
+    target: Any = attrs.field(init=False)
+    device: Any = attrs.field(init=False)
+    built: int = 0
+
+    def __attrs_post_init__(self) -> None:
+        self.target = self.backend.target()
+        self.device = self.backend.open()
+
+    def kernels(self, graph: Any, profile: str = "default") -> list[Any]:
+        module = lower_graph(graph, Profile(profile), self.target)
+        return [f for _, f in module.functions_items() if isinstance(f, ir.tirx.PrimFunc)]
+
+    def run(self, function: Any, arguments: Sequence[NDArray[np.generic]]) -> NDArray[np.generic]:
+        self.built += 1
+        built = self.device.build(Kernel(f"test{self.built}", "kernel", lower_kernel(function, self.target)))
+        result = self.device.allocate(spec_of(function.params[-1]))
+        self.device.launch(built, [*(self.device.upload(each) for each in arguments), result])
+        return np.asarray(self.device.fetch(result))
+
+    def rule_of(self, function: Any) -> tuple[str, Any]:
+        """Return the name of the first rule that fits and what it made."""
+        for rule in RULES:
+            scheduled = rule(function, self.target)
+            if scheduled is not None:
+                return rule.__name__, scheduled
+        return "", function
+
+    def check(self, function: Any, *, seed: int = 0) -> str:
+        """Assert that the scheduled kernel equals the unscheduled one bit for bit; return the rule's name."""
+        name, scheduled = self.rule_of(function)
+        arguments = arguments_of(function, seed)
+        expected = self.run(function, arguments)
+        np.testing.assert_array_equal(self.run(scheduled, arguments), expected, strict=True)
+        return name
+
+
+def spec_of(param: Any) -> TensorSpec:
+    return TensorSpec(param.name, tuple(int(size) for size in param.ty.shape), str(param.ty.dtype))
+
+
+def arguments_of(function: Any, seed: int = 0) -> list[NDArray[np.generic]]:
+    rng = np.random.default_rng(seed)
+    specs = [spec_of(param) for param in function.params[:-1]]
+    return [rng.standard_normal(spec.shape).astype(spec.dtype) for spec in specs]
+
+
+def graph(body: Callable[..., Any], *shapes: Sequence[int]) -> Any:
+    """Return a module whose ``main`` is a body of Relax expressions on float32 tensors."""
+    variables = [
+        ir.relax.Var(f"x{n}", ir.relax.TensorType(tuple(shape), "float32")) for n, shape in enumerate(shapes)
+    ]
+    builder = ir.relax.BlockBuilder()
+    with builder.function("main", variables):
+        with builder.dataflow():
+            output = builder.emit_output(builder.normalize(body(*variables)))
+        builder.emit_func_output(output)
+    return builder.get()
+
+
+@pytest.fixture(scope="session")
+def native() -> Bench:
+    return Bench(Llvm())
+
+
+@pytest.fixture(scope="session", params=["x86-64-v3", "x86-64"])
+def older(request: pytest.FixtureRequest) -> Bench:
+    """Return a bench for an older processor, whose vectors are half or a quarter as wide."""
+    host = Llvm().target()
+    if request.param == "x86-64-v3" and not ir.tvm.target.codegen.target_has_features("avx2", host):
+        pytest.skip("this processor has no AVX2")
+    if "x86_64" not in str(ir.tvm.target.codegen.llvm_get_system_triple()):
+        pytest.skip("this processor is not an x86-64")
+    return Bench(Llvm(mcpu=request.param))
+
+
+@pytest.fixture(scope="session")
+def make_graph() -> Callable[..., Any]:
+    return graph
