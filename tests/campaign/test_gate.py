@@ -11,7 +11,7 @@ import pytest
 import mutatenn
 from mutatenn import Scores
 from mutatenn.campaign.config import Gate
-from mutatenn.campaign.gate import Baseline, Measured, check, kind_of
+from mutatenn.campaign.gate import Baseline, Measured, check, scores_of
 
 SCORES = np.eye(3, dtype=np.float32)[np.arange(12) % 3] * 0.8 + 0.1 / 1.1
 
@@ -74,9 +74,9 @@ def test_accuracy_below_what_is_asked_is_red() -> None:
 
 
 def test_probabilities_are_recognised() -> None:
-    assert kind_of(SCORES / SCORES.sum(1, keepdims=True), "auto") == "probabilities"
-    assert kind_of(SCORES * 3, "auto") == "logits"
-    assert kind_of(SCORES * 3, "probabilities") == "probabilities"
+    assert scores_of(SCORES / SCORES.sum(1, keepdims=True), "auto").kind == "probabilities"
+    assert scores_of(SCORES * 3, "auto").kind == "logits"
+    assert scores_of(SCORES * 3, "probabilities").kind == "probabilities"
 
 
 @pytest.mark.parametrize(

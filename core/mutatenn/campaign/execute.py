@@ -12,7 +12,6 @@ import attrs
 import numpy as np
 
 from mutatenn.api.executor import Job
-from mutatenn.api.values import Scores
 from mutatenn.campaign import gate, provenance
 from mutatenn.campaign.directory import open_run_directory
 from mutatenn.campaign.files import write_atomically
@@ -20,12 +19,12 @@ from mutatenn.campaign.options import create
 from mutatenn.campaign.run import Run
 from mutatenn.campaign.setup import Setup, set_up
 from mutatenn.engine.evaluate import KernelError
-from mutatenn.engine.isolate import call_isolated
-from mutatenn.errors import BaselineError, InfrastructureError
+from mutatenn.engine.isolate import isolated
+from mutatenn.errors import BaselineError, BuildError, InfrastructureError
 from mutatenn.host import PluginHost
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from typing import Any
 
     from numpy.typing import NDArray
@@ -132,8 +131,9 @@ class Campaign:
         missing = [name for name in self.setup.toolchains if self._needs_baseline(name)]
         if not missing:
             return
-        reference = self._reference()
-        red = [problem for name in missing for problem in self._measure(name, reference)]
+        setup = self.setup
+        with isolated(lambda: setup.frontend.reference(setup.model, setup.images)) as reference:
+            red = [problem for name in missing for problem in self._measure(name, reference)]
         if red:
             raise BaselineError(f"the original fails the baseline gate: {'; '.join(red)}")
 
@@ -141,21 +141,14 @@ class Campaign:
         baseline = self.run.baselines.get(environment)
         return baseline is None or bool(baseline.problems)
 
-    def _reference(self) -> Scores:
-        setup = self.setup
-        values = call_isolated(lambda: setup.frontend.reference(setup.model, setup.images))
-        kind = gate.kind_of(values, setup.campaign.model.scores)
-        return Scores(values, kind)  # type: ignore[arg-type]  # one of the two kinds
-
-    def _measure(self, environment: str, reference: Scores) -> list[str]:
-        toolchain = self.setup.toolchains[environment]
+    def _measure(self, environment: str, reference: Callable[[], NDArray[np.float32]]) -> list[str]:
+        setup, toolchain = self.setup, self.setup.toolchains[environment]
         try:
-            measured = call_isolated(
-                lambda: gate.measure(toolchain.backend, toolchain.program, self.setup.images)
-            )
-        except (InfrastructureError, KernelError) as error:
-            return [f"environment {environment!r}: the original crashed: {error}"]
-        baseline = gate.check(environment, measured, reference, self.setup.truth, self.setup.campaign.gate)
+            measured = gate.measure(toolchain.backend, toolchain.program, setup.images)
+        except (BuildError, InfrastructureError, KernelError) as error:
+            return [f"environment {environment!r}: the original cannot be built and run: {error}"]
+        expected = gate.scores_of(reference(), setup.campaign.model.scores)
+        baseline = gate.check(environment, measured, expected, setup.truth, setup.campaign.gate)
         self.run.store.set_baseline(baseline, measured.first)
         self.host.emit("mutatenn_baseline_finished", run=self.run, baseline=baseline)
         return [f"environment {environment!r}: {problem}" for problem in baseline.problems]

@@ -11,6 +11,7 @@ import numpy as np
 from mutatenn.api.values import Scores
 from mutatenn.campaign.judge import DEGENERATE_IMAGES
 from mutatenn.engine.evaluate import Evaluator
+from mutatenn.engine.isolate import isolated
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -56,25 +57,35 @@ class Measured:
 
 
 def measure(backend: Backend, program: Program, images: NDArray[np.generic]) -> Measured:
-    """Run the original twice on all images, nothing shared between the runs but the built code."""
+    """Run the original twice on all images, each time in a process of its own, side by side.
+
+    Raises KernelError, BuildError or InfrastructureError if the original crashes or cannot be built.
+    """
+    with (
+        isolated(lambda: _run(backend, program, images, backwards=False)) as one,
+        isolated(lambda: _run(backend, program, images, backwards=True)) as other,
+    ):
+        (first, seconds), (second, more) = one(), other()
+    return Measured(first, second, min(seconds, more))
+
+
+def _run(
+    backend: Backend, program: Program, images: NDArray[np.generic], *, backwards: bool
+) -> tuple[NDArray[np.float32], float]:
     evaluator = Evaluator(backend.open())
-    evaluator.prepare(program)
+    evaluator.prepare(program, backwards=backwards)
     start = time.monotonic()
-    first, second = (_outputs(evaluator, program, images) for _ in range(2))
-    return Measured(first, second, (time.monotonic() - start) / max(1, 2 * len(images)))
-
-
-def _outputs(evaluator: Evaluator, program: Program, images: NDArray[np.generic]) -> NDArray[np.float32]:
     rows = [evaluator.device.fetch(evaluator.output(program, image)) for image in images]
-    return np.stack(rows).reshape(len(images), -1).astype(np.float32)
+    seconds = (time.monotonic() - start) / max(1, len(images))
+    return np.stack(rows).reshape(len(images), -1).astype(np.float32), seconds
 
 
-def kind_of(outputs: NDArray[np.floating[Any]], wanted: ScoreKind) -> str:
-    """Return what a reference run's outputs are: as configured, or probabilities if they look like it."""
+def scores_of(outputs: NDArray[np.floating[Any]], wanted: ScoreKind) -> Scores:
+    """Return a reference run's outputs as what they are: as configured, or as they look."""
     if wanted != "auto":
-        return wanted
+        return Scores(outputs, wanted)
     normalised = np.abs(outputs.sum(axis=1) - 1) <= SUM_TOLERANCE
-    return "probabilities" if normalised.all() and (outputs >= 0).all() else "logits"
+    return Scores(outputs, "probabilities" if normalised.all() and (outputs >= 0).all() else "logits")
 
 
 def check(

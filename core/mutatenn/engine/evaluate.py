@@ -82,9 +82,14 @@ class Evaluator:
     _whole: set[str] = attrs.field(init=False, factory=set)
     """Kernels that the original ran on poisoned memory; what they leave unwritten has shown by now."""
 
-    def prepare(self, program: Program) -> None:
-        """Build the kernels and upload the constants that are not there yet; raises BuildError."""
-        for digest, kernel in program.kernels.items():
+    def prepare(self, program: Program, *, backwards: bool = False) -> None:
+        """Build the kernels and upload the constants that are not there yet; raises BuildError.
+
+        Two processes that prepare one program from both ends meet in the middle, where the kernel cache has
+        the rest.
+        """
+        kernels = list(program.kernels.items())
+        for digest, kernel in reversed(kernels) if backwards else kernels:
             if digest not in self._built:
                 self._built[digest] = self.device.build(kernel)
         for constant in program.constants.values():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import functools
 import json
 import multiprocessing
 import os
@@ -22,37 +23,51 @@ from mutatenn.errors import InfrastructureError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from multiprocessing.connection import Connection
+    from multiprocessing.process import BaseProcess
 
 T = TypeVar("T")
 PR_SET_PDEATHSIG = 1
 
 
 def call_isolated(function: Callable[[], T]) -> T:
-    """Return ``function()`` computed in a forked process; what it raises is raised here.
+    """Return ``function()`` computed in a forked process; see :func:`isolated`."""
+    with isolated(function) as answer:
+        return answer()
 
-    Raises InfrastructureError if the process dies, or raises what cannot be passed between processes.
+
+@contextlib.contextmanager
+def isolated(function: Callable[[], T]) -> Iterator[Callable[[], T]]:
+    """Compute ``function()`` in a forked process meanwhile; yields a function that waits for the result.
+
+    What it raises is raised by that. Raises InfrastructureError if the process dies, or raises what cannot be
+    passed between processes. On leaving, the process is ended.
     """
     receiver, sender = multiprocessing.Pipe(duplex=False)
     process = multiprocessing.get_context("fork").Process(
-        target=_answer, args=(function, sender, os.getpid()), daemon=True
+        target=_answer, args=(function, sender, os.getpid())
     )
     with _quiet_fork(), _uninterrupted():
         process.start()
     sender.close()
+    try:
+        yield functools.cache(lambda: _wait_for(process, receiver))
+    finally:
+        process.kill()  # where nobody waited for its end
+        process.join()
+        process.close()
+        receiver.close()
+
+
+def _wait_for(process: BaseProcess, receiver: Connection) -> Any:
     try:
         succeeded, value = receiver.recv()
         process.join()
     except (EOFError, OSError):  # the end, possibly in the middle of the answer
         process.join()
         raise InfrastructureError(_cause_of_death(process.exitcode)) from None
-    finally:
-        process.kill()  # for an interrupt, all other ways out have waited for its end
-        process.join()
-        process.close()
-        receiver.close()
     if not succeeded:
         raise value
-    return value  # type: ignore[no-any-return]
+    return value
 
 
 def _answer(function: Callable[[], T], pipe: Connection, parent: int) -> None:
