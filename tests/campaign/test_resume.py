@@ -8,6 +8,7 @@ import sqlite3
 import subprocess
 import sys
 import time
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -30,7 +31,8 @@ def kill(process: subprocess.Popen[bytes]) -> None:
 
 def observations(out: Path) -> dict[str, str]:
     try:
-        with sqlite3.connect(f"{(out / 'campaign.sqlite').absolute().as_uri()}?mode=ro", uri=True) as db:
+        place = f"{(out / 'campaign.sqlite').absolute().as_uri()}?mode=ro"
+        with closing(sqlite3.connect(place, uri=True)) as db:
             return dict(db.execute("SELECT mutant, record FROM observations").fetchall())
     except sqlite3.OperationalError:
         return {}
