@@ -3,17 +3,25 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+BENCH_STAMP := $(VENV)/.installed-bench
 WORKERS ?= 2
+# Of the benchmarks: another model, the folder or glob pattern of its images, further options of benchmarks/run.py.
+MODEL ?=
+IMAGES ?=
+OPTIONS ?=
+BENCH := benchmarks/run.py $(if $(MODEL),--model '$(MODEL)') $(if $(IMAGES),--images '$(IMAGES)') $(OPTIONS)
 
-.PHONY: help demo test test-slow lint format clean
+.PHONY: help demo test test-slow bench bench-quick lint format clean
 
 help:
-	@echo "make demo       run the bundled campaign and print its report"
-	@echo "make test       run the tests"
-	@echo "make test-slow  run the tests on the larger models (minutes)"
-	@echo "make lint       ruff, ruff format, mypy --strict"
-	@echo "make format     format the code"
-	@echo "make clean      remove the virtual environment and what was built"
+	@echo "make demo         run the bundled campaign and print its report"
+	@echo "make test         run the tests"
+	@echo "make test-slow    run the tests on the larger models (minutes)"
+	@echo "make bench        measure the speed (minutes); MODEL=m.onnx IMAGES=folder for another model"
+	@echo "make bench-quick  the same, smaller, in under 3 minutes"
+	@echo "make lint         ruff, ruff format, mypy --strict"
+	@echo "make format       format the code"
+	@echo "make clean        remove the virtual environment and what was built"
 
 $(STAMP): pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' \
@@ -32,6 +40,16 @@ test: $(STAMP)
 
 test-slow: $(STAMP)
 	$(BIN)/python -m pytest -m slow
+
+$(BENCH_STAMP): $(STAMP)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --group bench
+	@touch $@
+
+bench: $(BENCH_STAMP)
+	$(BIN)/python $(BENCH)
+
+bench-quick: $(BENCH_STAMP)
+	$(BIN)/python $(BENCH) --quick
 
 lint: $(STAMP)
 	$(BIN)/ruff check .
