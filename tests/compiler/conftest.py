@@ -24,14 +24,6 @@ DATA = Path(mutatenn.__file__).parent / "data"
 
 
 @attrs.frozen(kw_only=True)
-class Plain(Llvm):
-    """The CPU, kernels unscheduled: as the importer and TVM's passes leave them."""
-
-    def schedule(self, function: Any) -> Any:
-        return function
-
-
-@attrs.frozen(kw_only=True)
 class Rewrite(KernelMutator):
     """Whatever a test wants to do to some nodes."""
 
@@ -73,8 +65,8 @@ def nothing() -> Rewrite:
 
 
 @pytest.fixture(scope="session")
-def backend() -> Plain:
-    return Plain()
+def backend() -> Llvm:
+    return Llvm(schedules=False)
 
 
 @pytest.fixture(scope="session")
@@ -90,17 +82,17 @@ def images() -> NDArray[np.float32]:
 
 
 @pytest.fixture(scope="session")
-def toolchain(model: Model, backend: Plain) -> Toolchain:
+def toolchain(model: Model, backend: Llvm) -> Toolchain:
     return Toolchain(model, backend, Profile("default"))
 
 
 @pytest.fixture(scope="session")
-def unfused(model: Model, backend: Plain) -> Toolchain:
+def unfused(model: Model, backend: Llvm) -> Toolchain:
     return Toolchain(model, backend, Profile("basic"))
 
 
 @pytest.fixture(scope="session")
-def evaluator(backend: Plain) -> Evaluator:
+def evaluator(backend: Llvm) -> Evaluator:
     """Return one evaluator for the session: what is built stays built."""
     return Evaluator(backend.open())
 

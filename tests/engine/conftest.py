@@ -26,14 +26,6 @@ LIMITS = Limits(time_floor=1.0, build_seconds=20.0)
 
 
 @attrs.frozen(kw_only=True)
-class Plain(Llvm):
-    """The CPU, kernels unscheduled."""
-
-    def schedule(self, function: Any) -> Any:
-        return function
-
-
-@attrs.frozen(kw_only=True)
 class Rewrite(KernelMutator):
     """Whatever a test wants to do to some nodes of a lowered kernel."""
 
@@ -109,12 +101,12 @@ def measured(toolchain: Toolchain, images: NDArray[np.float32]) -> Bench:
 
 
 @pytest.fixture(scope="session")
-def backend() -> Plain:
-    return Plain()
+def backend() -> Llvm:
+    return Llvm(schedules=False)
 
 
 @pytest.fixture(scope="session")
-def chain(backend: Plain) -> Bench:
+def chain(backend: Llvm) -> Bench:
     """Return multiply, relu, matmul, softmax on 5 images of 8 values, positive and negative."""
     relax = ir.relax
     rng = np.random.default_rng(4)
@@ -135,7 +127,7 @@ def chain(backend: Plain) -> Bench:
 
 
 @pytest.fixture(scope="session")
-def digits(backend: Plain) -> Bench:
+def digits(backend: Llvm) -> Bench:
     """Return the bundled classifier on one image of each of three digits."""
     from PIL import Image
 
