@@ -10,6 +10,7 @@ import pytest
 
 from mutatenn import Kernel, TensorSpec, ir
 from mutatenn.compiler.kernels import lower_kernel
+from mutatenn.compiler.legalize import Legalizer
 from mutatenn.compiler.profiles import Profile, lower_graph
 from mutatenn_backends.llvm import Llvm
 from mutatenn_backends.schedules import RULES
@@ -34,7 +35,7 @@ class Bench:
         self.device = self.backend.open()
 
     def kernels(self, graph: Any, profile: str = "default") -> list[Any]:
-        module = lower_graph(graph, Profile(profile), self.target)
+        module = lower_graph(graph, Profile(profile), self.target, Legalizer())
         return [f for _, f in module.functions_items() if isinstance(f, ir.tirx.PrimFunc)]
 
     def run(self, function: Any, arguments: Sequence[NDArray[np.generic]]) -> NDArray[np.generic]:

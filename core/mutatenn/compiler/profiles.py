@@ -82,11 +82,14 @@ def _require_known(kind: str, name: str, names: Iterable[str]) -> None:
         raise InputError(f"unknown {kind} {name!r}{suggestion(name, known) or ';'} known: {', '.join(known)}")
 
 
-def lower_graph(module: Any, profile: Profile, target: Any) -> Any:
-    """Return the module with every operator legalised to a TIR kernel, by the profile's passes."""
+def lower_graph(module: Any, profile: Profile, target: Any, legalize: Callable[[Any], Any]) -> Any:
+    """Return the module with every operator legalised to a TIR kernel, by the profile's passes.
+
+    ``legalize`` does what TVM's LegalizeOps does.
+    """
     with target:
         for name in profile.passes:
-            for apply in _passes(name):
+            for apply in [legalize] if name == "LegalizeOps" else _passes(name):
                 module = apply(module)
     return module
 

@@ -12,6 +12,7 @@ import numpy as np
 from mutatenn.api.program import Call, Constant, Kernel, Program
 from mutatenn.compiler import ir
 from mutatenn.compiler.kernels import guarded, lower_kernel, poison_scratch
+from mutatenn.compiler.legalize import Legalizer
 from mutatenn.compiler.listing import NotAListError, array_of, list_calls
 from mutatenn.compiler.profiles import Profile, lower_graph
 from mutatenn.errors import InfrastructureError
@@ -51,6 +52,7 @@ class Toolchain:
     program: Program = attrs.field(init=False)
     units: dict[str, Any] = attrs.field(init=False, factory=dict)
     fallback: str = attrs.field(init=False, default="")
+    _legalize: Legalizer = attrs.field(init=False, factory=Legalizer)
     _kernels: dict[str, Kernel] = attrs.field(init=False, factory=dict)
     _lowered: dict[int, Kernel] = attrs.field(init=False, factory=dict)
     _stages: dict[tuple[str, Stage], Any] = attrs.field(init=False, factory=dict)
@@ -76,7 +78,10 @@ class Toolchain:
             return self._whole(lowered)
 
     def _lower(self, module: Any) -> Any:
-        return guarded(functools.partial(lower_graph, profile=self.profile, target=self.target), module)
+        lower = functools.partial(
+            lower_graph, profile=self.profile, target=self.target, legalize=self._legalize
+        )
+        return guarded(lower, module)
 
     def unit(self, name: str, stage: Stage) -> Any:
         """Return a unit of the original as it stands at a stage: the graph, or one kernel."""
