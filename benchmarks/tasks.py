@@ -26,9 +26,9 @@ def inference(*, campaign: str, rounds: int, images: int, default_pipeline: bool
     setup = _set_up(campaign)
     toolchain = setup.toolchains["cpu"]
     evaluator = Evaluator(toolchain.backend.open())
-    evaluator.prepare(toolchain.program)
+    linked = evaluator.link(toolchain.program)
     contenders: dict[str, Callable[[Any], Any]] = {
-        "ours": lambda image: evaluator.device.fetch(evaluator.output(toolchain.program, image)),
+        "ours": lambda image: evaluator.device.fetch(evaluator.output(linked, image)),
         "onnxruntime": _onnxruntime(setup.campaign.model.path),
     }
     if default_pipeline:

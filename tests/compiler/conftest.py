@@ -102,8 +102,8 @@ def outputs(evaluator: Evaluator) -> Callable[..., NDArray[Any]]:
     """Return the outputs ``[images, classes]`` of a program."""
 
     def run(program: Any, images: NDArray[Any]) -> NDArray[Any]:
-        evaluator.prepare(program)
-        rows = [evaluator.device.fetch(evaluator.original(program, image).output) for image in images]
+        linked = evaluator.link(program)
+        rows = [evaluator.device.fetch(evaluator.output(linked, image)) for image in images]
         return np.stack(rows).reshape(len(images), -1)
 
     return run

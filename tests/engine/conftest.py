@@ -92,11 +92,8 @@ class Bench:
 
 def measured(toolchain: Toolchain, images: NDArray[np.float32]) -> Bench:
     evaluator = Evaluator(toolchain.backend.open())
-    evaluator.prepare(toolchain.program)
-    rows = [
-        evaluator.device.fetch(evaluator.original(toolchain.program, image).output).ravel()
-        for image in images
-    ]
+    linked = evaluator.link(toolchain.program)
+    rows = [evaluator.device.fetch(evaluator.output(linked, image)).ravel() for image in images]
     return Bench(toolchain, images, np.stack(rows))
 
 

@@ -11,36 +11,32 @@ import numpy as np
 import pytest
 
 from mutatenn import Call, Constant, Kernel, Program, TensorSpec, ir
-from mutatenn.engine.evaluate import (
-    IMAGE,
-    Evaluation,
-    Evaluator,
-    KernelError,
-    leaf_names,
-    name_results,
-    output_name,
-)
+from mutatenn.engine.evaluate import Evaluation, Evaluator, KernelError
+from mutatenn.engine.keep import choose_kept
+from mutatenn.engine.link import IMAGE, Linked, Numbering
 from mutatenn.host import PluginHost
 
 Try = Callable[..., Evaluation]
 
 
 @pytest.fixture(scope="module")
-def evaluator(chain: Any, backend: Any) -> Evaluator:
-    made = Evaluator(backend.open())
-    made.prepare(chain.original)
-    return made
+def evaluator(backend: Any) -> Evaluator:
+    return Evaluator(backend.open())
+
+
+@pytest.fixture(scope="module")
+def original(evaluator: Evaluator, chain: Any) -> Linked:
+    return evaluator.link(chain.original)
 
 
 @pytest.fixture
-def attempt(evaluator: Evaluator, chain: Any) -> Try:
+def attempt(evaluator: Evaluator, original: Linked, chain: Any) -> Try:
     """Run a mutant on one image of the chain."""
 
     def run(program: Any, image: int = 0, *, reuse: bool = True) -> Evaluation:
         program = program() if callable(program) else program
-        known = evaluator.original(chain.original, chain.images[image])
-        evaluator.prepare(program)
-        return evaluator.mutant(program, known, reuse=reuse)
+        known = evaluator.original(original, chain.images[image])
+        return evaluator.mutant(evaluator.link(program), known, reuse=reuse)
 
     return run
 
@@ -61,41 +57,43 @@ def straight(*calls: tuple[str, tuple[int, ...], tuple[int, ...]], output: int) 
     return Program(tuple(TensorSpec("v", (1,)) for _ in range(count)), 0, output, constants, listed)
 
 
-def test_an_output_is_named_by_kernels_and_inputs_alone() -> None:
-    original = output_name(straight(("a", (0, 1), (3,)), ("b", (3,), (4,)), output=4))
-    renumbered = straight(("c", (1,), (3,)), ("a", (0, 1), (6,)), ("b", (6,), (5,)), output=5)
-    assert output_name(renumbered) == original
-    others = [
-        straight(("a", (1, 0), (3,)), ("b", (3,), (4,)), output=4),
-        straight(("a", (0, 2), (3,)), ("b", (3,), (4,)), output=4),
-        straight(("a", (0, 1), (3,)), ("c", (3,), (4,)), output=4),
-        straight(("b", (0, 1), (3,)), ("a", (3,), (4,)), output=4),
-        straight(("a", (0, 1), (3,)), ("b", (3,), (4,)), output=3),
-        straight(("a", (0, 1), (3, 4)), output=4),
-        straight(("a", (0, 1), (3, 4)), output=3),
+def test_an_output_is_numbered_by_kernels_and_inputs_alone() -> None:
+    numbering = Numbering()
+
+    def number(*calls: Any, output: int) -> int:
+        return numbering.program(straight(*calls, output=output))[output]
+
+    original = number(("a", (0, 1), (3,)), ("b", (3,), (4,)), output=4)
+    assert number(("c", (1,), (3,)), ("a", (0, 1), (6,)), ("b", (6,), (5,)), output=5) == original
+    numbers = [
+        number(("a", (1, 0), (3,)), ("b", (3,), (4,)), output=4),
+        number(("a", (0, 2), (3,)), ("b", (3,), (4,)), output=4),
+        number(("a", (0, 1), (3,)), ("c", (3,), (4,)), output=4),
+        number(("b", (0, 1), (3,)), ("a", (3,), (4,)), output=4),
+        number(("a", (0, 1), (3,)), ("b", (3,), (4,)), output=3),
+        number(("d", (0, 1), (3, 4)), output=4),
+        number(("d", (0, 1), (3, 4)), output=3),
+        number(("d", (0, 1), (3, 5)), output=5),
     ]
-    names = [output_name(each) for each in others]
-    assert original not in names
-    assert names[4] == names[6]
-    assert len(set(names)) == len(names) - 1
+    assert original not in numbers
+    assert numbers[5] == numbers[7]
+    assert len(set(numbers)) == len(numbers) - 1
 
 
 def test_the_leaves_are_the_image_and_the_constants() -> None:
-    program = straight(("a", (0, 1), (3,)), output=3)
-    names = leaf_names(program)
-    assert names[0] == IMAGE
-    assert len({names[0], names[1], names[2]}) == 3
-    name_results(program.calls[0], names)
-    assert names[3] == output_name(program)
+    numbering = Numbering()
+    numbers = numbering.program(straight(("a", (0, 1), (3,)), output=3))
+    assert numbers[0] == IMAGE
+    assert len(set(numbers)) == 4
+    assert numbering.program(straight(("b", (2,), (3,)), output=3))[:3] == numbers[:3]
 
 
-def test_the_original_computes_every_value_once(evaluator: Evaluator, chain: Any) -> None:
-    known = evaluator.original(chain.original, chain.images[0])
+def test_the_original_computes_every_value_once(evaluator: Evaluator, original: Linked, chain: Any) -> None:
+    known = evaluator.original(original, chain.images[0])
     assert len(known.tensors) == 1 + len(chain.original.calls)
-    values = {name: evaluator.device.fetch(tensor) for name, tensor in known.tensors.items()}
+    values = {number: evaluator.device.fetch(tensor) for number, tensor in known.tensors.items()}
     np.testing.assert_array_equal(values[IMAGE].ravel(), chain.images[0])
-    np.testing.assert_array_equal(values[known.output_name].ravel(), chain.expected[0])
-    assert known.output_name == output_name(chain.original)
+    np.testing.assert_array_equal(values[original.output].ravel(), chain.expected[0])
 
 
 def test_building_and_uploading_happen_once(chain: Any, backend: Any) -> None:
@@ -114,10 +112,10 @@ def test_building_and_uploading_happen_once(chain: Any, backend: Any) -> None:
     device = Counting(backend.target())
     evaluator = Evaluator(device)
     for _ in range(2):
-        evaluator.prepare(chain.original)
+        evaluator.link(chain.original)
     assert device.built == ["multiply", "relu", "matmul", "softmax"]
     assert device.uploaded == len(chain.original.constants) == 1
-    evaluator.prepare(chain.store("matmul", times(2))())
+    evaluator.link(chain.store("matmul", times(2))())
     assert device.built[4:] == ["matmul"]
 
 
@@ -178,7 +176,7 @@ def test_a_difference_that_the_next_kernel_removes_dies_out_there(attempt: Try, 
 def test_a_difference_that_its_own_kernel_removes_never_infects(digits: Any, backend: Any) -> None:
     """The fused kernel's bias is stored, then relu drops what is below 0."""
     evaluator = Evaluator(backend.open())
-    evaluator.prepare(digits.original)
+    original = evaluator.link(digits.original)
     lower = digits.fault(
         "fused_conv2d6_add4_relu2",
         lambda node: ir.tirx.BufferStore(
@@ -188,9 +186,8 @@ def test_a_difference_that_its_own_kernel_removes_never_infects(digits: Any, bac
         ),
         site=3,
     )()
-    evaluator.prepare(lower)
-    known = evaluator.original(digits.original, digits.images[0])
-    seen = evaluator.mutant(lower, known)
+    known = evaluator.original(original, digits.images[0])
+    seen = evaluator.mutant(evaluator.link(lower), known)
     assert (seen.executed, seen.infected, seen.differs) == (1, False, False)
 
 
@@ -217,17 +214,16 @@ def test_scratch_memory_is_poisoned_too(digits: Any, backend: Any) -> None:
         return ir.tirx.For(node.loop_var, node.min, node.extent - 1, node.kind, node.body)
 
     evaluator = Evaluator(backend.open())
-    evaluator.prepare(digits.original)
+    original = evaluator.link(digits.original)
     unit = digits.toolchain.unit("fused_conv2d6_add4_relu2", "lowered")
     loops: list[int] = []
     ir.ffi.structural_walk(
         unit.body, (ir.tirx.For, lambda node: loops.append(int(node.extent))), order="post"
     )
     channels = [site for site, extent in enumerate(loops) if extent == 64][1:4]
-    known = evaluator.original(digits.original, digits.images[0])
+    known = evaluator.original(original, digits.images[0])
     for site in channels:
-        program = digits.fault("fused_conv2d6_add4_relu2", shorten, node="For", site=site)()
-        evaluator.prepare(program)
+        program = evaluator.link(digits.fault("fused_conv2d6_add4_relu2", shorten, node="For", site=site)())
         first, second = (evaluator.mutant(program, known) for _ in range(2))
         assert first.infected
         assert evaluator.device.same(first.output, second.output)
@@ -249,10 +245,10 @@ def test_an_output_taken_elsewhere_runs_the_call_that_gives_it(
 
 def test_constants_and_the_image_can_be_outputs(evaluator: Evaluator, chain: Any) -> None:
     for value in (chain.original.input, *chain.original.constants):
-        program = attrs.evolve(chain.original, output=value)
+        program = evaluator.link(attrs.evolve(chain.original, output=value))
         known = evaluator.original(program, chain.images[0])
         content = evaluator.device.fetch(known.output)
-        assert content.shape == program.values[value].shape
+        assert content.shape == chain.original.values[value].shape
         seen = evaluator.mutant(program, known)
         assert (seen.executed, seen.differs) == (0, False)
 
@@ -290,14 +286,61 @@ def sample(digits: Any) -> dict[str, Program]:
 
 def test_reuse_changes_no_bit(digits: Any, backend: Any, sample: dict[str, Program]) -> None:
     evaluator = Evaluator(backend.open())
-    evaluator.prepare(digits.original)
-    knowns = [evaluator.original(digits.original, image) for image in digits.images]
+    original = evaluator.link(digits.original)
+    knowns = [evaluator.original(original, image) for image in digits.images]
     executed = np.zeros(2, int)
     for program in sample.values():
-        evaluator.prepare(program)
+        linked = evaluator.link(program)
         for known in knowns:
-            one, other = (evaluator.mutant(program, known, reuse=reuse) for reuse in (True, False))
+            one, other = (evaluator.mutant(linked, known, reuse=reuse) for reuse in (True, False))
             assert fetch(evaluator, one).tobytes() == fetch(evaluator, other).tobytes()
             assert (one.infected, one.differs) == (other.infected, other.differs)
             executed += one.executed, other.executed
     assert 0 < executed[0] < executed[1]
+
+
+def test_what_is_kept_changes_no_bit(digits: Any, backend: Any, sample: dict[str, Program]) -> None:
+    """All values, some, and none but the image and the output."""
+    evaluator = Evaluator(backend.open())
+    original = evaluator.link(digits.original)
+    _, seconds = evaluator.timed(original, digits.images[0])
+    some = choose_kept(original, seconds, digits.original.result_bytes // 3)
+    assert 0 < len(some) < len(original.makers)
+    keeps = (None, some, frozenset())
+    for image in digits.images[:3]:
+        knowns = [evaluator.original(original, image, keep) for keep in keeps]
+        held = [len(known.tensors) for known in knowns]
+        assert held == [1 + len(original.makers), 1 + len(some | {original.output}), 2]
+        for program in sample.values():
+            linked = evaluator.link(program)
+            first, *others = (evaluator.mutant(linked, known) for known in knowns)
+            for other in others:
+                assert fetch(evaluator, other).tobytes() == fetch(evaluator, first).tobytes()
+                facts = [(e.executed, e.infected, e.differs, e.kernels) for e in (first, other)]
+                assert facts[0] == facts[1]
+
+
+def test_wide_and_cheap_values_are_dropped_first() -> None:
+    def value(size: int) -> TensorSpec:
+        return TensorSpec("v", (size,))
+
+    calls = (
+        Call(Kernel("wide", "wide", None), (0,), (1,)),
+        Call(Kernel("narrow", "narrow", None), (1,), (2,)),
+        Call(Kernel("dear", "dear", None), (2,), (3,)),
+    )
+    program = Program((value(1), value(1000), value(10), value(1000)), 0, 3, {}, calls)
+    linked = Evaluator(_NoDevice()).link(program)  # type: ignore[arg-type]  # only linked
+    seconds = [0.001, 0.001, 0.5]
+    numbers = linked.numbers
+    assert choose_kept(linked, seconds, program.result_bytes) == set(numbers[1:])
+    assert choose_kept(linked, seconds, 4040) == {numbers[2], numbers[3]}
+    assert choose_kept(linked, seconds, 100) == {numbers[2]}
+    assert choose_kept(linked, seconds, 0) == set()
+
+
+class _NoDevice:
+    """What linking asks of a device, but building nothing."""
+
+    def build(self, kernel: Kernel) -> str:
+        return kernel.digest

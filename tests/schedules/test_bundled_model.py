@@ -36,9 +36,9 @@ def test_the_model_keeps_its_outputs(toolchain: Toolchain) -> None:
         backend = Llvm(schedules=schedules)
         program = Toolchain(toolchain.model, backend, Profile()).program
         evaluator = Evaluator(backend.open())
-        evaluator.prepare(program)
+        linked = evaluator.link(program)
         outputs.append(
-            [evaluator.device.fetch(evaluator.original(program, image).output) for image in images]
+            [evaluator.device.fetch(evaluator.output(linked, image)) for image in images]
         )
     np.testing.assert_array_equal(outputs[0], outputs[1], strict=True)
 

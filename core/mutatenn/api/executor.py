@@ -28,7 +28,7 @@ class Limits:
     ``time_factor`` times the original's seconds per image, but at least ``time_floor`` seconds of
     processor time, for each image; ``build_seconds`` to derive and compile; ``memory_factor`` times the
     bytes of the original's values for one image, plus ``memory_floor`` bytes. ``shard_bytes`` bounds what the
-    original's values of all images in flight may take together.
+    original's kept values of all images that run together may take.
     """
 
     time_factor: float = 20.0
@@ -36,7 +36,7 @@ class Limits:
     build_seconds: float = 120.0
     memory_factor: float = 4.0
     memory_floor: int = 2 * 2**30
-    shard_bytes: int = 4 * 2**30
+    shard_bytes: int = 3 * 2**28
 
 
 @attrs.frozen(eq=False)

@@ -63,3 +63,8 @@ class Program:
     def kernels(self) -> dict[str, Kernel]:
         """The distinct kernels by digest, in order of first use."""
         return {call.kernel.digest: call.kernel for call in self.calls}
+
+    @property
+    def result_bytes(self) -> int:
+        """What the results of all calls take for one image."""
+        return sum(self.values[value].nbytes for call in self.calls for value in call.results)

@@ -20,6 +20,7 @@ from mutatenn.campaign.run import Run
 from mutatenn.campaign.setup import Setup, set_up
 from mutatenn.engine.evaluate import KernelError
 from mutatenn.engine.isolate import isolated
+from mutatenn.engine.keep import SMALLEST_SHARE
 from mutatenn.errors import BaselineError, BuildError, InfrastructureError
 from mutatenn.host import PluginHost
 
@@ -119,12 +120,10 @@ class Campaign:
 
     def _shards(self) -> list[int]:
         """Return the number of images per shard: as many as the memory budget allows."""
-        largest = max(
-            sum(spec.nbytes for spec in toolchain.program.values)
-            for toolchain in self.setup.toolchains.values()
-        )
+        largest = max(toolchain.program.result_bytes for toolchain in self.setup.toolchains.values())
         images = len(self.setup.images)
-        size = min(images, max(1, self.setup.campaign.limits.shard_bytes // largest))
+        room = SMALLEST_SHARE * self.setup.campaign.limits.shard_bytes
+        size = min(images, max(1, room // largest))
         return [min(size, images - start) for start in range(0, images, size)]
 
     def _pass_gate(self) -> None:

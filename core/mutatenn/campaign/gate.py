@@ -73,9 +73,9 @@ def _run(
     backend: Backend, program: Program, images: NDArray[np.generic], *, backwards: bool
 ) -> tuple[NDArray[np.float32], float]:
     evaluator = Evaluator(backend.open())
-    evaluator.prepare(program, backwards=backwards)
+    linked = evaluator.link(program, backwards=backwards)
     start = time.monotonic()
-    rows = [evaluator.device.fetch(evaluator.output(program, image)) for image in images]
+    rows = [evaluator.device.fetch(evaluator.output(linked, image)) for image in images]
     seconds = (time.monotonic() - start) / max(1, len(images))
     return np.stack(rows).reshape(len(images), -1).astype(np.float32), seconds
 

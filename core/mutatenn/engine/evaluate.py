@@ -1,30 +1,32 @@
-"""Evaluates programs value by value, each value named by the hash of what computes it.
+"""Evaluates linked programs, mutants against what is known of the original.
 
-A name is (kernel digest, names of the arguments), down to constants and the input image. A mutant therefore
-finds everything that stands before its fault under a name the original's run already has, and computes only
-the rest. When a value it computes equals one of the original's bit for bit, it takes over that name, and
-everything after it is known again: the infection has died out.
+A mutant finds everything that stands before its fault under a number the original's run already has, and
+computes only the rest. When a value it computes equals one of the original's bit for bit, it takes over that
+number, and everything after it is known again: the infection has died out.
 """
 
 from __future__ import annotations
 
-import hashlib
-from collections import Counter
+import itertools
+import time
 from typing import TYPE_CHECKING, Any
 
 import attrs
 
+from mutatenn.engine.link import IMAGE, Linked, Linker
+
 if TYPE_CHECKING:
+    from collections.abc import Collection, Sequence
+
     import numpy as np
     from numpy.typing import NDArray
 
     from mutatenn.api.backend import Device
-    from mutatenn.api.program import Call, Constant, Program
+    from mutatenn.api.program import Program
     from mutatenn.api.values import TensorSpec
+    from mutatenn.engine.link import Numbering, Step
 
-Name = bytes
-
-IMAGE: Name = b"image"
+    Key = tuple[tuple[int, ...], str]
 
 
 class KernelError(Exception):
@@ -32,36 +34,27 @@ class KernelError(Exception):
 
 
 @attrs.define(eq=False)
-class Values:
-    """The tensors of one image's run by name, and its output."""
+class Known:
+    """What is known of the original on one image: some of its tensors by number, and its output.
 
-    tensors: dict[Name, Any] = attrs.field(factory=dict)
+    ``sketches`` lists the numbers of all values by shape, dtype and sketch, see :meth:`Device.sketch`.
+    """
+
+    original: Linked
+    tensors: dict[int, Any] = attrs.field(factory=dict)
+    sketches: dict[tuple[Key, bytes], list[int]] = attrs.field(factory=dict)
     output: Any = None
-    output_name: Name = b""
-    _alike: dict[tuple[tuple[int, ...], str], list[Name]] = attrs.field(factory=dict)
-
-    def add(self, name: Name, spec: TensorSpec, tensor: Any) -> None:
-        """Keep a tensor."""
-        self.tensors[name] = tensor
-        self._alike.setdefault((spec.shape, spec.dtype), []).append(name)
-
-    def twin(self, spec: TensorSpec, tensor: Any, device: Device) -> Name | None:
-        """Return the name of a kept tensor that equals this one bit for bit, or None."""
-        for name in self._alike.get((spec.shape, spec.dtype), ()):
-            if device.same(self.tensors[name], tensor):
-                return name
-        return None
 
 
 @attrs.define(eq=False)
 class Evaluation:
     """A mutant's run on one image.
 
-    ``executed`` counts the calls run whose name the original does not have, ``kernels`` are their kernels'
-    digests. (A program that only takes another of the original's values as its output has no such call; there
-    the one that gives this value runs and counts.) ``infected`` tells that a result of one of them equals no
-    value of the original's, or that the output differs. ``differs`` compares the output with the original's
-    bit for bit.
+    ``executed`` counts the calls run whose value number the original does not have, ``kernels`` are the
+    digests of their kernels. (A program that only takes another of the original's values as its output has
+    no such call; there the one that gives this value runs and counts.) ``infected`` tells that a result of
+    one of them equals no value of the original's, or that the output differs. ``differs`` compares the output
+    with the original's bit for bit.
     """
 
     output: Any = None
@@ -70,193 +63,244 @@ class Evaluation:
     infected: bool = False
     kernels: set[str] = attrs.field(factory=set)
 
+    def add(self, step: Step, *, infected: bool) -> None:
+        """Count a step that the original does not have."""
+        self.executed += 1
+        self.kernels.add(step.kernel)
+        self.infected |= infected
+
 
 @attrs.define(eq=False)
 class Evaluator:
-    """Runs programs on one open device; built kernels and uploaded constants are shared by all of them."""
+    """Runs linked programs on one open device."""
 
     device: Device
-    _built: dict[str, Any] = attrs.field(init=False, factory=dict)
-    constants: dict[Name, Any] = attrs.field(init=False, factory=dict)
-    spare: dict[tuple[tuple[int, ...], str], list[Any]] = attrs.field(init=False, factory=dict)
-    _whole: set[str] = attrs.field(init=False, factory=set)
+    linker: Linker = attrs.field(init=False)
+    _spare: dict[Key, list[Any]] = attrs.field(init=False, factory=dict)
+    whole: set[str] = attrs.field(init=False, factory=set)
     """Kernels that the original ran on poisoned memory; what they leave unwritten has shown by now."""
 
-    def prepare(self, program: Program, *, backwards: bool = False) -> None:
-        """Build the kernels and upload the constants that are not there yet; raises BuildError.
+    def __attrs_post_init__(self) -> None:
+        self.linker = Linker(self.device)
 
-        Two processes that prepare one program from both ends meet in the middle, where the kernel cache has
-        the rest.
+    def link(self, program: Program, *, backwards: bool = False) -> Linked:
+        """Make a program ready to run; see :meth:`Linker.link`."""
+        return self.linker.link(program, backwards=backwards)
+
+    def output(self, linked: Linked, image: NDArray[np.generic]) -> Any:
+        """Run the original on one image, ``[*input.shape[1:]]``, and return the output tensor alone."""
+        return self.timed(linked, image)[0]
+
+    def timed(self, linked: Linked, image: NDArray[np.generic]) -> tuple[Any, list[float]]:
+        """Run the original on one image; return the output and the seconds of every step."""
+        frame = _Frame(self, linked, self._upload(linked, image))
+        moments = [time.perf_counter()]
+        for step in linked.steps:
+            frame.launch(step)
+            frame.use(step)
+            moments.append(time.perf_counter())
+        self.whole.update(linked.program.kernels)
+        seconds = [after - before for before, after in itertools.pairwise(moments)]
+        return frame.find(linked.program.output), seconds
+
+    def original(
+        self, linked: Linked, image: NDArray[np.generic], keep: Collection[int] | None = None
+    ) -> Known:
+        """Run the original on one image and keep the values of some numbers, or of all (None).
+
+        The image and the output are always kept.
         """
-        kernels = list(program.kernels.items())
-        for digest, kernel in reversed(kernels) if backwards else kernels:
-            if digest not in self._built:
-                self._built[digest] = self.device.build(kernel)
-        for constant in program.constants.values():
-            if _name(constant) not in self.constants:
-                self.constants[_name(constant)] = self.device.upload(constant.value)
+        known, frame = Known(linked), _Frame(self, linked, self._upload(linked, image))
+        self._learn(known, linked.program.input, frame.image, keep=True)
+        for step in linked.steps:
+            numbers = [linked.numbers[value] for value in step.results]
+            held = [keep is None or number in keep or number == linked.output for number in numbers]
+            results = frame.launch(step, held)
+            for value, tensor, hold in zip(step.results, results, held, strict=True):
+                self._learn(known, value, tensor, keep=hold)
+            frame.use(step)
+        self.whole.update(linked.program.kernels)
+        known.output = frame.find(linked.program.output)
+        return known
 
-    def original(self, program: Program, image: NDArray[np.generic]) -> Values:
-        """Run a prepared program on one image, ``[*input.shape[1:]]``, and keep all its values."""
-        values, spec = Values(), program.values[program.input]
-        values.add(IMAGE, spec, self.device.upload(image.reshape(spec.shape)))
-        frame, names = _Frame(self, values.tensors), leaf_names(program)
-        for call in program.calls:
-            name_results(call, names)
-            for value, tensor in self._launch(program, call, names, frame).items():
-                values.add(names[value], program.values[value], tensor)
-        self._whole.update(program.kernels)
-        values.output_name = names[program.output]
-        values.output = frame.find(values.output_name)
-        return values
+    def mutant(self, linked: Linked, known: Known, *, reuse: bool = True) -> Evaluation:
+        """Run a mutant on the image of which the original's values are known.
 
-    def output(self, program: Program, image: NDArray[np.generic]) -> Any:
-        """Run a prepared program on one image, ``[*input.shape[1:]]``, and return its output tensor alone."""
-        upload = self.device.upload(image.reshape(program.values[program.input].shape))
-        frame, names = _Frame(self, {IMAGE: upload}, count_uses(program)), leaf_names(program)
-        for call in program.calls:
-            name_results(call, names)
-            frame.expect(call, names)
-            self._launch(program, call, names, frame)
-            frame.consume(call, names)
-        self._whole.update(program.kernels)
-        return frame.find(names[program.output])
-
-    def mutant(self, program: Program, known: Values, *, reuse: bool = True) -> Evaluation:
-        """Run a prepared program on the image whose original values are known.
-
-        Without ``reuse`` every call runs, on nothing but the image and the constants; the known values then
-        only tell what was infected.
+        Without ``reuse`` every call runs, on nothing but the image and the constants; what is known then
+        only tells what was infected.
         """
-        names = leaf_names(program)
-        frame = _Frame(self, known.tensors if reuse else {IMAGE: known.tensors[IMAGE]}, count_uses(program))
-        rewired = known.output_name != output_name(program) in known.tensors
+        trial = _Trial(self, linked, known.tensors[IMAGE], _Recall(self, known))
+        original, output = known.original, linked.program.output
+        rewired = original.output != linked.output in original.makers
         seen = Evaluation()
-        for call in program.calls:
-            name_results(call, names)
-            frame.expect(call, names)
-            changed = any(names[value] not in known.tensors for value in call.results)
-            changed |= rewired and program.output in call.results
+        for step in linked.steps:
+            changed = trial.changes(step) or (rewired and output in step.results)
             if changed or not reuse:
-                results = self._launch(program, call, names, frame)
+                results = trial.launch(step)
                 if changed:
-                    seen.executed += 1
-                    seen.kernels.add(call.kernel.digest)
-                    twins = self._twins(program, results, known)
-                    seen.infected |= len(twins) < len(results)
-                    frame.rename(names, twins if reuse else {})
-            frame.consume(call, names)
-        seen.output = frame.find(names[program.output])
+                    twins = trial.compare(step, results)
+                    seen.add(step, infected=None in twins)
+                    trial.rename(step, twins if reuse else [])
+            trial.use(step)
+        seen.output = trial.find(output)
         seen.differs = not self.device.same(seen.output, known.output)
         seen.infected |= seen.differs
+        trial.recall.end()
         return seen
 
-    def _launch(self, program: Program, call: Call, names: dict[int, Name], frame: _Frame) -> dict[int, Any]:
-        arguments = [frame.find(names[value]) for value in call.arguments]
-        sound = call.kernel.digest in self._whole
-        results = {
-            value: frame.allocate(names[value], program.values[value], sound=sound) for value in call.results
-        }
+    def launch(self, step: Step, arguments: Sequence[Any], held: Sequence[bool] = ()) -> list[Any]:
+        """Run a step and return its results: fresh tensors where ``held``, else maybe used before.
+
+        Unless the original has run the kernel they are poisoned. Raises KernelError.
+        """
+        sound = step.kernel in self.whole
+        results = []
+        for position, spec in enumerate(step.specs):
+            spare = self._spare.get(key_of(spec)) if sound and not (held and held[position]) else None
+            results.append(spare.pop() if spare else self.device.allocate(spec, poison=not sound))
         try:
-            self.device.launch(self._built[call.kernel.digest], [*arguments, *results.values()])
+            self.device.launch(step.built, [*arguments, *results])
         except (TypeError, ValueError):
             raise  # the arguments do not fit the kernel: this engine's mistake, not the kernel's behaviour
         except Exception as error:
-            raise KernelError(f"{call.kernel.name}: {type(error).__name__}: {error}") from error
+            raise KernelError(f"{step.name}: {type(error).__name__}: {error}") from error
         return results
 
-    def _twins(self, program: Program, results: dict[int, Any], known: Values) -> dict[int, Name]:
-        """Return the results that equal a value of the original's bit for bit, with that value's name."""
-        twins = {
-            value: known.twin(program.values[value], tensor, self.device) for value, tensor in results.items()
-        }
-        return {value: name for value, name in twins.items() if name is not None}
+    def give_back(self, spec: TensorSpec, tensor: Any) -> None:
+        """Take a tensor that nobody looks at any more, to use it again."""
+        self._spare.setdefault(key_of(spec), []).append(tensor)
+
+    def _upload(self, linked: Linked, image: NDArray[np.generic]) -> Any:
+        return self.device.upload(image.reshape(linked.program.values[linked.program.input].shape))
+
+    def _learn(self, known: Known, value: int, tensor: Any, *, keep: bool) -> None:
+        number, spec = known.original.numbers[value], known.original.program.values[value]
+        known.sketches.setdefault((key_of(spec), self.device.sketch(tensor)), []).append(number)
+        if keep:
+            known.tensors[number] = tensor
 
 
 @attrs.define(eq=False)
 class _Frame:
-    """The tensors of one run: what is ``known`` before it, and its own, given back after their last use.
+    """The tensors of one run, each given back after its last use.
 
-    Own tensors written by kernels that are known to write all of their results are used again, still warm in
+    Tensors written by kernels that are known to write all of their results are used again, still warm in
     the processor's cache, by later calls and images.
     """
 
     evaluator: Evaluator
-    known: dict[Name, Any]
-    uses: Counter[int] = attrs.field(factory=Counter)
-    """How often each value is going to be used; empty where all tensors are kept by the caller."""
-    _own: dict[Name, Any] = attrs.field(init=False, factory=dict)
-    _reusable: dict[Name, TensorSpec] = attrs.field(init=False, factory=dict)
-    _waiting: Counter[Name] = attrs.field(init=False, factory=Counter)
+    linked: Linked
+    image: Any
+    tensors: list[Any] = attrs.field(init=False)
+    _left: list[int] = attrs.field(init=False)
+    _own: set[int] = attrs.field(init=False, factory=set)
 
-    def find(self, name: Name) -> Any:
-        """Return a tensor by name: an own one, a known one, or a constant."""
-        sources = (self._own, self.known, self.evaluator.constants)
-        return next(source[name] for source in sources if name in source)
+    def __attrs_post_init__(self) -> None:
+        self.tensors, self._left = list(self.linked.constants), list(self.linked.uses)
+        self.tensors[self.linked.program.input] = self.image
 
-    def allocate(self, name: Name, spec: TensorSpec, *, sound: bool) -> Any:
-        """Return a tensor for a result: poisoned, unless its kernel is ``sound``."""
-        spare = self.evaluator.spare.get((spec.shape, spec.dtype)) if sound and self.uses else None
-        tensor = spare.pop() if spare else self.evaluator.device.allocate(spec, poison=not sound)
-        if self.uses:
-            self._own[name] = tensor
-            if sound:
-                self._reusable[name] = spec
-        return tensor
+    def find(self, value: int) -> Any:
+        """Return a value's tensor."""
+        return self.tensors[value]
 
-    def expect(self, call: Call, names: dict[int, Name]) -> None:
-        """Note how often a call's results are going to be used."""
-        for value in call.results:
-            self._waiting[names[value]] += self.uses[value]
+    def launch(self, step: Step, held: Sequence[bool] = ()) -> list[Any]:
+        """Run a step on this frame's tensors; results that are ``held`` are the caller's to keep."""
+        results = self.evaluator.launch(step, [self.find(value) for value in step.arguments], held)
+        sound = step.kernel in self.evaluator.whole
+        for position, value in enumerate(step.results):
+            self.tensors[value] = results[position]
+            if sound and not (held and held[position]):
+                self._own.add(value)
+        return results
 
-    def rename(self, names: dict[int, Name], twins: dict[int, Name]) -> None:
-        """Let results go by the names of their twins from now on."""
-        for value, twin in twins.items():
-            self._waiting[twin] += self.uses[value]
-            self._waiting[names[value]] -= self.uses[value]
-            self._give_back(names[value])
-            names[value] = twin
-
-    def consume(self, call: Call, names: dict[int, Name]) -> None:
-        """Note that a call has used its arguments."""
-        for value in call.arguments:
-            self._waiting[names[value]] -= 1
-            self._give_back(names[value])
-
-    def _give_back(self, name: Name) -> None:
-        if self._waiting[name] <= 0 and name in self._own:
-            tensor, spec = self._own.pop(name), self._reusable.pop(name, None)
-            if spec is not None:
-                self.evaluator.spare.setdefault((spec.shape, spec.dtype), []).append(tensor)
+    def use(self, step: Step) -> None:
+        """Note that a step, which was run or need not be, has no more use for its arguments."""
+        for value in step.arguments:
+            self._left[value] -= 1
+            if not self._left[value] and value in self._own:
+                self.evaluator.give_back(self.linked.program.values[value], self.tensors[value])
 
 
-def count_uses(program: Program) -> Counter[int]:
-    """Return how many calls use each value; the output counts as used once more, at the end."""
-    uses = Counter(value for call in program.calls for value in call.arguments)
-    uses[program.output] += 1
-    return uses
+@attrs.define(eq=False)
+class _Recall:
+    """The original's values on one image: kept ones, and others computed again from them."""
+
+    evaluator: Evaluator
+    known: Known
+    _again: dict[int, tuple[TensorSpec, Any]] = attrs.field(init=False, factory=dict)
+
+    def find(self, number: int) -> Any:
+        """Return the tensor of one of the original's numbers."""
+        if number in self.known.tensors:
+            return self.known.tensors[number]
+        if number not in self._again:
+            self._compute(self.known.original.makers[number])
+        return self._again[number][1]
+
+    def twin(self, spec: TensorSpec, tensor: Any) -> int | None:
+        """Return the number of a value of the original's that equals this one bit for bit, or None."""
+        device = self.evaluator.device
+        alike = self.known.sketches.get((key_of(spec), device.sketch(tensor)), ())
+        return next((number for number in alike if device.same(self.find(number), tensor)), None)
+
+    def end(self) -> None:
+        """Give back what was computed again."""
+        for spec, tensor in self._again.values():
+            self.evaluator.give_back(spec, tensor)
+
+    def _compute(self, step: Step) -> None:
+        results = self.evaluator.launch(step, [self._argument(value) for value in step.arguments])
+        for value, spec, tensor in zip(step.results, step.specs, results, strict=True):
+            self._again[self.known.original.numbers[value]] = spec, tensor
+
+    def _argument(self, value: int) -> Any:
+        original = self.known.original
+        constant = original.constants[value]
+        return self.find(original.numbers[value]) if constant is None else constant
 
 
-def leaf_names(program: Program) -> dict[int, Name]:
-    """Return the names of the values that no call computes: the image and the constants."""
-    return {program.input: IMAGE} | {value: _name(c) for value, c in program.constants.items()}
+@attrs.define(eq=False)
+class _Trial(_Frame):
+    """A mutant's tensors on one image, where they are not the original's."""
+
+    recall: _Recall
+    numbers: list[int] = attrs.field(init=False)
+    """By value; a result that turns out equal to one of the original's goes by that one's number."""
+    _renamed: bool = attrs.field(init=False, default=False)
+
+    def __attrs_post_init__(self) -> None:
+        super().__attrs_post_init__()
+        self.numbers = list(self.linked.numbers)
+
+    def find(self, value: int) -> Any:
+        """Return a value's tensor: this run's, or the original's."""
+        tensor = self.tensors[value]
+        return self.recall.find(self.numbers[value]) if tensor is None else tensor
+
+    def changes(self, step: Step) -> bool:
+        """Tell whether the original has no value of some result's number."""
+        if self._renamed:
+            self._number(step, self.evaluator.linker.numbering)
+        known = self.recall.known.original.makers
+        return any(self.numbers[value] not in known for value in step.results)
+
+    def compare(self, step: Step, results: Sequence[Any]) -> list[int | None]:
+        """Return, per result, the number of the original's value that it equals, or None."""
+        return [self.recall.twin(spec, each) for spec, each in zip(step.specs, results, strict=True)]
+
+    def rename(self, step: Step, twins: Sequence[int | None]) -> None:
+        """Let results go by the numbers of their twins from now on."""
+        for value, twin in zip(step.results, twins, strict=False):
+            if twin is not None:
+                self.numbers[value], self._renamed = twin, True
+
+    def _number(self, step: Step, numbering: Numbering) -> None:
+        arguments = tuple([self.numbers[value] for value in step.arguments])
+        found = numbering.results(step.kernel, arguments, len(step.results))
+        for value, number in zip(step.results, found, strict=True):
+            self.numbers[value] = number
 
 
-def name_results(call: Call, names: dict[int, Name]) -> None:
-    """Name a call's results after its kernel and the names of its arguments."""
-    text = b" ".join([call.kernel.digest.encode(), *(names[value] for value in call.arguments)])
-    digest = hashlib.blake2b(text, digest_size=16).hexdigest()
-    for index, value in enumerate(call.results):
-        names[value] = f"{digest}.{index}".encode()
-
-
-def output_name(program: Program) -> Name:
-    """Return the name of the output, which says all that the output depends on."""
-    names = leaf_names(program)
-    for call in program.calls:
-        name_results(call, names)
-    return names[program.output]
-
-
-def _name(constant: Constant) -> Name:
-    return f"constant {constant.digest}".encode()
+def key_of(spec: TensorSpec) -> Key:
+    """Return what tensors share that can stand in for each other."""
+    return spec.shape, spec.dtype

@@ -13,7 +13,8 @@ import numpy as np
 from mutatenn.api.executor import Executor, Job, Observation, Outcome
 from mutatenn.compiler.kernels import last_line
 from mutatenn.engine import isolate
-from mutatenn.engine.evaluate import Evaluation, Evaluator, KernelError, Values, output_name
+from mutatenn.engine.evaluate import Evaluation, Evaluator, KernelError, Known
+from mutatenn.engine.keep import choose_kept
 from mutatenn.errors import BuildError, InfrastructureError
 from mutatenn.hookspecs import hookimpl
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from multiprocessing.connection import Connection
 
     from mutatenn.api.program import Program
+    from mutatenn.engine.link import Linked
 
 BUILD = "build"
 POLL_SECONDS = 0.1
@@ -43,25 +45,25 @@ RUNTIME_SIGNALS = {
 
 @attrs.define(eq=False)
 class Parent:
-    """The warm process: evaluator, the original's values per image, and the seconds an image takes."""
+    """The warm process: evaluator, original, what is known of it per image, seconds per image."""
 
     job: Job
     evaluator: Evaluator
-    known: list[Values]
+    original: Linked
+    known: list[Known]
     seconds: float
 
     @classmethod
     def warm(cls, job: Job) -> Parent:
-        """Build the original, run it on every image and keep all values."""
+        """Build the original, run it on every image and keep as many values as there is room for."""
         evaluator = Evaluator(job.backend.open())
-        evaluator.prepare(job.original)
-        if len(job.images):
-            evaluator.original(job.original, job.images[0])  # first calls pay for page faults and caches
+        original = evaluator.link(job.original)
+        kept = _choose_kept(job, evaluator, original)
         start = time.process_time()
-        known = [evaluator.original(job.original, image) for image in job.images]
+        known = [evaluator.original(original, image, kept) for image in job.images]
         seconds = (time.process_time() - start) / max(1, len(job.images))
-        _check_repeats(job, [evaluator.device.fetch(values.output) for values in known])
-        return cls(job, evaluator, known, seconds)
+        _check_repeats(job, [evaluator.device.fetch(each.output) for each in known])
+        return cls(job, evaluator, original, known, seconds)
 
     @property
     def classes(self) -> int:
@@ -179,6 +181,14 @@ class Fork(Executor):
             crew.disband()
 
 
+def _choose_kept(job: Job, evaluator: Evaluator, original: Linked) -> frozenset[int]:
+    if not len(job.images):
+        return frozenset()
+    evaluator.output(original, job.images[0])  # first calls pay for page faults and caches
+    _, seconds = evaluator.timed(original, job.images[0])
+    return choose_kept(original, seconds, job.limits.shard_bytes // len(job.images))
+
+
 def _check_repeats(job: Job, outputs: list[Any]) -> None:
     for index, (output, expected) in enumerate(zip(outputs, job.expected, strict=True)):
         difference = float(np.abs(output.reshape(-1).astype(np.float32) - expected).max())
@@ -276,12 +286,13 @@ def _attempt(parent: Parent, mutant: str, pipe: Connection, seen: _Seen) -> tupl
     building = True
     try:
         program = parent.job.derive(mutant)
-        if output_name(program) == output_name(parent.job.original):
+        numbers = parent.evaluator.linker.numbering.program(program)
+        if numbers[program.output] == parent.original.output:
             return "equivalent", "the changed code computes the original's very values"
         _check_output(program, parent.job.original)
-        parent.evaluator.prepare(program)
+        linked = parent.evaluator.link(program)
         building = False
-        _run_images(parent, program, pipe, seen)
+        _run_images(parent, linked, pipe, seen)
     except (BuildError, KernelError) as error:
         return "build-error" if building else "crashed", str(error)
     except MemoryError:
@@ -300,12 +311,11 @@ def _check_output(program: Program, original: Program) -> None:
         raise BuildError("no code is left to run: the output became a constant or the image itself")
 
 
-def _run_images(parent: Parent, program: Program, pipe: Connection, seen: _Seen) -> None:
+def _run_images(parent: Parent, linked: Linked, pipe: Connection, seen: _Seen) -> None:
+    evaluator = parent.evaluator
     for index, known in enumerate(parent.known):
         isolate.send(pipe, phase=f"image {index}", cpu=time.process_time())
-        seen.add(
-            index, parent.evaluator.mutant(program, known, reuse=parent.job.reuse), parent.evaluator.device
-        )
+        seen.add(index, evaluator.mutant(linked, known, reuse=parent.job.reuse), evaluator.device)
     if parent.known and not seen.executed:
         raise InfrastructureError("no changed code was executed, so there is nothing to judge")
 
