@@ -5,13 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import attrs
 import pytest
 
 import mutatenn
+from mutatenn import Example, KernelMutator
 from mutatenn.api.mutant import Mutant
 from mutatenn.campaign.config import Mutation, Sample, Together
 from mutatenn.campaign.plan import Plan, plan
 from mutatenn.campaign.setup import Setup, set_up
+from mutatenn.compiler import sites
 from mutatenn.host import PluginHost
 
 
@@ -70,11 +73,72 @@ def test_sample_is_seeded_over_all_operators_of_the_entry(setup: Setup) -> None:
     assert chosen == planned(setup, Mutation("graph", Sample(10)), seed=5).mutants
 
 
+@attrs.frozen(kw_only=True)
+class LongStore(KernelMutator):
+    """Drop the last digit of long stores, an operator whose sites depend on its option."""
+
+    name = "long-store"
+    nodes = ("BufferStore",)
+    least: int = 0
+
+    def matches(self, node: Any) -> bool:
+        return len(str(node).splitlines()[-1]) >= self.least
+
+    def rewrite(self, node: Any) -> Any:
+        return node
+
+    @classmethod
+    def examples(cls) -> list[Example]:
+        return []
+
+
+def test_sites_that_depend_on_options_are_found_anew_per_entry(setup: Setup) -> None:
+    def of(*least: int) -> list[tuple[int, list[str]]]:
+        entries = [Mutation("long-store", options={"least": each}) for each in least]
+        mutants = plan(setup.toolchains["cpu"], entries, {"long-store": LongStore}, 0).mutants
+        return [
+            (each, [m.sites[0].detail for m in mutants if m.options == {"least": each}]) for each in least
+        ]
+
+    (_, every), (_, some), (_, none) = found = of(0, 60, 1000)
+    assert len(every) > len(some) > len(none) == 0
+    assert found == [*of(0), *of(60), *of(1000)]
+    assert list(reversed(found)) == of(1000, 60, 0)
+
+
+def test_a_sample_describes_no_site_that_it_does_not_take(
+    setup: Setup, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    described = []
+
+    def shorten(text: str) -> str:
+        described.append(text)
+        return real(text)
+
+    real = sites._shorten
+    monkeypatch.setattr(sites, "_shorten", shorten)
+    sites.kernel_occurrences.cache_clear()
+    sites._bound.cache_clear()
+    chosen = planned(setup, Mutation("all", Sample(5, 5)))
+    assert len(described) == len(chosen.mutants) == 5
+    assert sum(entry.sites for entry in chosen.operators) > 200
+    planned(setup, *[Mutation("all")] * 3)
+    assert len(described) < sum(entry.sites for entry in chosen.operators)
+
+
+def test_together_plans_no_mutant_without_a_site(setup: Setup) -> None:
+    mutants = planned(setup, Mutation("graph", Together((5, 6)))).mutants
+    assert {"relu-to-sigmoid", "transpose-conv2d-data"} <= {mutant.operator for mutant in mutants}
+    assert "exp-dense-before" not in {mutant.operator for mutant in mutants}
+    assert all(mutant.sites for mutant in mutants)
+
+
 def test_a_mutant_asked_for_twice_is_planned_once(setup: Setup) -> None:
     once = planned(setup, Mutation("relu-to-sigmoid")).mutants
     twice = planned(setup, Mutation("relu-to-sigmoid"), Mutation("LN"), Mutation("all", (0,))).mutants
     assert twice[:7] == once
     assert len({mutant.id for mutant in twice}) == len(twice)
+    assert planned(setup, Mutation("relu-to-sigmoid", (3, 3))).mutants == [once[3]]
 
 
 @pytest.mark.parametrize("category", ["LN", "AN", "NIO", "AT", "SV", "CSO"])

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 import mutatenn
+from mutatenn.cli.text import columns
 
 Command = Callable[..., Any]
 Write = Callable[..., Path]
@@ -48,6 +49,37 @@ def test_a_line_per_mutant(finished: Any, command: Command) -> None:
     assert rows[0].split()[1:3] == ["main", "1"]
     assert "R.nn.conv2d(" in rows[0]
     assert rows[1].split()[1:] == ["7", "sites", "-"]
+
+
+def test_the_lines_are_aligned_columns(write: Write, command: Command) -> None:
+    mutations = '[[mutations]]\noperator = "all"\n[[mutations]]\noperator = "graph"\nsites = "together"\n'
+    environments = '[[environments]]\nname = "one"\n[[environments]]\nname = "two"\nprofile = "basic"\n'
+    campaign = write(mutations=mutations, tail=environments)
+    plans = json.loads(command("plan", campaign, "--json").out)["environments"]
+    assert [each["name"] for each in plans] == ["one", "two"]
+    tables = [columns([("mutant", "unit", "ordinal", "code"), *_rows(each)], right=[2]) for each in plans]
+    titles, texts = zip(
+        *(part.split("\n\n", 1) for part in _parts(command("plan", campaign, "--list").out)), strict=True
+    )
+    assert list(texts) == [f"{table}\n" for table in tables]
+    assert [title.split()[:2] for title in titles] == [["environment", "one"], ["environment", "two"]]
+    assert min(map(len, tables)) > 10_000
+
+
+def _rows(plan: Any) -> list[tuple[object, ...]]:
+    return [
+        (each["id"], site["unit"], site["ordinal"], site["detail"])
+        if not more
+        else (each["id"], f"{len(each['sites'])} sites", "-", "")
+        for each in plan["mutants"]
+        for site, *more in (each["sites"],)
+    ]
+
+
+def _parts(text: str) -> tuple[str, str]:
+    """Return the texts of two environments, which an empty line separates."""
+    first, second = text.split("\n\nenvironment ")
+    return f"{first}\n", f"environment {second}"
 
 
 def test_the_object(finished: Any, command: Command) -> None:

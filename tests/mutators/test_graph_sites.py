@@ -59,6 +59,14 @@ def test_calls_that_do_not_depend_on_the_image_are_no_sites() -> None:
     assert "R.subtract(x, " in changed
 
 
+def test_a_module_changed_in_place_is_read_anew() -> None:
+    module, other = graph("y = R.add(x, x)", "return y"), graph("z = R.add(x, x)", "return z")
+    operator = add_to_subtract.AddToSubtract()
+    assert operator.sites(module) == ["y = R.add(x[1x4], x[1x4])"]
+    module[module.get_global_var("main")] = other["main"]
+    assert operator.sites(module) == ["z = R.add(x[1x4], x[1x4])"]
+
+
 def test_branches_are_numbered_in_order() -> None:
     module = graph(
         "a = R.add(x, x)",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import attrs
 import pytest
 
 from mutatenn import Example, KernelMutator, PluginError, ir
@@ -48,6 +49,21 @@ class Misspelt(AddToMul):
     nodes = ("LessThan",)
 
 
+@attrs.frozen(kw_only=True)
+class StoreAfter(AddToMul):
+    """Store zero from some index on."""
+
+    name = "store-after"
+    nodes = ("BufferStore",)
+    index: int = 0
+
+    def matches(self, node: Any) -> bool:
+        return int(node.indices[0]) >= self.index
+
+    def rewrite(self, node: Any) -> Any:
+        return ir.tirx.BufferStore(node.buffer, ir.tirx.const(0.0, "float32"), node.indices)
+
+
 def kernel(*lines: str) -> Any:
     body = "\n".join(" " * 4 + line for line in lines)
     header = '@T.prim_func(private=True, s_tir=True)\ndef main(A: T.Buffer((16,), "float32"),'
@@ -88,6 +104,55 @@ def test_sites_tell_the_kind_of_condition() -> None:
         "A[v] < A[0]  in while",
         "v < 4",
     ]
+
+
+def test_the_innermost_condition_is_told() -> None:
+    function = kernel(
+        "for i in range(4):",
+        "    if T.if_then_else(i < 1, i < 2, T.Select(i < 3, i < 4, i < 5)):",
+        "        if i < 6:",
+        "            B[T.Select(i < 7, i, 0)] = A[T.if_then_else(T.Select(i < 8, i < 9, i < 10), i, 0)]",
+        "        B[T.Select(i < 11, 1, 0)] = A[0]",
+        '    B[0] = T.Cast("float32", i < 12)',
+    )
+    assert [text.removeprefix("i < ") for text in LtToLe().sites(function)] == [
+        "1  in if_then_else",
+        "2  in if",
+        "3  in select",
+        "4  in if",
+        "5  in if",
+        "6  in if",
+        "8  in select",
+        "9  in if_then_else",
+        "10  in if_then_else",
+        "7  in select",
+        "11  in select",
+        "12",
+    ]
+
+
+def test_matching_may_depend_on_options() -> None:
+    function = kernel("B[1] = A[1]", "B[2] = A[2]", "B[3] = A[3]")
+    after, everywhere = StoreAfter(index=2), StoreAfter()
+    assert everywhere.sites(function) == ["B[1] = A[1]", "B[2] = A[2]", "B[3] = A[3]"]
+    assert after.sites(function) == ["B[2] = A[2]", "B[3] = A[3]"]
+    assert StoreAfter(index=3).sites(function) == ["B[3] = A[3]"]
+    assert everywhere.sites(function) == ["B[1] = A[1]", "B[2] = A[2]", "B[3] = A[3]"]
+    lines = [line.strip() for line in after.apply(function, [0]).script().splitlines()[-3:]]
+    assert lines == ["B[1] = A[1]", "B[2] = T.float32(0.0)", "B[3] = A[3]"]
+
+
+def test_sites_read_like_a_list() -> None:
+    found = StoreMinusEpsilon().sites(kernel("B[1] = A[1]", "B[2] = A[2]", "B[3] = A[3]"))
+    every = ["B[1] = A[1]", "B[2] = A[2]", "B[3] = A[3]"]
+    assert (len(found), list(found), repr(found)) == (3, every, repr(every))
+    assert (found[0], found[-1], found[1:]) == (every[0], every[-1], every[1:])
+    assert found == every
+    assert every == found
+    assert found != every[1:]
+    assert found != 3
+    with pytest.raises(IndexError):
+        found[3]
 
 
 def test_only_matching_nodes_are_counted() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -75,6 +76,23 @@ def test_the_same_run_gives_the_same_bytes(finished: Any, tmp_path: Path) -> Non
     write(finished.run, tmp_path / "one")
     write(mutatenn.open_run(finished.run.directory), tmp_path / "two")
     assert (tmp_path / "one/report.json").read_bytes() == (tmp_path / "two/report.json").read_bytes()
+
+
+def test_a_mutant_is_a_line(finished: Any, tmp_path: Path) -> None:
+    mutants = write(finished.run, tmp_path)["mutants"]
+    lines = (tmp_path / "report.json").read_text().splitlines()
+    assert [json.loads(line.rstrip(",")) for line in lines[-2 - len(mutants) : -2]] == mutants
+
+
+def test_memory_does_not_grow_with_the_mutants(make: Make, tmp_path: Path) -> None:
+    run = make({"cpu": {f"lt-to-le.x.{n}.0": {**KILLED, "message": "m" * 500} for n in range(4000)}})
+    reporter.Json().report(run, tmp_path)  # imports what it needs
+    tracemalloc.start()
+    reporter.Json().report(run, tmp_path)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 1_000_000
+    assert (tmp_path / "report.json").stat().st_size > 3_000_000
 
 
 def test_every_status_is_valid(make: Make, tmp_path: Path) -> None:

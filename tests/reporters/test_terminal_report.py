@@ -120,6 +120,16 @@ def test_environments_are_compared(make: Make) -> None:
     )
 
 
+def test_five_of_those_that_did_not_end_alike(make: Make) -> None:
+    names = [f"lt-to-le.x.{9 - index}.0" for index in range(7)]
+    run = make({"b": dict.fromkeys(names, KILLED), "a": dict.fromkeys(names, SURVIVED)})
+    between = text(run).split("between environments\n")[1]
+    assert "  7 mutants did not end alike in all environments:\n    lt-to-le.x.9.0\n" in between
+    assert between.count("killed in b, survived in a\n") == 5
+    assert "    and 2 more\n" in between
+    assert "lt-to-le.x.4.0" not in between
+
+
 def test_the_five_survivors_that_came_closest(make: Make) -> None:
     worst = [0.1, 0.3, 0.0, 0.2, 0.5, 0.4, 0.6]
     survivors = {

@@ -23,7 +23,10 @@ if TYPE_CHECKING:
     from mutatenn.campaign.config import Mutation
     from mutatenn.compiler.toolchain import Toolchain
 
-Planned = list[tuple["Mutator", "Stage", tuple[Site, ...]]]
+Place = tuple[str, int]
+"""A site: its unit and its ordinal there."""
+Choice = tuple["Found", list[Place]]
+"""What becomes a mutant: an operator and the places at which it is applied."""
 
 
 def groups(cls: type[Mutator]) -> set[str]:
@@ -41,6 +44,24 @@ class Operators:
     level: str
     sites: int
     mutants: int
+
+
+@attrs.frozen(eq=False)
+class Found:
+    """An operator of an entry, with its options and stage, and what stands at each of its sites, by unit."""
+
+    mutator: Mutator
+    stage: Stage
+    details: dict[str, Sequence[str]]
+    options: dict[str, Any] = attrs.field(init=False)
+
+    @options.default
+    def _options(self) -> dict[str, Any]:
+        return attrs.asdict(self.mutator) if attrs.has(type(self.mutator)) else {}
+
+    def places(self) -> list[Place]:
+        """Return its sites in order."""
+        return [(unit, ordinal) for unit, details in self.details.items() for ordinal in range(len(details))]
 
 
 @attrs.define
@@ -72,75 +93,78 @@ def plan(
     seen: set[str] = set()
     for mutation in mutations:
         found = _found(toolchain, mutation, mutators)
-        chosen = _chosen(mutation, found, seed)
-        mutants = [_mutant(toolchain.model.digest, *choice) for choice in chosen]
-        fresh = [mutant for mutant in mutants if mutant.id not in seen]
-        seen.update(mutant.id for mutant in fresh)
+        fresh: list[Mutant] = []
+        for each, places in _chosen(mutation, found, seed):
+            name = _name(toolchain.model.digest, each, places)
+            if name not in seen:
+                seen.add(name)
+                fresh.append(_mutant(name, each, places))
         result.mutants += fresh
         result.operators += _summary(found, fresh)
     return result
 
 
-def _found(toolchain: Toolchain, mutation: Mutation, mutators: Mapping[str, type[Mutator]]) -> Planned:
-    """Return every operator of an entry with its stage and all its sites."""
-    found: Planned = []
+def _found(toolchain: Toolchain, mutation: Mutation, mutators: Mapping[str, type[Mutator]]) -> list[Found]:
+    """Return every operator of an entry with all its sites, most of them not yet described."""
+    found = []
     for cls in mutators.values():
         if mutation.operator in groups(cls):
             mutator = create(cls, mutation.options)
             stage: Stage = mutator.stage if mutator.level == "graph" else mutation.stage or mutator.stage
-            found.append((mutator, stage, tuple(_sites(toolchain, mutator, stage))))
+            units: Iterable[str] = (GRAPH_UNIT,) if stage == "graph" else toolchain.units
+            details = {unit: mutator.sites(toolchain.unit(unit, stage)) for unit in units}
+            found.append(Found(mutator, stage, details))
     return found
 
 
-def _sites(toolchain: Toolchain, mutator: Mutator, stage: Stage) -> Iterable[Site]:
-    units: Sequence[str] = (GRAPH_UNIT,) if stage == "graph" else tuple(toolchain.units)
-    for unit in units:
-        for ordinal, detail in enumerate(mutator.sites(toolchain.unit(unit, stage))):
-            yield Site(unit, ordinal, detail)
-
-
-def _chosen(mutation: Mutation, found: Planned, seed: int) -> Planned:
-    """Return one (operator, stage, sites) per mutant, as the entry's ``sites`` asks."""
+def _chosen(mutation: Mutation, found: Sequence[Found], seed: int) -> list[Choice]:
+    """Return the operator and the places of every mutant, as the entry's ``sites`` asks."""
     sites = mutation.sites
     if sites == "together":
-        return [entry for entry in found if entry[2]]
-    each: Planned = [(mutator, stage, (site,)) for mutator, stage, all_sites in found for site in all_sites]
-    if sites == "each":
-        return each
-    if isinstance(sites, Sample):
-        chance = random.Random(seed if sites.seed is None else sites.seed)  # noqa: S311  # no secret
-        picked = sorted(chance.sample(range(len(each)), min(sites.sample, len(each))))
-        return [each[index] for index in picked]
+        return [(each, places) for each in found if (places := each.places())]
     if isinstance(sites, Together):
-        wanted = sites.together
-        return [(m, stage, tuple(_at(mutation, m, here, wanted))) for m, stage, here in found if here]
-    return [(m, s, (site,)) for m, s, here in found if here for site in _at(mutation, m, here, tuple(sites))]
+        return [(each, places) for each in found if (places := _at(mutation, each, sites.together))]
+    if isinstance(sites, tuple):
+        return [(each, [place]) for each in found for place in _at(mutation, each, sites)]
+    every: list[Choice] = [(each, [place]) for each in found for place in each.places()]
+    if not isinstance(sites, Sample):
+        return every
+    chance = random.Random(seed if sites.seed is None else sites.seed)  # noqa: S311  # no secret
+    return [every[n] for n in sorted(chance.sample(range(len(every)), min(sites.sample, len(every))))]
 
 
-def _at(mutation: Mutation, mutator: Mutator, sites: Sequence[Site], wanted: Sequence[int]) -> list[Site]:
+def _at(mutation: Mutation, found: Found, wanted: Sequence[int]) -> list[Place]:
     """Return the sites with these ordinals, counted over the whole model."""
-    beyond = [ordinal for ordinal in wanted if ordinal >= len(sites)]
-    if beyond and mutation.operator == mutator.name:
+    places = found.places()
+    beyond = [ordinal for ordinal in wanted if ordinal >= len(places)]
+    if places and beyond and mutation.operator == found.mutator.name:
         raise InputError(
-            f"{mutator.name} has no site {beyond[0]}: this model has {len(sites)}, 0 to {len(sites) - 1}"
+            f"{found.mutator.name} has no site {beyond[0]}: this model has {len(places)}, "
+            f"0 to {len(places) - 1}"
         )
-    return [sites[ordinal] for ordinal in wanted if ordinal < len(sites)]
+    return [places[ordinal] for ordinal in wanted if ordinal < len(places)]
 
 
-def _mutant(model: str, mutator: Mutator, stage: Stage, sites: tuple[Site, ...]) -> Mutant:
-    options: dict[str, Any] = attrs.asdict(mutator) if attrs.has(type(mutator)) else {}
-    places = [f"{site.unit}:{site.ordinal}" for site in sites]
-    identity = repr((model, mutator.name, mutator.version, sorted(options.items()), stage, places))
+def _name(model: str, found: Found, places: list[Place]) -> str:
+    """Return a mutant's id."""
+    mutator = found.mutator
+    sites = [f"{unit}:{ordinal}" for unit, ordinal in places]
+    identity = repr((model, mutator.name, mutator.version, sorted(found.options.items()), found.stage, sites))
     short = hashlib.blake2b(identity.encode(), digest_size=4).hexdigest()
-    where = f"{sites[0].unit}.{sites[0].ordinal}" if len(sites) == 1 else f"{len(sites)}-sites"
-    name = f"{mutator.name}.{where}.{short}"
-    return Mutant(name, mutator.name, mutator.category, mutator.level, stage, sites, options)
+    where = "{}.{}".format(*places[0]) if len(places) == 1 else f"{len(places)}-sites"
+    return f"{mutator.name}.{where}.{short}"
 
 
-def _summary(found: Planned, mutants: list[Mutant]) -> list[Operators]:
-    return [
-        Operators(
-            m.name, m.category, m.level, len(sites), sum(mutant.operator == m.name for mutant in mutants)
-        )
-        for m, _, sites in found
-    ]
+def _mutant(name: str, found: Found, places: list[Place]) -> Mutant:
+    mutator = found.mutator
+    sites = tuple(Site(unit, ordinal, found.details[unit][ordinal]) for unit, ordinal in places)
+    return Mutant(name, mutator.name, mutator.category, mutator.level, found.stage, sites, found.options)
+
+
+def _summary(found: Sequence[Found], mutants: Sequence[Mutant]) -> list[Operators]:
+    counts = Counter(mutant.operator for mutant in mutants)
+    rows = []
+    for each in found:
+        cls, sites = type(each.mutator), sum(map(len, each.details.values()))
+        rows.append(Operators(cls.name, cls.category, cls.level, sites, counts[cls.name]))
+    return rows

@@ -9,13 +9,13 @@ import attrs
 import numpy as np
 
 from mutatenn.api.values import Scores
-from mutatenn.campaign.judge import Judge, Score
+from mutatenn.campaign.judge import STATUSES, Judge, Score
 from mutatenn.campaign.store import Store
 from mutatenn.errors import InputError
 from mutatenn.nearest import suggestion
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -106,29 +106,30 @@ class Run:
     @property
     def mutants(self) -> list[Record]:
         """All planned mutants with the verdicts they have so far, in the plan's order."""
-        verdicts: dict[str, dict[str, Verdict]] = {}
-        for verdict in self.store.verdicts():
-            verdicts.setdefault(verdict.mutant, {})[verdict.environment] = verdict
-        return [Record(mutant, verdicts.get(mutant.id, {})) for mutant in self.store.mutants()]
+        return list(self.records())
+
+    def records(self) -> Iterator[Record]:
+        """Yield :attr:`mutants` one by one: a campaign may have more than fit into memory."""
+        return map(self._record, self.store.mutants())
 
     def mutant(self, name: str) -> Record:
         """Return one mutant by id, or by a prefix of its id that fits no other.
 
         Raises InputError if none or several fit.
         """
-        ids = [mutant.id for mutant in self.store.mutants()]
-        fitting = [name] if name in ids else [each for each in ids if each.startswith(name)]
+        fitting = list(self.store.mutants(name))
+        fitting = [each for each in fitting if each.id == name] or fitting
         if not fitting:
-            hint = suggestion(name, ids) or ";"
+            hint = suggestion(name, self.store.ids()) or ";"
             raise InputError(f"no mutant {name!r} in {self.directory}{hint} `mutatenn plan --list` lists all")
         if len(fitting) > 1:
-            some = ", ".join(fitting[:3] + ["..."] * (len(fitting) > 3))  # noqa: PLR2004  # enough to see
+            some = ", ".join([*(each.id for each in fitting[:3]), *["..."] * (len(fitting) > 3)])  # noqa: PLR2004  # enough to see
             raise InputError(f"{len(fitting)} mutants begin with {name!r}: {some}; give more of the id")
-        (mutant,) = (each for each in self.store.mutants() if each.id == fitting[0])
-        verdicts = {
-            verdict.environment: verdict for verdict in self.store.verdicts() if verdict.mutant == mutant.id
-        }
-        return Record(mutant, verdicts)
+        return self._record(fitting[0])
+
+    def _record(self, mutant: Mutant) -> Record:
+        found = {name: self.store.verdict(name, mutant.id) for name in self.environments}
+        return Record(mutant, {name: verdict for name, verdict in found.items() if verdict is not None})
 
     def outputs(self, environment: str, mutant: str | None) -> NDArray[np.float32]:
         """Return float32 outputs ``[images, classes]``: the original's (``mutant`` None) or a mutant's.
@@ -161,19 +162,12 @@ class Run:
     def score(self, environment: str | None = None) -> Score:
         """Count the verdicts of an environment, or of all environments together (None)."""
         names = self.environments if environment is None else (environment,)
-        statuses = [status for name in names for status in self.store.statuses(name).values()]
-        return Score.of(statuses)  # type: ignore[arg-type]  # stored as Status
+        return _score([self.store.counts(name) for name in names])
 
     def scores(self, environment: str) -> dict[str, Score]:
         """Count the verdicts of an environment per operator, of those that have mutants there."""
-        statuses = self.store.statuses(environment)
-        ended: dict[str, list[Status]] = {}
-        wanted = set(self.store.trials(environment))
-        for mutant in self.store.mutants():
-            if mutant.id in wanted:
-                of_operator = ended.setdefault(mutant.operator, [])
-                of_operator += [statuses[mutant.id]] if mutant.id in statuses else []  # type: ignore[list-item]
-        return {operator: Score.of(each) for operator, each in ended.items()}
+        counts = self.store.operator_counts(environment)
+        return {operator: _score([each]) for operator, each in counts.items()}
 
     def judge(self, environment: str, kill: str, oracles: Mapping[str, Comparator]) -> Judge:
         """Return the judge of an environment, whose baseline must have run."""
@@ -195,7 +189,7 @@ class Run:
         except ImportError:
             raise InputError("frames need pandas; install it: pip install 'mutatenn[frame]'") from None
         rows = []
-        for record in self.mutants:
+        for record in self.records():
             about = {key: getattr(record, key) for key in ("operator", "category", "level", "stage")}
             rows += [{**about, **_row(verdict)} for verdict in record.verdicts.values()]
         return pd.DataFrame(rows)
@@ -214,6 +208,11 @@ def merge(shards: list[Observation]) -> Observation:
         outputs=np.concatenate(changed) if changed else shards[0].outputs,
         seconds={key: sum(seen.seconds.get(key, 0.0) for seen in shards) for key in shards[0].seconds},
     )
+
+
+def _score(counts: Sequence[Mapping[Status, int]]) -> Score:
+    """Return the score of all these numbers of mutants."""
+    return Score({status: sum(each.get(status, 0) for each in counts) for status in STATUSES})
 
 
 def _row(verdict: Verdict) -> dict[str, Any]:

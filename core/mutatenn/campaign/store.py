@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from mutatenn.campaign.judge import Status
+
 SCHEMA_VERSION = 1
 DATABASE = "campaign.sqlite"
 SCHEMA = """
@@ -127,7 +129,7 @@ class Store:
             execute("INSERT INTO images VALUES (?, ?, ?, ?)", [(i, *image) for i, image in enumerate(images)])
             execute("INSERT INTO mutants VALUES (?, ?, ?, ?, ?, ?, ?, ?)", enumerate_rows(mutants.values()))
             for environment, (planned, operators) in plans.items():
-                execute("INSERT INTO trials VALUES (?, ?)", [(environment, mutant.id) for mutant in planned])
+                execute("INSERT INTO trials VALUES (?, ?)", ((environment, mutant.id) for mutant in planned))
                 rows = [(environment, *attrs.astuple(entry)) for entry in operators]
                 execute("INSERT INTO operators VALUES (?, ?, ?, ?, ?, ?)", rows)
             rows = [(key, json.dumps(value)) for key, value in facts.items()]
@@ -137,22 +139,23 @@ class Store:
         """Return (name, true class, sha256) of every image, in order."""
         return list(self._db.execute("SELECT name, truth, digest FROM images ORDER BY position"))
 
-    def mutants(self) -> Iterator[Mutant]:
-        """Return the planned mutants in order."""
-        query = "SELECT id, operator, category, level, stage, sites, options FROM mutants ORDER BY position"
-        return map(_mutant, self._db.execute(query))
-
-    def mutant(self, name: str) -> Mutant | None:
-        """Return one planned mutant, or None."""
-        query = "SELECT id, operator, category, level, stage, sites, options FROM mutants WHERE id = ?"
-        row = self._db.execute(query, (name,)).fetchone()
-        return _mutant(row) if row else None
+    def mutants(self, beginning: str = "") -> Iterator[Mutant]:
+        """Return the planned mutants in order, of those whose id begins so."""
+        query = (
+            "SELECT id, operator, category, level, stage, sites, options FROM mutants "
+            "WHERE substr(id, 1, length(?)) = ? ORDER BY position"
+        )
+        return map(_mutant, self._db.execute(query, (beginning, beginning)))
 
     def operators(self, environment: str) -> list[Operators]:
         """Return what each operator found in an environment, in the plan's order."""
         columns = "operator, category, level, sites, mutants"
         query = f"SELECT {columns} FROM operators WHERE environment = ? ORDER BY rowid"  # noqa: S608  # constants
         return [Operators(*row) for row in self._db.execute(query, (environment,))]
+
+    def ids(self) -> list[str]:
+        """Return the ids of the planned mutants in order."""
+        return [row[0] for row in self._db.execute("SELECT id FROM mutants ORDER BY position")]
 
     def trials(self, environment: str) -> list[str]:
         """Return the ids of an environment's mutants in the plan's order."""
@@ -214,19 +217,56 @@ class Store:
         with self._db:
             self._db.execute("INSERT OR REPLACE INTO verdicts VALUES (?, ?, ?, ?)", row)
 
-    def verdicts(self, environment: str | None = None) -> Iterator[Verdict]:
-        """Return the verdicts in the plan's order, of one environment or all."""
+    def verdict(self, environment: str, mutant: str) -> Verdict | None:
+        """Return the verdict on a mutant, or None before it has one."""
+        query = "SELECT record FROM verdicts WHERE environment = ? AND mutant = ?"
+        row = self._db.execute(query, (environment, mutant)).fetchone()
+        return _verdict(row) if row else None
+
+    def verdicts(self, environment: str, status: Status) -> Iterator[Verdict]:
+        """Return the verdicts of one status in an environment, in the plan's order."""
         query = (
             "SELECT record FROM verdicts JOIN mutants ON id = mutant "
-            "WHERE ? IN (environment, '') ORDER BY position"
+            "WHERE environment = ? AND status = ? ORDER BY position"
         )
-        rows = self._db.execute(query, (environment or "",))
-        return (Verdict(**_tuples(json.loads(row[0]))) for row in rows)
+        return map(_verdict, self._db.execute(query, (environment, status)))
 
     def statuses(self, environment: str) -> dict[str, str]:
         """Return the status of every judged mutant of an environment."""
         query = "SELECT mutant, status FROM verdicts WHERE environment = ?"
         return dict(self._db.execute(query, (environment,)).fetchall())
+
+    def counts(self, environment: str) -> dict[Status, int]:
+        """Return how many mutants ended how in an environment."""
+        query = "SELECT status, COUNT(*) FROM verdicts WHERE environment = ? GROUP BY status"
+        return dict(self._db.execute(query, (environment,)).fetchall())
+
+    def operator_counts(self, environment: str) -> dict[str, dict[Status, int]]:
+        """Return how many mutants ended how in an environment, by operator in the plan's order.
+
+        An operator whose mutants have no verdict yet has no counts; one without mutants is left out.
+        """
+        query = (
+            "SELECT operator, status, COUNT(status) FROM trials JOIN mutants ON id = trials.mutant "
+            "LEFT JOIN verdicts USING (environment, mutant) WHERE trials.environment = ? "
+            "GROUP BY operator, status ORDER BY MIN(position)"
+        )
+        counts: dict[str, dict[Status, int]] = {}
+        for operator, status, number in self._db.execute(query, (environment,)):
+            counts.setdefault(operator, {}).update({status: number} if number else {})
+        return counts
+
+    def diverging(self) -> Iterator[tuple[str, dict[str, str]]]:
+        """Return the mutants that did not end alike in all environments that could judge them, and how.
+
+        In the plan's order, each with its status by environment.
+        """
+        query = (
+            "SELECT id, json_group_object(environment, status) FROM mutants JOIN verdicts ON mutant = id "
+            "WHERE status != 'infrastructure-error' GROUP BY position HAVING COUNT(DISTINCT status) > 1 "
+            "ORDER BY position"
+        )
+        return ((mutant, json.loads(ended)) for mutant, ended in self._db.execute(query))
 
     def _observation(
         self, environment: str, mutant: str, shard: int, record: str, digest: str | None
@@ -257,7 +297,7 @@ def _connect(path: Path, mode: str) -> sqlite3.Connection:
 def enumerate_rows(mutants: Iterable[Mutant]) -> Iterator[tuple[Any, ...]]:
     """Return database rows of mutants, numbered."""
     for position, m in enumerate(mutants):
-        sites = json.dumps([attrs.astuple(site) for site in m.sites])
+        sites = json.dumps([(site.unit, site.ordinal, site.detail) for site in m.sites])
         yield position, m.id, m.operator, m.category, m.level, m.stage, sites, json.dumps(m.options)
 
 
@@ -265,6 +305,10 @@ def _mutant(row: Sequence[Any]) -> Mutant:
     name, operator, category, level, stage, sites, options = row
     places = tuple(Site(*site) for site in json.loads(sites))
     return Mutant(name, operator, category, level, stage, places, json.loads(options))
+
+
+def _verdict(row: Sequence[Any]) -> Verdict:
+    return Verdict(**_tuples(json.loads(row[0])))
 
 
 def _tuples(fields: dict[str, Any]) -> dict[str, Any]:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import sys
+import textwrap
 from typing import TYPE_CHECKING, Any
 
 import attrs
 
-from mutatenn.cli.text import columns
+from mutatenn.cli.text import columns, printable
 from mutatenn.errors import InputError
 from mutatenn.nearest import unknown_name
 
@@ -47,12 +49,15 @@ def execute(args: argparse.Namespace, host: PluginHost) -> int:
     if args.environment is not None and args.environment not in setup.toolchains:
         raise InputError(unknown_name("environment", args.environment, setup.toolchains))
     plans = {name: plan for name, plan in setup.plans().items() if args.environment in (None, name)}
-    if args.json:
-        print(json.dumps(_plain(setup, plans), indent=2))
-        return 0
-    texts = [f"{_title(setup, name)}\n\n{_text(plan, args.list)}" for name, plan in plans.items()]
-    print("\n\n".join(texts))
+    sys.stdout.writelines(_json(setup, plans) if args.json else _text(setup, plans, args.list))
     return 0
+
+
+def _text(setup: Setup, plans: dict[str, Plan], listed: bool) -> Iterator[str]:
+    for number, (name, plan) in enumerate(plans.items()):
+        yield "\n" * bool(number)
+        yield f"{_title(setup, name)}\n\n"
+        yield from _list(plan.mutants) if listed else [_table(plan), "\n"]
 
 
 def _title(setup: Setup, name: str) -> str:
@@ -63,13 +68,21 @@ def _title(setup: Setup, name: str) -> str:
     return f"environment {name} ({', '.join(parts)})"
 
 
-def _text(plan: Plan, listed: bool) -> str:
-    if listed:
-        return columns([("mutant", "unit", "ordinal", "code"), *map(_line, plan.mutants)], right=[2])
+def _table(plan: Plan) -> str:
     head = [field.name for field in attrs.fields(type(plan.operators[0]))]
     rows = [attrs.astuple(entry) for entry in plan.operators]
     total = ("total", "", "", sum(entry.sites for entry in plan.operators), len(plan.mutants))
     return columns([head, *rows, total], right=[-2, -1])
+
+
+def _list(mutants: Sequence[Mutant]) -> Iterator[str]:
+    """Yield the lines of aligned columns one by one: there may be very many."""
+    rows = [("mutant", "unit", "ordinal", "code"), *map(_line, mutants)]
+    widths = [max(len(str(cell)) for cell in column) for column in list(zip(*rows, strict=True))[:3]]
+    for row in rows:
+        name, unit, ordinal, code = map(printable, row)
+        line = f"{name:<{widths[0]}}  {unit:<{widths[1]}}  {ordinal:>{widths[2]}}  {code}"
+        yield f"{line.rstrip()}\n"
 
 
 def _line(mutant: Mutant) -> Sequence[object]:
@@ -79,25 +92,28 @@ def _line(mutant: Mutant) -> Sequence[object]:
     return (mutant.id, site.unit, site.ordinal, site.detail)
 
 
-def _plain(setup: Setup, plans: dict[str, Plan]) -> dict[str, Any]:
+def _json(setup: Setup, plans: dict[str, Plan]) -> Iterator[str]:
+    """Yield the text of the object piece by piece, a line per mutant."""
+    about = {"campaign": setup.campaign.name, "model": setup.model.name, "images": len(setup.images)}
+    yield json.dumps(about, indent=2).removesuffix("\n}") + ',\n  "environments": ['
+    for number, (name, plan) in enumerate(plans.items()):
+        environment = json.dumps(_environment(setup, name, plan), indent=2).removesuffix("\n}")
+        yield ("," * bool(number)) + textwrap.indent(f'\n{environment},\n  "mutants": [', "    ")
+        for index, mutant in enumerate(plan.mutants):
+            yield f"{',' * bool(index)}\n        {json.dumps(attrs.asdict(mutant))}"
+        yield "\n      ]\n    }"
+    yield "\n  ]\n}\n"
+
+
+def _environment(setup: Setup, name: str, plan: Plan) -> dict[str, Any]:
+    """Return all about an environment but its mutants."""
+    toolchain = setup.toolchains[name]
     return {
-        "campaign": setup.campaign.name,
-        "model": setup.model.name,
-        "images": len(setup.images),
-        "environments": list(_environments(setup, plans)),
+        "name": name,
+        "backend": toolchain.backend.name,
+        "target": str(toolchain.target),
+        "profile": str(toolchain.profile),
+        "kernels": len(toolchain.program.kernels),
+        "fallback": toolchain.fallback,
+        "operators": [attrs.asdict(entry) for entry in plan.operators],
     }
-
-
-def _environments(setup: Setup, plans: dict[str, Plan]) -> Iterator[dict[str, Any]]:
-    for name, plan in plans.items():
-        toolchain = setup.toolchains[name]
-        yield {
-            "name": name,
-            "backend": toolchain.backend.name,
-            "target": str(toolchain.target),
-            "profile": str(toolchain.profile),
-            "kernels": len(toolchain.program.kernels),
-            "fallback": toolchain.fallback,
-            "operators": [attrs.asdict(entry) for entry in plan.operators],
-            "mutants": [attrs.asdict(mutant) for mutant in plan.mutants],
-        }

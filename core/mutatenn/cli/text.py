@@ -27,7 +27,8 @@ def _padded(row: Sequence[str], widths: Sequence[int], flush: set[int]) -> Itera
 
 def printable(text: object) -> str:
     """Return the text with ``?`` for whatever is not printable: file names and plugins are not trusted."""
-    return "".join(char if char.isprintable() else "?" for char in str(text))
+    shown = str(text)
+    return shown if shown.isprintable() else "".join(char if char.isprintable() else "?" for char in shown)
 
 
 def coloured(diff: str) -> str:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import re
 from abc import abstractmethod
-from typing import TYPE_CHECKING, Any, ClassVar
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, overload
 
 import attrs
 
 from mutatenn.api.mutator import Mutator
 from mutatenn.compiler import ir
 from mutatenn.compiler.sites import (
+    Bound,
     Occurrence,
     graph_occurrences,
     kernel_occurrences,
@@ -20,12 +21,36 @@ from mutatenn.compiler.sites import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Collection
 
     from mutatenn.api.values import Level, Stage
 
-LONGEST = 120
-"""Characters of a site's description."""
+
+@attrs.frozen(eq=False)
+class Descriptions(Sequence[str]):
+    """Descriptions of occurrences, each made when it is read: a plan may take few of very many."""
+
+    _found: Sequence[Occurrence]
+
+    def __len__(self) -> int:
+        return len(self._found)
+
+    @overload
+    def __getitem__(self, index: int) -> str: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[str]: ...
+    def __getitem__(self, index: int | slice) -> str | list[str]:
+        if isinstance(index, slice):
+            return [each.description for each in self._found[index]]
+        return self._found[index].description
+
+    def __eq__(self, other: object) -> bool:
+        return list(self) == list(other) if isinstance(other, Sequence) else NotImplemented
+
+    __hash__ = None  # type: ignore[assignment]  # as of a list
+
+    def __repr__(self) -> str:
+        return repr(list(self))
 
 
 @attrs.frozen(kw_only=True)
@@ -49,9 +74,9 @@ class KernelMutator(Mutator):
     def rewrite(self, node: Any) -> Any:
         """Return what stands in the node's place; the node itself cannot be modified."""
 
-    def sites(self, unit: Any) -> list[str]:
+    def sites(self, unit: Any) -> Sequence[str]:
         """Describe each site: its line of code, and after ``in`` the kind of condition it belongs to."""
-        return [_describe(each) for each in self._occurrences(unit) if self.matches(each.node)]
+        return Descriptions([each for each in self._occurrences(unit) if self.matches(each.node)])
 
     def apply(self, unit: Any, sites: Collection[int]) -> Any:
         """Return a PrimFunc with the fault at the given sites, identical elsewhere."""
@@ -66,7 +91,7 @@ class KernelMutator(Mutator):
     def _classes(self) -> tuple[Any, ...]:
         return node_classes(self.nodes)
 
-    def _occurrences(self, unit: Any) -> list[Occurrence]:
+    def _occurrences(self, unit: Any) -> tuple[Occurrence, ...]:
         return kernel_occurrences(unit.body, self._classes())
 
 
@@ -92,10 +117,10 @@ class GraphMutator(Mutator):
     def rewrite(self, call: Any, builder: Any) -> Any:
         """Return what stands in the call's place; ``builder.emit(expr)`` binds an intermediate value."""
 
-    def sites(self, unit: Any) -> list[str]:
+    def sites(self, unit: Any) -> Sequence[str]:
         """Describe each site: the variable, the operator and the shapes it reads."""
         found = graph_occurrences(unit, self.ops)
-        return [_describe_call(each) for each in found if self._is_site(each)]
+        return Descriptions([each for each in found if self._is_site(each)])
 
     def apply(self, unit: Any, sites: Collection[int]) -> Any:
         """Return a well-formed IRModule with the fault at the given sites, identical elsewhere."""
@@ -106,10 +131,10 @@ class GraphMutator(Mutator):
             return self.rewrite(call, builder) if number in chosen else call
 
         changed = replace_in_graph(unit, self.ops, change)
-        ir.relax.analysis.well_formed(changed)
+        ir.relax.analysis.well_formed(changed, check_ty=False)  # the rewriter has just made the types
         return changed
 
-    def _is_site(self, occurrence: Occurrence) -> bool:
+    def _is_site(self, occurrence: Bound) -> bool:
         return not occurrence.constant and self.matches(occurrence.node)
 
 
@@ -119,30 +144,3 @@ def _chosen(matching: Sequence[int], sites: Collection[int]) -> set[int]:
         if not 0 <= site < len(matching):
             raise IndexError(f"site {site} does not exist; there are {len(matching)}")
     return {matching[site] for site in sites}
-
-
-def _describe(occurrence: Occurrence) -> str:
-    lines = [line.strip() for line in str(occurrence.node).splitlines()]
-    # TVM prints a declaration of every free variable before the code itself.
-    code = [line for line in lines if line and not re.match(r"#|\w+ = T\.(?:Buffer|\w+\(\))", line)]
-    text = _shorten((code or lines)[0])
-    return f"{text}  in {occurrence.where}" if occurrence.where else text
-
-
-def _describe_call(occurrence: Occurrence) -> str:
-    call = occurrence.node
-    operator = call.op.name.replace("relax.", "R.", 1)
-    return _shorten(f"{occurrence.where} = {operator}({', '.join(map(_argument, call.args))})")
-
-
-def _argument(argument: Any) -> str:
-    shape = getattr(argument.ty, "shape", None)
-    if shape is None:
-        return str(argument)
-    name = argument.name if isinstance(argument, ir.relax.Var) else "const"
-    extents = (getattr(extent, "value", extent) for extent in shape)  # a number, or a symbol
-    return f"{name}[{'x'.join(map(str, extents))}]"
-
-
-def _shorten(text: str) -> str:
-    return text if len(text) <= LONGEST else text[: LONGEST - 3] + "..."

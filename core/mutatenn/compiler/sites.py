@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from functools import cached_property, lru_cache
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
@@ -11,20 +13,44 @@ from mutatenn.compiler import ir
 from mutatenn.errors import PluginError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator
+    from collections.abc import Callable, Collection, Iterable, Iterator
 
 
-@attrs.frozen
+LONGEST = 120
+"""Characters of a description."""
+
+
+@attrs.frozen(eq=False)
 class Occurrence:
-    """One node in a unit.
-
-    ``where`` names the kind of condition (kernel) or the bound variable (graph) it stands in. ``constant``
-    marks a call that depends on no parameter of its function.
-    """
+    """One node in a kernel; ``where`` names the kind of condition it stands in, if any."""
 
     node: Any
     where: str = ""
+
+    @cached_property
+    def description(self) -> str:
+        """One line for people; made when it is first asked for, because TVM's printer is slow."""
+        lines = [line.strip() for line in str(self.node).splitlines()]
+        # TVM prints a declaration of every free variable before the code itself.
+        code = [line for line in lines if line and not re.match(r"#|\w+ = T\.(?:Buffer|\w+\(\))", line)]
+        text = _shorten((code or lines)[0])
+        return f"{text}  in {self.where}" if self.where else text
+
+
+@attrs.frozen(eq=False)
+class Bound(Occurrence):
+    """One expression in a graph; ``where`` names the variable it is bound to.
+
+    ``constant`` marks one that depends on no parameter of its function.
+    """
+
     constant: bool = False
+
+    @cached_property
+    def description(self) -> str:
+        """One line for people, of a call: the variable, the operator and the shapes it reads."""
+        operator = self.node.op.name.replace("relax.", "R.", 1)
+        return _shorten(f"{self.where} = {operator}({', '.join(map(_argument, self.node.args))})")
 
 
 def node_classes(names: Collection[str]) -> tuple[Any, ...]:
@@ -40,27 +66,31 @@ def _node_class(name: str) -> Any:
     raise PluginError(f"TVM has no TIR node class named {name!r}; see the classes in tvm.tirx and tvm.ir")
 
 
-def kernel_occurrences(body: Any, classes: tuple[Any, ...]) -> list[Occurrence]:
+# A plan asks for the same nodes again and again: for other operators, and for the same with other options.
+@lru_cache(maxsize=4096)  # of kernels, which hold no weights
+def kernel_occurrences(body: Any, classes: tuple[Any, ...]) -> tuple[Occurrence, ...]:
     """Return every occurrence of the node classes in a TIR statement, operands before what uses them.
 
     A node object that stands in several places occurs several times. Types, buffer shapes and access
     annotations are not code and are left out.
     """
     found: list[Occurrence] = []
+    where = ""
 
     def enter(node: Any, visitor: Any) -> None:
-        parts = _parts(node)
-        for where, part in parts:
-            start = len(found)
+        nonlocal where
+        outside, parts = where, _parts(node)
+        for label, part in parts:
+            where = label or outside
             visitor.visit(part)
-            found[start:] = [attrs.evolve(each, where=each.where or where) for each in found[start:]]
+        where = outside
         if not (parts or isinstance(node, _not_code())):
             visitor.default_visit(node)
         if isinstance(node, classes):
-            found.append(Occurrence(node))
+            found.append(Occurrence(node, where))
 
     ir.ffi.structural_visit(body, ((*_not_code(), *_conditionals(), *classes), enter))
-    return found
+    return tuple(found)
 
 
 def replace_in_kernel(body: Any, classes: tuple[Any, ...], change: Callable[[int, Any], Any]) -> Any:
@@ -101,20 +131,26 @@ def _parts(node: Any) -> list[tuple[str, Any]]:
     return []
 
 
-def graph_occurrences(module: Any, operators: Collection[str]) -> list[Occurrence]:
+def graph_occurrences(module: Any, operators: Collection[str]) -> list[Bound]:
     """Return every call of the named Relax operators, in program order.
 
     The module is in normal form, as importers leave it: every call is bound to a variable.
     """
-    found: list[Occurrence] = []
+    every = _bound(tuple(function for _, function in _functions(module)))
+    return [each for each in every if operator_name(each.node) in operators]
+
+
+@lru_cache(maxsize=2)  # functions hold all weights of a model
+def _bound(functions: tuple[Any, ...]) -> tuple[Bound, ...]:
+    """Return every bound expression, in program order."""
+    found: list[Bound] = []
     constants: set[Any] = set()
-    for binding in _bindings(module):
+    for binding in _bindings(functions):
         constant = _is_constant(binding.value, constants)
         if constant:
             constants.add(binding.var)
-        if operator_name(binding.value) in operators:
-            found.append(Occurrence(binding.value, binding.var.name, constant))
-    return found
+        found.append(Bound(binding.value, binding.var.name, constant))
+    return tuple(found)
 
 
 def replace_in_graph(module: Any, operators: Collection[str], change: Callable[[int, Any, Any], Any]) -> Any:
@@ -132,10 +168,11 @@ def replace_in_graph(module: Any, operators: Collection[str], change: Callable[[
             return self.builder_.normalize(change(next(number), changed, self.builder_))
 
     rewriter = ir.relax.expr_functor.mutator(Rewriter)(module)
-    for binding in _bindings(module):
+    functions = _functions(module)
+    for binding in _bindings(function for _, function in functions):
         # Or a new variable takes the name of an old one, and the change looks larger than it is.
         rewriter.builder_.get_unique_name(binding.var.name)
-    for name, function in _functions(module):
+    for name, function in functions:
         rewriter.builder_.update_func(name, rewriter.visit_expr(function))
     return rewriter.builder_.get()
 
@@ -149,8 +186,8 @@ def _functions(module: Any) -> list[tuple[Any, Any]]:
     return [(n, f) for n, f in module.functions_items() if isinstance(f, ir.relax.Function)]
 
 
-def _bindings(module: Any) -> Iterator[Any]:
-    for _, function in _functions(module):
+def _bindings(functions: Iterable[Any]) -> Iterator[Any]:
+    for function in functions:
         bindings: list[Any] = []
         # Before its value's own bindings, as the rewriter reaches a conditional's branches.
         ir.ffi.structural_walk(function, (ir.relax.Binding, bindings.append), order="pre")
@@ -166,3 +203,16 @@ def _is_constant(value: Any, constants: set[Any]) -> bool:
     if isinstance(value, ir.tvm.ir.TupleGetItem):
         return _is_constant(value.tuple_value, constants)
     return value in constants if isinstance(value, ir.relax.Var) else not isinstance(value, ir.relax.If)
+
+
+def _argument(argument: Any) -> str:
+    shape = getattr(argument.ty, "shape", None)
+    if shape is None:
+        return str(argument)
+    name = argument.name if isinstance(argument, ir.relax.Var) else "const"
+    extents = (getattr(extent, "value", extent) for extent in shape)  # a number, or a symbol
+    return f"{name}[{'x'.join(map(str, extents))}]"
+
+
+def _shorten(text: str) -> str:
+    return text if len(text) <= LONGEST else text[: LONGEST - 3] + "..."

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import heapq
+import itertools
 import signal
 from typing import TYPE_CHECKING
 
@@ -10,13 +12,14 @@ import attrs
 from mutatenn_reporters._text import count, number, shorten
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
-    from mutatenn.campaign.judge import Verdict
+    from mutatenn.campaign.judge import Status, Verdict
+    from mutatenn.campaign.run import Run
     from mutatenn_reporters._view import View
 
 MOST = 5
-ENDED = {
+ENDED: dict[Status, str] = {
     "crashed": "crashed",
     "timed-out": "timed out",
     "build-error": "rejected by the compiler (build error)",
@@ -33,39 +36,38 @@ class Group:
     more: int = 0
 
 
-def notable(view: View) -> Iterator[Group]:
+def notable(run: Run, view: View) -> Iterator[Group]:
     """Yield the survivors closest to being killed, then what ended otherwise than by running."""
-    survivors = [verdict for verdict in view.verdicts if verdict.status == "survived"]
-    if survivors:
-        closest = sorted(survivors, key=_closeness, reverse=True)[:MOST]
-        title = "survivors closest to being killed" if len(survivors) > len(closest) else "survivors"
+    survived = view.score.counts["survived"]
+    if survived:
+        verdicts = run.store.verdicts(view.name, "survived")
+        closest = heapq.nlargest(MOST, verdicts, _closeness)  # the first of equals first
+        title = "survivors closest to being killed" if survived > MOST else "survivors"
         yield Group(title, tuple((verdict.mutant, _survival(verdict)) for verdict in closest))
     for status, title in ENDED.items():
-        ended = [verdict for verdict in view.verdicts if verdict.status == status]
-        if ended:
-            yield _group(title, [(verdict.mutant, _cause(verdict)) for verdict in ended])
+        if view.score.counts[status]:
+            verdicts = run.store.verdicts(view.name, status)
+            yield _group(title, ((verdict.mutant, _cause(verdict)) for verdict in verdicts))
 
 
-def diverging(every: Sequence[View]) -> Iterator[Group]:
+def diverging(run: Run) -> Iterator[Group]:
     """Yield the mutants that did not end alike in all environments that could judge them."""
-    ends: dict[str, dict[str, str]] = {}
-    for view in every:
-        for verdict in view.verdicts:
-            if verdict.status != "infrastructure-error":
-                ends.setdefault(verdict.mutant, {})[view.name] = verdict.status.replace("-", " ")
-    different = {mutant: ended for mutant, ended in ends.items() if len(set(ended.values())) > 1}
-    if different:
-        title = f"{count(len(different), 'mutant')} did not end alike in all environments"
-        texts = (
-            (mutant, ", ".join(f"{how} in {name}" for name, how in by.items()))
-            for mutant, by in different.items()
-        )
-        yield _group(title, texts)
+    ends = ((mutant, _ends(run.environments, by)) for mutant, by in run.store.diverging())
+    group = _group("", ends)
+    if group.mutants:
+        different = len(group.mutants) + group.more
+        title = f"{count(different, 'mutant')} did not end alike in all environments"
+        yield attrs.evolve(group, title=title)
 
 
-def _group(title: str, mutants: Iterable[tuple[str, str]]) -> Group:
-    every = tuple(mutants)
-    return Group(title, every[:MOST], len(every[MOST:]))
+def _group(title: str, mutants: Iterator[tuple[str, str]]) -> Group:
+    shown = tuple(itertools.islice(mutants, MOST))
+    return Group(title, shown, more=sum(1 for _ in mutants))
+
+
+def _ends(environments: Sequence[str], statuses: Mapping[str, str]) -> str:
+    known = [name for name in environments if name in statuses]
+    return ", ".join(f"{statuses[name].replace('-', ' ')} in {name}" for name in known)
 
 
 def _closeness(verdict: Verdict) -> tuple[float, ...]:

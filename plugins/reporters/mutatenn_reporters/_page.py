@@ -25,8 +25,8 @@ WIDTH = 80
 
 def page(run: Run, stream: TextIO) -> str:
     """Return the whole text: as wide as a terminal, or 80 columns (more if a table needs more) elsewhere."""
-    every = views(run, run.mutants)
-    tables = [table(each) for each in every if each.verdicts]
+    every = views(run)
+    tables = [table(each) for each in every if each.judged]
     natural = max([WIDTH, *(len(line) for each in tables for line in each.plain.splitlines())])
     width = None if stream.isatty() else natural
     console = Console(file=stream, highlight=False, width=width, force_jupyter=False)
@@ -46,10 +46,10 @@ def _blocks(run: Run, every: Sequence[View]) -> Iterator[RenderableType]:
     yield _header(run)
     yield ""
     for each in every:
-        yield from _environment(each)
+        yield from _environment(run, each)
         yield ""
     if len(every) > 1:
-        yield from _between(run, every)
+        yield from _between(run)
 
 
 def _header(run: Run) -> RenderableType:
@@ -67,20 +67,20 @@ def _header(run: Run) -> RenderableType:
     return Group(Text(f"campaign {clean(run.name)}", "bold"), grid)
 
 
-def _environment(each: View) -> Iterator[RenderableType]:
+def _environment(run: Run, each: View) -> Iterator[RenderableType]:
     yield Text.assemble((f"environment {clean(each.name)}", "bold"), f": {environment(each.facts)}")
     if each.baseline:
         gate = Text(verdict_of_gate(each.baseline), "red" if each.baseline.problems else "green")
         yield Padding.indent(gate, 2)
-    if each.verdicts:
-        yield from _results(each)
+    if each.judged:
+        yield from _results(run, each)
     if each.waiting:
         red = each.baseline and each.baseline.problems
         cure = "the original must pass the gate first" if red else "`mutatenn run` continues"
         yield Text(f"{each.waiting} of {count(each.mutants, 'mutant')} not run yet; {cure}", "red")
 
 
-def _results(each: View) -> Iterator[RenderableType]:
+def _results(run: Run, each: View) -> Iterator[RenderableType]:
     yield ""
     yield table(each)
     yield ""
@@ -90,7 +90,7 @@ def _results(each: View) -> Iterator[RenderableType]:
     without = [clean(row.operator) for row in each.rows if not (row.sites or row.mutants)]
     if without:
         yield Text(f"no site in this model: {', '.join(without)}")
-    for group in _notable.notable(each):
+    for group in _notable.notable(run, each):
         yield _group(group)
     yield _score(each)
 
@@ -119,11 +119,11 @@ def _score(each: View) -> Text:
     )
 
 
-def _between(run: Run, every: Sequence[View]) -> Iterator[RenderableType]:
+def _between(run: Run) -> Iterator[RenderableType]:
     yield Text("between environments", "bold")
     for one, other, largest in differences(run):
         by = "not finite" if largest is None else f"at most {number(largest)}"
         yield Padding.indent(Text(f"the originals of {clean(one)} and {clean(other)} differ by {by}"), 2)
-    for group in _notable.diverging(every):
+    for group in _notable.diverging(run):
         yield Padding.indent(_group(group), 2)
     yield ""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from abc import ABC, abstractmethod
-from collections import Counter
 from typing import TYPE_CHECKING, TextIO
 
 import attrs
@@ -32,22 +31,31 @@ HOUR = 3600
 class Tally:
     """How far one environment is.
 
-    ``order`` is that of the statuses in a listing; ``statuses`` are by mutant, for one may get its verdict
-    anew.
+    ``counted`` is the number of mutants per status, in the order of a listing; ``statuses`` are by mutant,
+    for one may get its verdict anew.
     """
 
     environment: str
     mutants: int
-    order: tuple[str, ...]
-    statuses: dict[str, str]
+    counted: dict[str, int]
+    statuses: dict[str, str] = attrs.field(init=False, factory=dict)
 
     @classmethod
     def of(cls, run: Run, environment: str) -> Tally:
         """Count what an earlier run has left."""
-        statuses = run.store.statuses(environment).items()
-        done = {mutant: status for mutant, status in statuses if status != "infrastructure-error"}
-        order = tuple(map(str, run.score(environment).counts))
-        return cls(environment, len(run.store.trials(environment)), order, done)
+        order = map(str, run.score(environment).counts)
+        tally = cls(environment, len(run.store.trials(environment)), dict.fromkeys(order, 0))
+        for mutant, status in run.store.statuses(environment).items():
+            if status != "infrastructure-error":
+                tally.add(mutant, status)
+        return tally
+
+    def add(self, mutant: str, status: str) -> None:
+        """Count a mutant, in place of an earlier verdict on it."""
+        if mutant in self.statuses:
+            self.counted[self.statuses[mutant]] -= 1
+        self.statuses[mutant] = status
+        self.counted[status] += 1
 
     @property
     def done(self) -> int:
@@ -61,8 +69,7 @@ class Tally:
 
     def counts(self) -> str:
         """Return the number of mutants per status, leaving out zeros."""
-        counted = Counter(self.statuses.values())
-        return ", ".join(f"{counted[name]} {name.replace('-', ' ')}" for name in self.order if counted[name])
+        return ", ".join(f"{n} {status.replace('-', ' ')}" for status, n in self.counted.items() if n)
 
 
 @attrs.define(eq=False)
@@ -90,7 +97,7 @@ class Progress(ABC):
     def advance(self, verdict: Verdict) -> None:
         """Count a mutant."""
         tally = self.tallies[verdict.environment]
-        tally.statuses[verdict.mutant] = verdict.status
+        tally.add(verdict.mutant, verdict.status)
         self.show(tally)
 
     @abstractmethod

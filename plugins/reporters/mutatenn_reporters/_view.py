@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 import attrs
@@ -13,8 +12,8 @@ from mutatenn import CATEGORIES
 
 if TYPE_CHECKING:
     from mutatenn.campaign.gate import Baseline
-    from mutatenn.campaign.judge import Score, Verdict
-    from mutatenn.campaign.run import Record, Run
+    from mutatenn.campaign.judge import Score
+    from mutatenn.campaign.run import Run
 
 
 @attrs.frozen
@@ -35,14 +34,13 @@ class Row:
 
 @attrs.frozen
 class View:
-    """One environment: ``rows`` by category, ``verdicts`` in the plan's order."""
+    """One environment; ``rows`` by category."""
 
     name: str
     facts: dict[str, Any]
     baseline: Baseline | None
     rows: tuple[Row, ...]
     score: Score
-    verdicts: tuple[Verdict, ...]
 
     @property
     def mutants(self) -> int:
@@ -50,9 +48,14 @@ class View:
         return sum(row.mutants for row in self.rows)
 
     @property
+    def judged(self) -> int:
+        """How many mutants have a verdict."""
+        return sum(self.score.counts.values())
+
+    @property
     def waiting(self) -> int:
         """How many mutants have no verdict yet."""
-        return self.mutants - len(self.verdicts)
+        return self.mutants - self.judged
 
     @property
     def infected(self) -> int:
@@ -60,20 +63,19 @@ class View:
         return self.score.valid - self.score.counts["never-infected"]
 
 
-def views(run: Run, records: list[Record]) -> list[View]:
-    """Gather every environment; ``records`` are the run's mutants."""
-    return [_view(run, name, records) for name in run.environments]
+def views(run: Run) -> list[View]:
+    """Gather every environment."""
+    return [_view(run, name) for name in run.environments]
 
 
-def _view(run: Run, environment: str, records: list[Record]) -> View:
-    trials = set(run.store.trials(environment))
-    mutants = Counter(record.operator for record in records if record.id in trials)
+def _view(run: Run, environment: str) -> View:
     scores = run.scores(environment)
     found: dict[str, Row] = {}
     for entry in run.store.operators(environment):  # one per entry of the campaign that asks for the operator
         name = entry.operator
-        sites = max(entry.sites, found[name].sites if name in found else 0)
-        found[name] = Row(name, entry.category, sites, mutants[name], scores.get(name))
+        before = found.get(name, Row(name, entry.category, 0, 0, scores.get(name)))
+        sites, mutants = max(entry.sites, before.sites), before.mutants + entry.mutants
+        found[name] = attrs.evolve(before, sites=sites, mutants=mutants)
     order = [*CATEGORIES, *sorted({row.category for row in found.values()} - set(CATEGORIES))]
     return View(
         environment,
@@ -81,7 +83,6 @@ def _view(run: Run, environment: str, records: list[Record]) -> View:
         run.baselines.get(environment),
         tuple(sorted(found.values(), key=lambda row: order.index(row.category))),
         run.score(environment),
-        tuple(record.verdicts[environment] for record in records if environment in record.verdicts),
     )
 
 

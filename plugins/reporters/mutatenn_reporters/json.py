@@ -14,6 +14,7 @@ from mutatenn_reporters._text import clean
 from mutatenn_reporters._view import differences, views
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from mutatenn.campaign.judge import Score
@@ -39,10 +40,10 @@ class Json(Reporter):
 
         Raises InputError if it cannot be written.
         """
-        text = json.dumps(plain(document(run)), indent=1, allow_nan=False) + "\n"
+        head = json.dumps(plain(_head(run)), indent=1, allow_nan=False)
         try:
             directory.mkdir(parents=True, exist_ok=True)
-            _write(directory / FILE, text)
+            _write(directory / FILE, _with_mutants(head, run))
         except OSError as error:
             raise InputError(
                 f"cannot write {directory / FILE}: {error.strerror}; choose another folder"
@@ -50,10 +51,9 @@ class Json(Reporter):
         return f"wrote {clean(directory / FILE)}"
 
 
-def document(run: Run) -> dict[str, Any]:
-    """Return the report as dicts, lists and scalars, its numbers not all finite."""
-    records = run.mutants
-    every = views(run, records)
+def _head(run: Run) -> dict[str, Any]:
+    """Return all but the mutants as dicts, lists and scalars, the numbers not all finite."""
+    every = views(run)
     return {
         "schema": SCHEMA,
         "campaign": run.name,
@@ -67,8 +67,16 @@ def document(run: Run) -> dict[str, Any]:
         "noise_between_environments": [
             {"environments": [one, other], "max_abs": largest} for one, other, largest in differences(run)
         ],
-        "mutants": [_mutant(record, run.environments) for record in records],
     }
+
+
+def _with_mutants(head: str, run: Run) -> Iterator[str]:
+    """Yield the report piece by piece; a mutant is a line, and no longer in memory than that."""
+    yield head.removesuffix("\n}") + ',\n "mutants": ['
+    for number, record in enumerate(run.records()):
+        mutant = json.dumps(plain(_mutant(record)), allow_nan=False)
+        yield f"{',' * bool(number)}\n  {mutant}"
+    yield "\n ]\n}\n"
 
 
 def _environment(run: Run, each: View) -> dict[str, Any]:
@@ -93,12 +101,9 @@ def _score(score: Score) -> dict[str, Any]:
     }
 
 
-def _mutant(record: Record, environments: tuple[str, ...]) -> dict[str, Any]:
-    verdicts = record.verdicts
-    return {
-        **attrs.asdict(record.mutant),
-        "verdicts": {name: attrs.asdict(verdicts[name]) for name in environments if name in verdicts},
-    }
+def _mutant(record: Record) -> dict[str, Any]:
+    verdicts = {name: attrs.asdict(verdict, recurse=False) for name, verdict in record.verdicts.items()}
+    return {**attrs.asdict(record.mutant), "verdicts": verdicts}
 
 
 def plain(value: Any) -> Any:
@@ -110,11 +115,12 @@ def plain(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def _write(path: Path, text: str) -> None:
+def _write(path: Path, pieces: Iterator[str]) -> None:
     """Write a file so that a reader finds it either absent or whole."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        temporary.write_text(text, encoding="ascii")
+        with temporary.open("w", encoding="ascii") as file:
+            file.writelines(pieces)
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
