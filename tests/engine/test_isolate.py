@@ -87,6 +87,20 @@ def test_an_exit_is_named() -> None:
         call_isolated(lambda: os._exit(7))
 
 
+def started(work: Any) -> isolate.Child:
+    child = isolate.fork(work, MEMORY)
+    child.go()
+    return child
+
+
+def test_a_child_waits_until_it_is_told_to_go() -> None:
+    child = isolate.fork(lambda pipe: isolate.send(pipe, going=True), MEMORY)
+    assert not child.pipe.poll(0.3)
+    child.go()
+    assert isolate.receive(child.pipe) == {"going": True}
+    assert child.reap() == (0, 0)
+
+
 def test_other_threads_do_not_warn() -> None:
     """A progress bar runs in one; Python 3.12 warns of a fork then, and warnings are errors here."""
     stop = threading.Event()
@@ -94,7 +108,7 @@ def test_other_threads_do_not_warn() -> None:
     thread.start()
     try:
         assert call_isolated(lambda: 1) == 1
-        child = isolate.fork(lambda pipe: None, MEMORY)
+        child = started(lambda pipe: None)
         assert child.reap() == (0, 0)
     finally:
         stop.set()
@@ -106,7 +120,7 @@ def test_a_child_reports_over_its_pipe() -> None:
         isolate.send(pipe, number=1, text="ä\n", list=[1, 2.5, None])
         isolate.send(pipe, number=2)
 
-    child = isolate.fork(work, MEMORY)
+    child = started(work)
     assert isolate.receive(child.pipe) == {"number": 1, "text": "ä\n", "list": [1, 2.5, None]}
     assert isolate.receive(child.pipe) == {"number": 2}
     with pytest.raises(EOFError):
@@ -126,12 +140,12 @@ def test_a_child_reports_over_its_pipe() -> None:
     ids=["exit", "talk", "exception", "segfault", "abort"],
 )
 def test_a_childs_end_is_told_and_nothing_it_says(work: Any, end: tuple[int, int], capfd: Any) -> None:
-    assert isolate.fork(work, MEMORY).reap() == end
+    assert started(work).reap() == end
     assert capfd.readouterr() == ("", "")
 
 
 def test_a_dead_child_keeps_its_status_when_killed() -> None:
-    child = isolate.fork(lambda pipe: os.kill(os.getpid(), signal.SIGSEGV), MEMORY)
+    child = started(lambda pipe: os.kill(os.getpid(), signal.SIGSEGV))
     with pytest.raises(EOFError):
         isolate.receive(child.pipe)
     child.kill()
@@ -139,7 +153,7 @@ def test_a_dead_child_keeps_its_status_when_killed() -> None:
 
 
 def test_a_child_that_does_not_end_can_be_killed() -> None:
-    child = isolate.fork(lambda pipe: time.sleep(60), MEMORY)
+    child = started(lambda pipe: time.sleep(60))
     child.kill()
     assert child.reap() == (0, signal.SIGKILL)
 
@@ -149,7 +163,7 @@ def test_an_interrupt_is_the_parents_business() -> None:
         os.kill(os.getpid(), signal.SIGINT)
         isolate.send(pipe, alive=True)
 
-    child = isolate.fork(work, MEMORY)
+    child = started(work)
     assert isolate.receive(child.pipe) == {"alive": True}
     assert child.reap() == (0, 0)
 
@@ -161,7 +175,7 @@ def test_processor_time_counts_and_sleep_does_not() -> None:
         isolate.send(pipe, used=time.process_time())
         time.sleep(60)
 
-    child = isolate.fork(work, MEMORY)
+    child = started(work)
     used = isolate.receive(child.pipe)["used"]
     time.sleep(0.3)
     assert child.cpu_seconds() == pytest.approx(used, abs=0.1)
@@ -177,7 +191,7 @@ def test_memory_beyond_the_limit_is_refused() -> None:
         except MemoryError:
             isolate.send(pipe, refused=True, held=len(held))
 
-    child = isolate.fork(work, MEMORY)
+    child = started(work)
     assert isolate.receive(child.pipe) == {"refused": True, "held": MEMORY // 2}
     assert child.reap() == (0, 0)
 
@@ -196,6 +210,7 @@ def test_children_die_with_their_parent(kind: str, tmp_path: Path) -> None:
         "    time.sleep(60)\n"
         "if sys.argv[1] == 'fork':\n"
         "    child = isolate.fork(told, 2**28)\n"
+        "    child.go()\n"
         "    print(isolate.receive(child.pipe)['pid'], flush=True)\n"
         "    os.kill(os.getpid(), signal.SIGKILL)\n"
         "threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGKILL)).start()\n"

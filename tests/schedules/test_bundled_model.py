@@ -37,9 +37,7 @@ def test_the_model_keeps_its_outputs(toolchain: Toolchain) -> None:
         program = Toolchain(toolchain.model, backend, Profile()).program
         evaluator = Evaluator(backend.open())
         linked = evaluator.link(program)
-        outputs.append(
-            [evaluator.device.fetch(evaluator.output(linked, image)) for image in images]
-        )
+        outputs.append([evaluator.device.fetch(evaluator.output(linked, image)) for image in images])
     np.testing.assert_array_equal(outputs[0], outputs[1], strict=True)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import selectors
 import signal
 import time
@@ -117,18 +118,29 @@ class Trial:
 
 @attrs.define(eq=False)
 class Crew:
-    """The trials under way, each in its own process."""
+    """The trials under way, each in its own process, and one that stands by to take the next free place."""
 
     parent: Parent
+    waiting: list[str]
     running: dict[int, Trial] = attrs.field(init=False, factory=dict)
+    _standby: Trial | None = attrs.field(init=False, default=None)
     _selector: selectors.BaseSelector = attrs.field(init=False, factory=selectors.DefaultSelector)
     _looked: float = attrs.field(init=False, factory=time.monotonic)
 
-    def start(self, mutant: str) -> None:
-        """Fork a process for a mutant."""
-        child = isolate.fork(lambda pipe: _work(self.parent, mutant, pipe), self.parent.memory_limit)
-        self.running[child.pid] = trial = Trial(mutant, child)
-        self._selector.register(child.pipe, selectors.EVENT_READ, trial)
+    def fill(self) -> None:
+        """Start trials where there is place for them, and fork a process ahead for the next."""
+        while len(self.running) < self.parent.job.workers and (self._standby or self.waiting):
+            trial = self._standby or self._fork(self.waiting.pop())
+            self._standby = None
+            trial.child.go()
+            self.running[trial.child.pid] = trial
+            self._selector.register(trial.child.pipe, selectors.EVENT_READ, trial)
+        if self._standby is None and self.waiting:
+            self._standby = self._fork(self.waiting.pop())
+
+    def _fork(self, mutant: str) -> Trial:
+        work = functools.partial(_work, self.parent, mutant)
+        return Trial(mutant, isolate.fork(work, self.parent.memory_limit))
 
     def follow(self) -> list[Observation]:
         """Follow the trials for a moment; return what was seen of those that ended."""
@@ -160,6 +172,8 @@ class Crew:
         """Kill the trials that are still running."""
         for trial in list(self.running.values()):
             self._dismiss(trial)
+        if self._standby:
+            _observe(self._standby)
         self._selector.close()
 
 
@@ -170,13 +184,13 @@ class Fork(Executor):
 
     def run(self, job: Job, mutants: Sequence[str]) -> Iterator[Observation]:
         """Yield an observation per mutant as each ends, at most ``job.workers`` at a time."""
-        crew = Crew(Parent.warm(job))
-        waiting = list(reversed(mutants))
+        crew = Crew(Parent.warm(job), list(reversed(mutants)))
         try:
-            while waiting or crew.running:
-                while waiting and len(crew.running) < job.workers:
-                    crew.start(waiting.pop())
-                yield from crew.follow()
+            crew.fill()
+            while crew.running:
+                seen = crew.follow()
+                crew.fill()  # first: the consumer may take its time over what was seen
+                yield from seen
         finally:
             crew.disband()
 

@@ -128,10 +128,16 @@ def die_with_parent(parent: int) -> None:
 
 @attrs.define(eq=False)
 class Child:
-    """A forked process that reports over a pipe; see :func:`fork`."""
+    """A forked process that waits to go, then reports over a pipe; see :func:`fork`."""
 
     pid: int
     pipe: Connection
+    gate: Connection
+
+    def go(self) -> None:
+        """Let the process begin; one that is dead already shows at the pipe."""
+        with contextlib.suppress(OSError):
+            self.gate.send_bytes(b"go")
 
     def cpu_seconds(self) -> float:
         """Return the processor time used so far."""
@@ -149,21 +155,33 @@ class Child:
         """Wait for the end; return (exit code, signal), one of them 0."""
         _, status = os.waitpid(self.pid, 0)
         self.pipe.close()
+        self.gate.close()
         if os.WIFSIGNALED(status):
             return 0, os.WTERMSIG(status)
         return os.WEXITSTATUS(status), 0
 
 
 def fork(work: Callable[[Connection], None], memory: int) -> Child:
-    """Run ``work(pipe)`` in a forked process that may take ``memory`` more bytes of address space."""
+    """Fork a process that runs ``work(pipe)`` when told to go.
+
+    It may take ``memory`` more bytes of address space.
+    """
     receiver, sender = multiprocessing.Pipe(duplex=False)
+    waiter, gate = multiprocessing.Pipe(duplex=False)
     parent = os.getpid()
+
+    def begin(pipe: Connection) -> None:
+        gate.close()
+        waiter.recv_bytes()
+        work(pipe)
+
     with _quiet_fork(), _uninterrupted():
         pid = os.fork()
         if pid == 0:
-            _run_child(work, sender, parent, memory)
+            _run_child(begin, sender, parent, memory)
     sender.close()
-    return Child(pid, receiver)
+    waiter.close()
+    return Child(pid, receiver, gate)
 
 
 def _run_child(work: Callable[[Connection], None], pipe: Connection, parent: int, memory: int) -> NoReturn:
