@@ -25,6 +25,7 @@ from mutatenn.errors import (
     PluginError,
 )
 from mutatenn.hookspecs import hookimpl
+from mutatenn.sources import source_digest
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -83,4 +84,5 @@ __all__ = [
     "ir",
     "open_run",
     "run",
+    "source_digest",
 ]

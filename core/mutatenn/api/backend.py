@@ -70,6 +70,13 @@ class Backend(Capability):
         """Return the scheduled form of one schedulable kernel; by default, unscheduled."""
         return function
 
+    def schedule_identity(self) -> str:
+        """Return what :meth:`schedule` depends on but for kernel and target: its code and options.
+
+        Under it the results are remembered on disk. By default empty: never remembered.
+        """
+        return ""
+
     @abstractmethod
     def open(self) -> Device:
         """Open the device in the process that is going to use it.

@@ -7,25 +7,36 @@ from typing import TYPE_CHECKING, Any
 import attrs
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import numpy as np
     from numpy.typing import NDArray
 
     from mutatenn.api.values import TensorSpec
 
 
-@attrs.frozen(eq=False)
+@attrs.define(eq=False)
 class Kernel:
     """One piece of code a backend can build, in the form that is handed to code generation.
 
     ``digest`` (hex) identifies everything that decides the generated code: the IR's structure, the target
     and the build options; two kernels with equal digests are the same kernel. ``name`` is for people.
-    ``ir`` is a lowered TIR PrimFunc, or a whole Relax IRModule where a model cannot be expressed as
-    a list of kernels.
+    ``checksum`` (hex) is that of its IR's text where it is known; then ``lower`` may make the IR when it is
+    asked for.
     """
 
     digest: str
     name: str
-    ir: Any
+    _ir: Any = None
+    checksum: str = ""
+    lower: Callable[[], Any] | None = None
+
+    @property
+    def ir(self) -> Any:
+        """A lowered TIR PrimFunc, or a Relax IRModule where a model is more than a list of kernels."""
+        if self._ir is None and self.lower is not None:
+            self._ir = self.lower()
+        return self._ir
 
 
 @attrs.frozen(eq=False)

@@ -8,6 +8,7 @@ renaming, so readers, other writers and ``kill -9`` do no harm.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import hashlib
 import os
@@ -35,6 +36,7 @@ DEFAULT_LIMIT = 2 * 2**30
 TRAILER = struct.Struct("<QQ16s8s")  # bytes of library, bytes of IR, checksum of both, magic
 MAGIC = b"mutatenn"
 STALE_SECONDS = 3600
+STAT_BLOCK = 512  # bytes of st_blocks' unit
 
 
 @attrs.frozen
@@ -55,9 +57,7 @@ class KernelCache:
         if source is None:
             path.unlink(missing_ok=True)
             return None
-        if not ir.ffi.structural_equal(ir.tvm.ir.load_json(source), kernel.ir):
-            return None
-        return load_library(path, symbol)
+        return load_library(path, symbol) if _is_of(kernel, source) else None
 
     def store(self, kernel: Kernel, library: Any) -> Path | None:
         """Keep a built kernel; return its file, or None if this machine cannot link or write it.
@@ -77,6 +77,26 @@ class KernelCache:
             return None
         return path
 
+    def recall(self, key: str) -> tuple[str, str] | None:
+        """Return what was remembered under a key: a kernel's digest and the checksum of its IR."""
+        path = self._note(key)
+        try:
+            digest, checksum, seal = path.read_text().split(" ")
+            os.utime(path)
+        except (OSError, ValueError):
+            return None
+        return (digest, checksum) if seal == text_digest(key + digest + checksum) else None
+
+    def remember(self, key: str, digest: str, checksum: str) -> None:
+        """Remember that something comes to the kernel of this digest, with this checksum of its IR."""
+        path = self._note(key)
+        with contextlib.suppress(OSError):
+            path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            with tempfile.TemporaryDirectory(dir=path.parent, prefix=".new-") as folder:
+                note = Path(folder, path.name)
+                note.write_text(f"{digest} {checksum} {text_digest(key + digest + checksum)}")
+                note.replace(path)
+
     def tidy(self) -> None:
         """Drop what dead processes left behind, and the entries unused for longest until the limit holds."""
         now = time.time()
@@ -92,12 +112,15 @@ class KernelCache:
             total -= size
 
     def _entries(self) -> Iterator[tuple[float, int, Path]]:
-        for path in self.folder.glob("*/*.so"):
+        for path in (*self.folder.glob("*/*.so"), *self.folder.glob("*/*.note")):
             try:
                 about = path.stat()
             except OSError:
                 continue
-            yield about.st_mtime, about.st_size, path
+            yield about.st_mtime, about.st_blocks * STAT_BLOCK, path
+
+    def _note(self, key: str) -> Path:
+        return self.folder / key[:2] / f"{key}.note"
 
     def _path(self, kernel: Kernel) -> Path:
         return self.folder / kernel.digest[:2] / f"{kernel.digest}.so"
@@ -154,6 +177,18 @@ def _source(content: bytes) -> str | None:
     if magic != MAGIC or shared + source != len(body) or _checksum(body) != checksum:
         return None
     return body[shared:].decode()
+
+
+def _is_of(kernel: Kernel, source: str) -> bool:
+    """Tell whether an entry's IR is the kernel's, by its text where that is known."""
+    if kernel.checksum and kernel.checksum == text_digest(source):
+        return True
+    return bool(ir.ffi.structural_equal(ir.tvm.ir.load_json(source), kernel.ir))
+
+
+def text_digest(text: str) -> str:
+    """Return the digest (hex) of a text."""
+    return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 
 
 def _checksum(body: bytes) -> bytes:

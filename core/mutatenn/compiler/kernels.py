@@ -70,7 +70,7 @@ def build_kernel(kernel: Kernel, target: Any) -> Callable[..., Any]:
     What was built before comes from the kernel cache. A kernel that holds a whole Relax module is compiled
     for TVM's virtual machine, and not cached. Raises BuildError if the compiler rejects it.
     """
-    if isinstance(kernel.ir, ir.tvm.IRModule):
+    if not kernel.checksum and isinstance(kernel.ir, ir.tvm.IRModule):
         return _build_module(kernel.ir, target)
     # The symbol carries the content's digest: it cannot resolve to another kernel's code.
     symbol = f"k_{kernel.digest}"

@@ -11,11 +11,11 @@ import numpy as np
 
 from mutatenn.api.program import Call, Constant, Kernel, Program
 from mutatenn.compiler import ir
-from mutatenn.compiler.kernels import guarded, lower_kernel, poison_scratch
+from mutatenn.compiler.kernels import guarded
 from mutatenn.compiler.legalize import Legalizer
 from mutatenn.compiler.listing import NotAListError, array_of, list_calls
+from mutatenn.compiler.lowering import Lowering, anonymous, digest
 from mutatenn.compiler.profiles import Profile, lower_graph
-from mutatenn.errors import InfrastructureError
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -48,18 +48,17 @@ class Toolchain:
     model: Model
     backend: Backend
     profile: Profile
-    target: Any = attrs.field(init=False)
     program: Program = attrs.field(init=False)
     units: dict[str, Any] = attrs.field(init=False, factory=dict)
     fallback: str = attrs.field(init=False, default="")
+    _lowering: Lowering = attrs.field(init=False)
     _legalize: Legalizer = attrs.field(init=False, factory=Legalizer)
-    _kernels: dict[str, Kernel] = attrs.field(init=False, factory=dict)
     _lowered: dict[int, Kernel] = attrs.field(init=False, factory=dict)
     _stages: dict[tuple[str, Stage], Any] = attrs.field(init=False, factory=dict)
     _constants: dict[tuple[object, ...], Constant] = attrs.field(init=False, factory=dict)
 
     def __attrs_post_init__(self) -> None:
-        self.target = self.backend.target()
+        self._lowering = Lowering(self.backend)
         sources: dict[str, Any] = {}
         lowered = self._lower(self.model.module)
         try:
@@ -68,6 +67,11 @@ class Toolchain:
         except NotAListError as reason:
             self.fallback = str(reason)
             self.program = self._whole(lowered)
+
+    @property
+    def target(self) -> Any:
+        """The compiler target."""
+        return self._lowering.target
 
     def compile(self, module: Any) -> Program:
         """Return the Program of a graph module; raise BuildError if the compiler rejects it."""
@@ -88,16 +92,8 @@ class Toolchain:
         if stage == "graph":
             return self.model.module
         if (name, stage) not in self._stages:
-            self._stages[name, stage] = self._advance(self.units[name], "schedulable", stage)
+            self._stages[name, stage] = self._lowering.advance(self.units[name], "schedulable", stage)
         return self._stages[name, stage]
-
-    def _advance(self, function: Any, start: Stage, end: Stage = "lowered") -> Any:
-        """Take a kernel from one stage to the same or a later one."""
-        if start == "schedulable" and end != "schedulable":
-            function = guarded(self.backend.schedule, function)
-        if start != "lowered" and end == "lowered":
-            function = lower_kernel(function, self.target)
-        return function
 
     def derive(
         self, mutator: Mutator, stage: Stage, sites: Mapping[str, Collection[int]]
@@ -128,51 +124,31 @@ class Toolchain:
         return attrs.evolve(self.program, calls=calls)
 
     def _kernel(self, sources: dict[str, Any], name: str, function: Any) -> Kernel:
-        key = ir.ffi.structural_hash(_anonymous(function))
+        key = ir.ffi.structural_hash(anonymous(function))
         if key not in self._lowered:
-            self._lowered[key] = self._intern(name, self._advance(function, "schedulable"))
+            self._lowered[key] = self._lowering.kernel(name, function, "schedulable")
         kernel = self._lowered[key]
         sources.setdefault(kernel.digest, function)
         return kernel
 
     def _changed(self, name: str, function: Any, stage: Stage) -> Kernel:
-        lowered = self._advance(function, stage)
-        if _digest(lowered) not in self.program.kernels and "cpu" in self.target.keys:
-            lowered = poison_scratch(lowered)
-        return self._intern(name, lowered)
-
-    def _intern(self, name: str, function: Any) -> Kernel:
-        digest = _digest(function)
-        known = self._kernels.setdefault(digest, Kernel(digest, name, function))
-        if not ir.ffi.structural_equal(known.ir, function):
-            raise InfrastructureError(
-                f"kernels {known.name} and {name} differ but hash alike; please report this"
-            )
-        return known
+        kernel = self._lowering.kernel(name, function, stage)
+        changed = kernel.digest not in self.program.kernels and "cpu" in self.target.keys
+        return self._lowering.poisoned(kernel) if changed else kernel
 
     def _constant(self, expr: Any) -> Constant:
         array = array_of(expr)
         key = (array.ctypes.data, array.shape, str(array.dtype))
         if key not in self._constants:  # the entry keeps the memory alive, so the address stays its own
-            digest = hashlib.blake2b(f"{array.dtype} {array.shape} ".encode(), digest_size=16)
-            digest.update(np.ascontiguousarray(array).view(np.uint8).data)
-            self._constants[key] = Constant(digest.hexdigest(), array)
+            content = hashlib.blake2b(f"{array.dtype} {array.shape} ".encode(), digest_size=16)
+            content.update(np.ascontiguousarray(array).view(np.uint8).data)
+            self._constants[key] = Constant(content.hexdigest(), array)
         return self._constants[key]
 
     def _whole(self, module: Any) -> Program:
         main = ir.tvm.IRModule(module.functions, attrs=module.attrs)
-        kernel = Kernel(_digest(main, self.target), GRAPH_UNIT, main)
+        kernel = Kernel(digest(main, self.target), GRAPH_UNIT, main)
         return Program((self.model.input, self.model.output), 0, 1, {}, (Call(kernel, (0,), (1,)),))
-
-
-def _digest(*parts: Any) -> str:
-    # The target is an attribute of a lowered function, so the hash covers it; a whole module has none.
-    identity = " ".join([ir.tvm.__version__, *(f"{ir.ffi.structural_hash(part):x}" for part in parts)])
-    return hashlib.blake2b(identity.encode(), digest_size=16).hexdigest()
-
-
-def _anonymous(function: Any) -> Any:
-    return function.with_attr("global_symbol", "") if "global_symbol" in function.attrs else function
 
 
 def script(unit: Any) -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import attrs
 import numpy as np
 
-from mutatenn import Backend, Device, build_kernel, hookimpl, ir
+from mutatenn import Backend, Device, build_kernel, hookimpl, ir, source_digest
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -133,6 +133,10 @@ class Llvm(Backend):
         from mutatenn_backends.schedules import apply_schedules
 
         return apply_schedules(function, self.target())
+
+    def schedule_identity(self) -> str:
+        """Return the digest of the schedule rules."""
+        return f"{self.schedules} {source_digest(__file__)}"
 
     def open(self) -> Cpu:
         """Open the CPU."""

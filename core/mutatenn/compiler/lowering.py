@@ -1,0 +1,111 @@
+"""Takes kernels through their stages for one backend, and remembers on disk what they came to."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import attrs
+
+from mutatenn.api.program import Kernel
+from mutatenn.compiler import ir
+from mutatenn.compiler.cache import kernel_cache, text_digest
+from mutatenn.compiler.kernels import guarded, lower_kernel, poison_scratch
+from mutatenn.errors import InfrastructureError
+from mutatenn.sources import source_digest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from mutatenn.api.backend import Backend
+    from mutatenn.api.values import Stage
+
+
+@attrs.define(eq=False)
+class Lowering:
+    """From PrimFuncs at any stage to kernels.
+
+    A kernel whose digest is remembered from an earlier run is only lowered when somebody asks for its IR.
+    """
+
+    backend: Backend
+    target: Any = attrs.field(init=False)
+    _context: str = attrs.field(init=False, default="")
+    _kernels: dict[str, Kernel] = attrs.field(init=False, factory=dict)
+
+    def __attrs_post_init__(self) -> None:
+        self.target = self.backend.target()
+        identity, code = self.backend.schedule_identity(), _code(type(self.backend))
+        if identity and code and kernel_cache():
+            self._context = " ".join([ir.tvm.__version__, *code, identity, str(self.target)])
+
+    def advance(self, function: Any, start: Stage, end: Stage = "lowered") -> Any:
+        """Return a PrimFunc taken from one stage to the same or a later one; raises BuildError."""
+        if start == "schedulable" and end != "schedulable":
+            function = guarded(self.backend.schedule, function)
+        if start != "lowered" and end == "lowered":
+            function = lower_kernel(function, self.target)
+        return function
+
+    def kernel(self, name: str, function: Any, stage: Stage) -> Kernel:
+        """Return the kernel that a PrimFunc at a stage comes to; raises BuildError."""
+        function = anonymous(function)
+        lower = functools.partial(self.advance, function, stage)
+        return self._make(name, lower, stage, lambda: str(ir.tvm.ir.save_json(function)))
+
+    def poisoned(self, kernel: Kernel) -> Kernel:
+        """Return a kernel that finds its scratch memory poisoned, see :func:`poison_scratch`."""
+        identity = kernel.digest + kernel.checksum
+        return self._make(kernel.name, lambda: poison_scratch(kernel.ir), "poisoned", lambda: identity)
+
+    def _make(self, name: str, lower: Callable[[], Any], how: str, source: Callable[[], str]) -> Kernel:
+        if not self._context:
+            function = lower()
+            return self._intern(Kernel(digest(function), name, function))
+        key = text_digest(f"{self._context} {how} {source()}")
+        cache = kernel_cache()
+        known = cache.recall(key) if cache else None
+        if known:
+            return self._intern(Kernel(known[0], name, lower=lower, checksum=known[1]))
+        function = lower()
+        made = Kernel(digest(function), name, function, checksum=text_digest(ir.tvm.ir.save_json(function)))
+        if cache:
+            cache.remember(key, made.digest, made.checksum)
+        return self._intern(made)
+
+    def _intern(self, kernel: Kernel) -> Kernel:
+        known = self._kernels.setdefault(kernel.digest, kernel)
+        if kernel.checksum and kernel.checksum == known.checksum:
+            return known
+        if not ir.ffi.structural_equal(known.ir, kernel.ir):
+            raise InfrastructureError(
+                f"kernels {known.name} and {kernel.name} differ but hash alike; please report this"
+            )
+        return known
+
+
+def digest(*parts: Any) -> str:
+    """Return the digest of lowered functions, whose attributes name the target, or of whole modules."""
+    identity = " ".join([ir.tvm.__version__, *(f"{ir.ffi.structural_hash(part):x}" for part in parts)])
+    return hashlib.blake2b(identity.encode(), digest_size=16).hexdigest()
+
+
+def _code(cls: type) -> list[str]:
+    """Identify this package's code, a class by name, and the code of it and its base classes.
+
+    Empty where that is unknown, as for a class typed into an interpreter.
+    """
+    try:
+        files = [Path(sys.modules[each.__module__].__file__ or "") for each in cls.__mro__[:-1]]
+        digests = [hashlib.blake2b(file.read_bytes(), digest_size=16).hexdigest() for file in files]
+    except (AttributeError, KeyError, OSError):
+        return []
+    return [source_digest(__file__), cls.__qualname__, *digests]
+
+
+def anonymous(function: Any) -> Any:
+    """Return a PrimFunc without its name."""
+    return function.with_attr("global_symbol", "") if "global_symbol" in function.attrs else function
