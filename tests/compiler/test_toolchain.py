@@ -14,6 +14,7 @@ from mutatenn import BuildError, Model, Program, ir
 from mutatenn.compiler.profiles import Profile
 from mutatenn.compiler.toolchain import Toolchain
 from mutatenn.engine.link import Numbering
+from mutatenn_backends.llvm import Llvm
 from mutatenn_mutators.relu_to_sigmoid import ReluToSigmoid
 
 STAGES = ("schedulable", "scheduled", "lowered")
@@ -258,6 +259,17 @@ def test_a_schedule_that_fails_is_a_build_error(model: Model, backend: Any) -> N
 
     with pytest.raises(BuildError, match="ValueError: no rule"):
         Toolchain(model, Failing(), Profile())
+
+
+def test_what_cannot_be_lowered_as_scheduled_is_lowered_as_it_was(model: Model, toolchain: Toolchain) -> None:
+    @attrs.frozen(kw_only=True)
+    class Careless(Llvm):
+        def schedule(self, function: Any) -> Any:
+            unknown = ir.tirx.Var("unknown", "int64")
+            return function.with_body(ir.tirx.SeqStmt([ir.tirx.Evaluate(unknown), function.body]))
+
+    careless = Toolchain(model, Careless(), Profile())
+    assert list(careless.program.kernels) == list(toolchain.program.kernels)
 
 
 def test_the_calls_of_a_program_can_run_in_order(unfused: Toolchain) -> None:

@@ -36,7 +36,7 @@ class Limits:
     build_seconds: float = 120.0
     memory_factor: float = 4.0
     memory_floor: int = 2 * 2**30
-    shard_bytes: int = 3 * 2**28
+    shard_bytes: int = 3 * 2**27
 
 
 @attrs.frozen(eq=False)

@@ -96,10 +96,13 @@ class Campaign:
 
     def execute(self) -> None:
         """Plan if this run has no plan yet, pass the gate, then run what is not done."""
-        if not self.run.store.began():
-            self._plan()
-        self.host.emit("mutatenn_campaign_start", run=self.run)
-        self._pass_gate()
+        missing = [env.name for env in self.setup.campaign.environments if self._needs_baseline(env.name)]
+        with self._reference() if missing else contextlib.nullcontext() as reference:
+            if not self.run.store.began():
+                self._plan()
+            self.host.emit("mutatenn_campaign_start", run=self.run)
+            if reference:
+                self._pass_gate(missing, reference)
         for environment, toolchain in self.setup.toolchains.items():
             Trials(self, environment, toolchain).execute()
 
@@ -126,13 +129,13 @@ class Campaign:
         size = min(images, max(1, room // largest))
         return [min(size, images - start) for start in range(0, images, size)]
 
-    def _pass_gate(self) -> None:
-        missing = [name for name in self.setup.toolchains if self._needs_baseline(name)]
-        if not missing:
-            return
+    def _reference(self) -> contextlib.AbstractContextManager[Callable[[], NDArray[np.float32]]]:
+        """Run the reference meanwhile, in a process of its own."""
         setup = self.setup
-        with isolated(lambda: setup.frontend.reference(setup.model, setup.images)) as reference:
-            red = [problem for name in missing for problem in self._measure(name, reference)]
+        return isolated(lambda: setup.frontend.reference(setup.model, setup.images))
+
+    def _pass_gate(self, missing: Sequence[str], reference: Callable[[], NDArray[np.float32]]) -> None:
+        red = [problem for name in missing for problem in self._measure(name, reference)]
         if red:
             raise BaselineError(f"the original fails the baseline gate: {'; '.join(red)}")
 

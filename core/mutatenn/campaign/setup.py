@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING
 
 import attrs
@@ -11,7 +12,8 @@ from mutatenn.campaign.load import load_campaign
 from mutatenn.campaign.options import create
 from mutatenn.campaign.plan import Plan, groups, plan
 from mutatenn.campaign.preprocess import load_images
-from mutatenn.compiler.toolchain import Toolchain
+from mutatenn.compiler.cache import kernel_cache
+from mutatenn.compiler.toolchain import Toolchain, identify
 from mutatenn.engine.isolate import call_isolated
 from mutatenn.errors import BaselineError, BuildError, InfrastructureError, InputError
 
@@ -34,8 +36,8 @@ if TYPE_CHECKING:
 class Setup:
     """A loaded campaign.
 
-    ``images`` is ``[images, *model.input.shape[1:]]``; ``backends`` and ``toolchains`` are by environment
-    name, ``oracles`` by comparator name with the kill oracle ``kill`` first.
+    ``images`` is ``[images, *model.input.shape[1:]]``; ``backends`` are by environment name, ``oracles`` by
+    comparator name with the kill oracle ``kill`` first.
     """
 
     host: PluginHost
@@ -46,7 +48,16 @@ class Setup:
     images: NDArray[np.generic]
     kill: str
     oracles: dict[str, Comparator]
-    toolchains: dict[str, Toolchain]
+    backends: dict[str, Backend]
+
+    @functools.cached_property
+    def toolchains(self) -> dict[str, Toolchain]:
+        """The model lowered for every environment, by its name.
+
+        The first access lowers it, and raises BaselineError if the compiler rejects the original.
+        """
+        environments = self.campaign.environments
+        return {env.name: _toolchain(self.model, env, self.backends[env.name]) for env in environments}
 
     @property
     def truth(self) -> list[int] | None:
@@ -69,10 +80,7 @@ class Setup:
 
 
 def set_up(path: str | Path, host: PluginHost) -> Setup:
-    """Load a campaign file and all it names.
-
-    Raises InputError for whatever the user can mend, BaselineError if the compiler rejects the original.
-    """
+    """Load a campaign file and all it names; raises InputError for whatever the user can mend."""
     campaign = load_campaign(path, catalogues(host))
     frontend = host.get("frontend", frontend_name(campaign.model, host))()
     backends = {env.name: _backend(env, host) for env in campaign.environments}
@@ -82,9 +90,8 @@ def set_up(path: str | Path, host: PluginHost) -> Setup:
     dataset = open_dataset(campaign.dataset)
     model = frontend.load(campaign.model.path)
     images = load_images(dataset, campaign.preprocess, model.input)
-    toolchains = {env.name: _toolchain(model, env, backends[env.name]) for env in campaign.environments}
     kill = campaign.oracles.kill.name
-    return Setup(host, campaign, frontend, model, dataset, images, kill, oracles, toolchains)
+    return Setup(host, campaign, frontend, model, dataset, images, kill, oracles, backends)
 
 
 def catalogues(host: PluginHost) -> dict[str, list[str]]:
@@ -137,8 +144,12 @@ def _toolchain(model: Model, environment: Environment, backend: Backend) -> Tool
     def probe() -> None:
         make()
 
+    cache, key = kernel_cache(), identify(model, backend, environment.profile)
     try:
-        call_isolated(probe)  # a compiler that crashes on the original must not take the campaign along
+        if not (cache and key and cache.recall(key)):
+            call_isolated(probe)  # a compiler that crashes on the original must not take the campaign along
+        if cache and key:
+            cache.remember(key, "lowered", "before")
         return make()
     except (BuildError, InfrastructureError) as error:
         raise BaselineError(

@@ -77,7 +77,7 @@ min_accuracy = 0.97              # share of images whose top-1 class is right; n
 # build_seconds = 120.0          # processor time to derive and compile
 # memory_factor = 4.0            # memory: so many times what the original's values of an image take ...
 # memory_floor = 2147483648      # ... plus so many bytes
-# shard_bytes = 805306368        # memory for the original's kept values of all images that run together
+# shard_bytes = 402653184        # memory for the original's kept values of all images that run together
 """
 COMMENT_COLUMN = 33
 

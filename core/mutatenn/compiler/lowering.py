@@ -14,7 +14,7 @@ from mutatenn.api.program import Kernel
 from mutatenn.compiler import ir
 from mutatenn.compiler.cache import kernel_cache, text_digest
 from mutatenn.compiler.kernels import guarded, lower_kernel, poison_scratch
-from mutatenn.errors import InfrastructureError
+from mutatenn.errors import BuildError, InfrastructureError
 from mutatenn.sources import source_digest
 
 if TYPE_CHECKING:
@@ -33,22 +33,32 @@ class Lowering:
 
     backend: Backend
     target: Any = attrs.field(init=False)
-    _context: str = attrs.field(init=False, default="")
+    context: str = attrs.field(init=False, default="")
+    """What all that is remembered depends on; empty: nothing is remembered."""
     _kernels: dict[str, Kernel] = attrs.field(init=False, factory=dict)
 
     def __attrs_post_init__(self) -> None:
         self.target = self.backend.target()
         identity, code = self.backend.schedule_identity(), _code(type(self.backend))
         if identity and code and kernel_cache():
-            self._context = " ".join([ir.tvm.__version__, *code, identity, str(self.target)])
+            self.context = " ".join([ir.tvm.__version__, *code, identity, str(self.target)])
 
     def advance(self, function: Any, start: Stage, end: Stage = "lowered") -> Any:
-        """Return a PrimFunc taken from one stage to the same or a later one; raises BuildError."""
+        """Return a PrimFunc taken from one stage to the same or a later one; raises BuildError.
+
+        Where a CPU kernel cannot be lowered as scheduled, it is lowered as it was.
+        """
+        scheduled = function
         if start == "schedulable" and end != "schedulable":
-            function = guarded(self.backend.schedule, function)
-        if start != "lowered" and end == "lowered":
-            function = lower_kernel(function, self.target)
-        return function
+            scheduled = guarded(self.backend.schedule, function)
+        if start == "lowered" or end != "lowered":
+            return scheduled
+        try:
+            return lower_kernel(scheduled, self.target)
+        except BuildError:
+            if scheduled.same_as(function) or "cpu" not in self.target.keys:
+                raise
+            return lower_kernel(function, self.target)
 
     def kernel(self, name: str, function: Any, stage: Stage) -> Kernel:
         """Return the kernel that a PrimFunc at a stage comes to; raises BuildError."""
@@ -62,10 +72,10 @@ class Lowering:
         return self._make(kernel.name, lambda: poison_scratch(kernel.ir), "poisoned", lambda: identity)
 
     def _make(self, name: str, lower: Callable[[], Any], how: str, source: Callable[[], str]) -> Kernel:
-        if not self._context:
+        if not self.context:
             function = lower()
             return self._intern(Kernel(digest(function), name, function))
-        key = text_digest(f"{self._context} {how} {source()}")
+        key = text_digest(f"{self.context} {how} {source()}")
         cache = kernel_cache()
         known = cache.recall(key) if cache else None
         if known:

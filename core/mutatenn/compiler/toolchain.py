@@ -11,6 +11,7 @@ import numpy as np
 
 from mutatenn.api.program import Call, Constant, Kernel, Program
 from mutatenn.compiler import ir
+from mutatenn.compiler.cache import text_digest
 from mutatenn.compiler.kernels import guarded
 from mutatenn.compiler.legalize import Legalizer
 from mutatenn.compiler.listing import NotAListError, array_of, list_calls
@@ -149,6 +150,12 @@ class Toolchain:
         main = ir.tvm.IRModule(module.functions, attrs=module.attrs)
         kernel = Kernel(digest(main, self.target), GRAPH_UNIT, main)
         return Program((self.model.input, self.model.output), 0, 1, {}, (Call(kernel, (0,), (1,)),))
+
+
+def identify(model: Model, backend: Backend, profile: Profile) -> str:
+    """Return a key (hex) for what a model is lowered to, or "" if that depends on what cannot be told."""
+    context = Lowering(backend).context
+    return text_digest(f"{model.digest} {profile} {context}") if context else ""
 
 
 def script(unit: Any) -> str:

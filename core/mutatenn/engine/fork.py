@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import gc
 import selectors
 import signal
 import time
@@ -64,6 +65,7 @@ class Parent:
         known = [evaluator.original(original, image, kept) for image in job.images]
         seconds = (time.process_time() - start) / max(1, len(job.images))
         _check_repeats(job, [evaluator.device.fetch(each.output) for each in known])
+        gc.freeze()  # or collections in the forked processes touch, and so copy, all of these objects
         return cls(job, evaluator, original, known, seconds)
 
     @property

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 
     from mutatenn.engine.link import Linked
 
-SMALLEST_SHARE = 4
-"""Values are kept down to a fourth of their bytes; for less room, fewer images are kept together."""
+SMALLEST_SHARE = 8
+"""Values are kept down to an eighth of their bytes; for less room, fewer images are kept together."""
 
 
 @attrs.frozen
