@@ -76,6 +76,20 @@ def test_a_page(make: Make) -> None:
     assert text(run) == PAGE
 
 
+def test_slow_mutants_are_listed_slowest_first(make: Make) -> None:
+    """The original takes 1 ms an image here; under 2 s nothing is slow."""
+    took = {"conv.0.aa": 1.9, "conv.1.ab": 2.5, "conv.2.ac": 31.25}
+    run = make({"cpu": {f"store-int8.{key}": {**KILLED, "seconds": s} for key, s in took.items()}})
+    shown = text(run)
+    start = shown.index("slow: the original's images take 0.01 s, maybe no schedule rule fits these:")
+    listed = shown[start:].split("score")[0].split()
+    assert [word for word in listed if word.startswith("store-int8")] == [
+        "store-int8.conv.2.ac",
+        "store-int8.conv.1.ab",
+    ]
+    assert "    31 s" in shown
+
+
 def test_a_real_run(finished: Any) -> None:
     run = finished.run
     lines = text(run).splitlines()

@@ -231,6 +231,15 @@ class Store:
         )
         return map(_verdict, self._db.execute(query, (environment, status)))
 
+    def slow(self, environment: str, seconds: float) -> Iterator[tuple[str, float]]:
+        """Yield the mutants that took longer, and how long, the slowest first."""
+        took = "CAST(json_extract(record, '$.seconds') AS REAL)"
+        return self._db.execute(
+            f"SELECT mutant, {took} FROM verdicts WHERE environment = ? AND {took} > ?"  # noqa: S608  # ours
+            f" ORDER BY {took} DESC",
+            (environment, seconds),
+        )
+
     def statuses(self, environment: str) -> dict[str, str]:
         """Return the status of every judged mutant of an environment."""
         query = "SELECT mutant, status FROM verdicts WHERE environment = ?"

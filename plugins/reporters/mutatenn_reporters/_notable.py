@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from mutatenn_reporters._view import View
 
 MOST = 5
+SLOW_FACTOR = 3
+SLOW_SECONDS = 2.0
 ENDED: dict[Status, str] = {
     "crashed": "crashed",
     "timed-out": "timed out",
@@ -37,7 +39,7 @@ class Group:
 
 
 def notable(run: Run, view: View) -> Iterator[Group]:
-    """Yield the survivors closest to being killed, then what ended otherwise than by running."""
+    """Yield the survivors closest to being killed, what ended otherwise than by running, the slow."""
     survived = view.score.counts["survived"]
     if survived:
         verdicts = run.store.verdicts(view.name, "survived")
@@ -48,6 +50,18 @@ def notable(run: Run, view: View) -> Iterator[Group]:
         if view.score.counts[status]:
             verdicts = run.store.verdicts(view.name, status)
             yield _group(title, ((verdict.mutant, _cause(verdict)) for verdict in verdicts))
+    yield from _slow(run, view)
+
+
+def _slow(run: Run, view: View) -> Iterator[Group]:
+    if view.baseline is None:
+        return
+    usual = view.baseline.seconds * view.baseline.images
+    slow = run.store.slow(view.name, max(SLOW_FACTOR * usual, SLOW_SECONDS))
+    group = _group("", ((mutant, f"{number(seconds)} s") for mutant, seconds in slow))
+    if group.mutants:
+        title = f"slow: the original's images take {number(usual)} s, maybe no schedule rule fits these"
+        yield attrs.evolve(group, title=title)
 
 
 def diverging(run: Run) -> Iterator[Group]:
