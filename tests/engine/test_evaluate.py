@@ -128,6 +128,7 @@ def test_a_mutant_runs_its_own_cone_alone(
     assert seen.executed == calls
     assert seen.infected
     assert seen.differs
+    assert seen.masked == ""
     (changed,) = program.kernels.keys() - chain.original.kernels.keys()
     after = [call.kernel.digest for call in program.calls[-calls:]]
     assert after[0] == changed
@@ -171,6 +172,7 @@ def test_a_difference_that_the_next_kernel_removes_dies_out_there(attempt: Try, 
     assert (seen.executed, seen.infected, seen.differs) == (2, True, False)
     without = attempt(negative, reuse=False)
     assert (without.infected, without.differs) == (True, False)
+    assert seen.masked == without.masked == "relu"
 
 
 def test_a_difference_that_its_own_kernel_removes_never_infects(digits: Any, backend: Any) -> None:
@@ -295,6 +297,7 @@ def test_reuse_changes_no_bit(digits: Any, backend: Any, sample: dict[str, Progr
             one, other = (evaluator.mutant(linked, known, reuse=reuse) for reuse in (True, False))
             assert fetch(evaluator, one).tobytes() == fetch(evaluator, other).tobytes()
             assert (one.infected, one.differs) == (other.infected, other.differs)
+            assert one.masked == other.masked
             executed += one.executed, other.executed
     assert 0 < executed[0] < executed[1]
 
@@ -316,7 +319,7 @@ def test_what_is_kept_changes_no_bit(digits: Any, backend: Any, sample: dict[str
             first, *others = (evaluator.mutant(linked, known) for known in knowns)
             for other in others:
                 assert fetch(evaluator, other).tobytes() == fetch(evaluator, first).tobytes()
-                facts = [(e.executed, e.infected, e.differs, e.kernels) for e in (first, other)]
+                facts = [(e.executed, e.infected, e.differs, e.masked, e.kernels) for e in (first, other)]
                 assert facts[0] == facts[1]
 
 

@@ -18,7 +18,9 @@ if TYPE_CHECKING:
     from mutatenn.api.backend import Backend
     from mutatenn.api.program import Program
 
-Outcome = Literal["ran", "equivalent", "build-error", "crashed", "timed-out", "infrastructure-error"]
+Outcome = Literal[
+    "ran", "duplicate", "equivalent", "build-error", "crashed", "timed-out", "infrastructure-error"
+]
 
 
 @attrs.frozen
@@ -69,8 +71,10 @@ class Observation:
     ``executed`` counts the calls run whose value name the original does not have (the proof of
     activation), ``kernels`` are the digests of their kernels; a mutant that only takes another of the
     original's values as its output counts the call that gives this value. ``infected`` marks the images
-    on which at least one value differed from every value of the original. ``seconds`` is wall time
-    per phase. ``signal`` is set for a crash by signal, ``message`` for anything but ``ran``.
+    on which at least one value differed from every value of the original; ``masked`` counts, by kernel
+    name, those on which the infection died there. ``program`` is the identity of its program. A
+    ``duplicate`` was not run: an earlier mutant, named by ``message``, has the same program. ``seconds`` is
+    wall time per phase. ``signal`` is set for a crash by signal, ``message`` for anything but ``ran``.
     """
 
     mutant: str
@@ -79,6 +83,8 @@ class Observation:
     signal: int | None = None
     executed: int = 0
     kernels: tuple[str, ...] = ()
+    program: str = ""
+    masked: dict[str, int] = attrs.field(factory=dict)
     infected: NDArray[np.bool_] = attrs.field(factory=lambda: np.zeros(0, bool))
     rows: NDArray[np.intp] = attrs.field(factory=lambda: np.zeros(0, np.intp))
     outputs: NDArray[np.float32] = attrs.field(factory=lambda: np.zeros((0, 0), np.float32))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import TYPE_CHECKING, Any
 
 import attrs
@@ -74,6 +75,16 @@ class Program:
     def kernels(self) -> dict[str, Kernel]:
         """The distinct kernels by digest, in order of first use."""
         return {call.kernel.digest: call.kernel for call in self.calls}
+
+    @property
+    def identity(self) -> str:
+        """Identifies (hex) all that the output depends on: kernels, constants, and how they are wired."""
+        names = {value: constant.digest for value, constant in self.constants.items()} | {self.input: "image"}
+        for call in self.calls:
+            source = " ".join([call.kernel.digest, *(names[value] for value in call.arguments)])
+            name = hashlib.blake2b(source.encode(), digest_size=16).hexdigest()
+            names.update({value: f"{name}.{index}" for index, value in enumerate(call.results)})
+        return names[self.output]
 
     @property
     def result_bytes(self) -> int:

@@ -184,12 +184,19 @@ class Trials:
             job = self._job(images, judge.original.values[images])
             with _ending(executor.run(job, waiting) if waiting else iter(())) as observations:
                 for seen in observations:
-                    store.add_observation(self.environment, shard, seen)
+                    store.add_observation(self.environment, shard, self._share(seen, shard))
                     self._conclude(judge, seen.mutant)
         judged = store.statuses(self.environment)
         for name in self.mutants:  # a run that was killed between an observation and its verdict
             if name not in judged:
                 self._conclude(judge, name)
+
+    def _share(self, seen: Observation, shard: int) -> Observation:
+        """Give a duplicate what was seen of the mutant whose program it has."""
+        if seen.outcome != "duplicate":
+            return seen
+        first = self.run.store.observations(self.environment, seen.message)[shard]
+        return attrs.evolve(first, mutant=seen.mutant, seconds=seen.seconds)
 
     def _conclude(self, judge: Judge, mutant: str) -> None:
         seen = self.run.observation(self.environment, mutant)

@@ -53,7 +53,10 @@ class Verdict:
     ``by`` names what noticed it: the kill oracle, ``non-finite``, ``degenerate``. ``images`` counts the
     images it ran on; ``killed``, ``infected``, ``propagated`` (output differs in some bit),
     ``labels_changed`` and ``non_finite`` count images among them, ``killed_images`` names the first kind.
-    ``oracles`` holds, per oracle, ``mean`` and ``worst`` over the images, None where not finite.
+    ``masked`` counts the images, infected but not propagated, by the name of the kernel in which the
+    infection died. ``oracles`` holds, per oracle, ``mean`` and ``worst`` over the images, None where not
+    finite.
+    ``program`` identifies what ran: mutants with equal ones are duplicates.
     """
 
     environment: str
@@ -64,6 +67,7 @@ class Verdict:
     killed: int = 0
     infected: int = 0
     propagated: int = 0
+    masked: dict[str, int] = attrs.field(factory=dict)
     labels_changed: int = 0
     non_finite: int = 0
     degenerate: bool = False
@@ -72,6 +76,7 @@ class Verdict:
     message: str = ""
     signal: int | None = None
     seconds: float = 0.0
+    program: str = ""
 
 
 @attrs.frozen(eq=False)
@@ -99,10 +104,11 @@ class Judge:
             return Verdict(
                 self.environment,
                 seen.mutant,
-                seen.outcome,
+                seen.outcome,  # type: ignore[arg-type]  # a duplicate has got what the first one showed
                 message=seen.message,
                 signal=seen.signal,
                 seconds=seconds,
+                program=seen.program,
             )
         if not seen.executed:
             return Verdict(
@@ -130,12 +136,14 @@ class Judge:
             killed=int(noticed.sum()),
             infected=int(seen.infected.sum()),
             propagated=len(seen.rows),
+            masked=dict(seen.masked),
             labels_changed=int(changed.sum()),
             non_finite=int((~finite).sum()),
             degenerate=degenerate,
             killed_images=tuple(self.names[index] for index in np.flatnonzero(noticed).tolist()),
             oracles={name: _summary(self.oracles[name], measure) for name, measure in measures.items()},
             seconds=seconds,
+            program=seen.program,
         )
 
     def _measure(self, values: NDArray[Any], rows: NDArray[np.intp]) -> dict[str, NDArray[np.float64]]:

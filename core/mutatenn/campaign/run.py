@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -203,6 +204,7 @@ def merge(shards: list[Observation]) -> Observation:
         shards[0],
         executed=sum(seen.executed for seen in shards),
         kernels=tuple(sorted({kernel for seen in shards for kernel in seen.kernels})),
+        masked=dict(sum((Counter(seen.masked) for seen in shards), Counter())),
         infected=np.concatenate([seen.infected for seen in shards]),
         rows=np.concatenate([seen.rows + start for seen, start in zip(shards, starts, strict=True)]),
         outputs=np.concatenate(changed) if changed else shards[0].outputs,

@@ -240,6 +240,17 @@ class Store:
             (environment, seconds),
         )
 
+    def duplicates(self, environment: str) -> dict[str, str]:
+        """Return the mutants whose program an earlier one has, with the first that has it."""
+        query = (
+            "SELECT mutant, FIRST_VALUE(mutant) OVER (PARTITION BY program ORDER BY position) FROM "
+            "(SELECT mutant, position, json_extract(record, '$.program') AS program FROM verdicts "
+            "JOIN mutants ON id = mutant WHERE environment = ? AND status != 'equivalent') "
+            "WHERE program != '' ORDER BY position"
+        )
+        pairs = self._db.execute(query, (environment,))
+        return {mutant: first for mutant, first in pairs if mutant != first}
+
     def statuses(self, environment: str) -> dict[str, str]:
         """Return the status of every judged mutant of an environment."""
         query = "SELECT mutant, status FROM verdicts WHERE environment = ?"

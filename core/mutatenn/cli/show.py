@@ -118,6 +118,11 @@ def _outcome(run: Run, environment: str, verdict: Verdict | None) -> str:
     lines = [printable(f"{environment}: {verdict.status}{by}{message} ({verdict.seconds:.2f} s)")]
     if verdict.images:
         lines.append(_counts(verdict))
+    if verdict.masked:
+        died = ", ".join(f"{kernel} ({count})" for kernel, count in sorted(verdict.masked.items()))
+        lines.append(printable(f"  the infection died in (images): {died}"))
+    if first := run.store.duplicates(environment).get(verdict.mutant):
+        lines.append(f"  a duplicate: {first} has the same program")
     if verdict.oracles:
         rows = [(name, *map(_number, summary.values())) for name, summary in verdict.oracles.items()]
         lines.append(_indented(columns([("oracle", "mean", "worst"), *rows], right=[1, 2])))

@@ -101,7 +101,8 @@ class Toolchain:
     ) -> tuple[Program, list[Change]]:
         """Return the Program with a mutator applied at site ordinals per unit, and what changed.
 
-        A unit that came out structurally equal contributes no change. A changed kernel finds its scratch
+        A unit that came out structurally equal contributes no change; without any, the Program is the
+        original itself. A changed kernel finds its scratch
         memory poisoned. Raises BuildError if the compiler rejects the result.
         """
         changes, mutated = [], {}
@@ -111,8 +112,10 @@ class Toolchain:
             if not ir.ffi.structural_equal(before, after):
                 changes.append(Change(name, script(before), script(after)))
                 mutated[name] = after
+        if not mutated:
+            return self.program, changes
         if stage == "graph":
-            return (self.compile(mutated[GRAPH_UNIT]) if mutated else self.program), changes
+            return self.compile(mutated[GRAPH_UNIT]), changes
         return self._with_kernels(
             {name: self._changed(name, function, stage) for name, function in mutated.items()}
         ), changes

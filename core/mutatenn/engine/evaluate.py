@@ -54,7 +54,8 @@ class Evaluation:
     digests of their kernels. (A program that only takes another of the original's values as its output has
     no such call; there the one that gives this value runs and counts.) ``infected`` tells that a result of
     one of them equals no value of the original's, or that the output differs. ``differs`` compares the output
-    with the original's bit for bit.
+    with the original's bit for bit. ``masked`` names the kernel in which an infection died that did not reach
+    the output: the last that made the original's values of infected ones.
     """
 
     output: Any = None
@@ -62,12 +63,25 @@ class Evaluation:
     executed: int = 0
     infected: bool = False
     kernels: set[str] = attrs.field(factory=set)
+    masked: str = ""
+    _sick: set[int] = attrs.field(factory=set)
 
-    def add(self, step: Step, *, infected: bool) -> None:
-        """Count a step that the original does not have."""
+    def add(self, step: Step, twins: Sequence[int | None]) -> None:
+        """Count a step that the original does not have, and which of its results the original has."""
         self.executed += 1
         self.kernels.add(step.kernel)
-        self.infected |= infected
+        sick = [value for value, twin in zip(step.results, twins, strict=True) if twin is None]
+        self.infected |= bool(sick)
+        if not sick and not self._sick.isdisjoint(step.arguments):
+            self.masked = step.name
+        self._sick.update(sick)
+
+    def end(self, output: Any, *, differs: bool) -> Evaluation:
+        """Add what came out at the end."""
+        self.output, self.differs = output, differs
+        self.infected |= differs
+        self.masked = "" if differs else self.masked
+        return self
 
 
 @attrs.define(eq=False)
@@ -139,14 +153,12 @@ class Evaluator:
                 results = trial.launch(step)
                 if changed:
                     twins = trial.compare(step, results)
-                    seen.add(step, infected=None in twins)
+                    seen.add(step, twins)
                     trial.rename(step, twins if reuse else [])
             trial.use(step)
-        seen.output = trial.find(output)
-        seen.differs = not self.device.same(seen.output, known.output)
-        seen.infected |= seen.differs
+        tensor = trial.find(output)
         trial.recall.end()
-        return seen
+        return seen.end(tensor, differs=not self.device.same(tensor, known.output))
 
     def launch(self, step: Step, arguments: Sequence[Any], held: Sequence[bool] = ()) -> list[Any]:
         """Run a step and return its results: fresh tensors where ``held``, else maybe used before.

@@ -7,6 +7,7 @@ import gc
 import selectors
 import signal
 import time
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 import attrs
@@ -21,13 +22,15 @@ from mutatenn.errors import BuildError, InfrastructureError
 from mutatenn.hookspecs import hookimpl
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from multiprocessing.connection import Connection
 
     from mutatenn.api.program import Program
     from mutatenn.engine.link import Linked
 
 BUILD = "build"
+UNCHANGED = "the mutation left the IR structurally equal to the original's"
+SAME_CODE = "lowered, the changed IR is the original's very code"
 POLL_SECONDS = 0.1
 # A mutant that uses no processor time is stuck all the same; time that passes is only trusted at a multiple
 # of the limit, because it also counts what other programs on this machine take.
@@ -124,6 +127,8 @@ class Crew:
 
     parent: Parent
     waiting: list[str]
+    ran: dict[str, str] = attrs.field(init=False, factory=dict)
+    """The mutants that have run, by the identity of their programs; each process inherits it."""
     running: dict[int, Trial] = attrs.field(init=False, factory=dict)
     _standby: Trial | None = attrs.field(init=False, default=None)
     _selector: selectors.BaseSelector = attrs.field(init=False, factory=selectors.DefaultSelector)
@@ -141,7 +146,7 @@ class Crew:
             self._standby = self._fork(self.waiting.pop())
 
     def _fork(self, mutant: str) -> Trial:
-        work = functools.partial(_work, self.parent, mutant)
+        work = functools.partial(_work, self.parent, mutant, self.ran)
         return Trial(mutant, isolate.fork(work, self.parent.memory_limit))
 
     def follow(self) -> list[Observation]:
@@ -168,7 +173,10 @@ class Crew:
     def _dismiss(self, trial: Trial) -> Observation:
         del self.running[trial.child.pid]
         self._selector.unregister(trial.child.pipe)
-        return _observe(trial)
+        seen = _observe(trial)
+        if seen.outcome == "ran":
+            self.ran.setdefault(seen.program, seen.mutant)
+        return seen
 
     def disband(self) -> None:
         """Kill the trials that are still running."""
@@ -230,7 +238,8 @@ def _listen(trial: Trial) -> bool:
 
 
 def _unpack(trial: Trial, message: dict[str, Any]) -> Observation:
-    fields = {name: message[name] for name in ("outcome", "message", "executed", "seconds")}
+    plain = ("outcome", "message", "executed", "seconds", "program", "masked")
+    fields = {name: message[name] for name in plain}
     arrays: dict[str, Any] = {}
     if message["outcome"] == "ran":
         rows = np.asarray(message["rows"], np.intp)
@@ -259,24 +268,25 @@ def _observe(trial: Trial) -> Observation:
 # What follows runs in the mutant's process.
 
 
-def _work(parent: Parent, mutant: str, pipe: Connection) -> None:
+def _work(parent: Parent, mutant: str, ran: Mapping[str, str], pipe: Connection) -> None:
     start = time.monotonic()
     seen = _Seen()
-    outcome, message = _attempt(parent, mutant, pipe, seen)
+    outcome, message = _attempt(parent, mutant, ran, pipe, seen)
     seen.seconds["total"] = time.monotonic() - start
-    ran = outcome == "ran"
     isolate.send(
         pipe,
         outcome=outcome,
         message=message,
         executed=seen.executed,
         kernels=sorted(seen.kernels),
+        program=seen.program,
+        masked=seen.masked,
         seconds=seen.seconds,
         infected=[int(flag) for flag in seen.infected],
         rows=seen.rows,
         classes=parent.classes,
     )
-    if ran:
+    if outcome == "ran":
         pipe.send_bytes(b"".join(seen.outputs))
 
 
@@ -284,6 +294,8 @@ def _work(parent: Parent, mutant: str, pipe: Connection) -> None:
 class _Seen:
     executed: int = 0
     kernels: set[str] = attrs.field(factory=set)
+    program: str = ""
+    masked: Counter[str] = attrs.field(factory=Counter)
     infected: list[bool] = attrs.field(factory=list)
     rows: list[int] = attrs.field(factory=list)
     outputs: list[bytes] = attrs.field(factory=list)
@@ -293,18 +305,23 @@ class _Seen:
         self.executed += evaluation.executed
         self.kernels |= evaluation.kernels
         self.infected.append(evaluation.infected)
+        self.masked.update([evaluation.masked] if evaluation.masked else [])
         if evaluation.differs:
             self.rows.append(index)
             self.outputs.append(device.fetch(evaluation.output).astype(np.float32).tobytes())
 
 
-def _attempt(parent: Parent, mutant: str, pipe: Connection, seen: _Seen) -> tuple[Outcome, str]:
+def _attempt(
+    parent: Parent, mutant: str, ran: Mapping[str, str], pipe: Connection, seen: _Seen
+) -> tuple[Outcome, str]:
     building = True
     try:
         program = parent.job.derive(mutant)
-        numbers = parent.evaluator.linker.numbering.program(program)
-        if numbers[program.output] == parent.original.output:
-            return "equivalent", "the changed code computes the original's very values"
+        seen.program = program.identity
+        if seen.program == parent.job.original.identity:
+            return "equivalent", UNCHANGED if program is parent.job.original else SAME_CODE
+        if seen.program in ran:
+            return "duplicate", ran[seen.program]
         _check_output(program, parent.job.original)
         linked = parent.evaluator.link(program)
         building = False

@@ -90,6 +90,8 @@ def _results(run: Run, each: View) -> Iterator[RenderableType]:
     without = [clean(row.operator) for row in each.rows if not (row.sites or row.mutants)]
     if without:
         yield Text(f"no site in this model: {', '.join(without)}")
+    if copies := len(run.store.duplicates(each.name)):
+        yield Text(f"{count(copies, 'duplicate')}: another mutant has the same program")
     for group in _notable.notable(run, each):
         yield _group(group)
     yield _score(each)

@@ -88,6 +88,7 @@ def _environment(run: Run, each: View) -> dict[str, Any]:
         "operators": [attrs.asdict(entry) for entry in run.store.operators(each.name)],
         "mutants": each.mutants,
         "not_run": each.waiting,
+        "duplicates": len(run.store.duplicates(each.name)),
         "score": _score(each.score),
     }
 
