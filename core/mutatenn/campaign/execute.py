@@ -13,6 +13,7 @@ import numpy as np
 
 from mutatenn.api.executor import Job
 from mutatenn.campaign import gate, provenance
+from mutatenn.campaign.derive import derive
 from mutatenn.campaign.directory import open_run_directory
 from mutatenn.campaign.files import write_atomically
 from mutatenn.campaign.options import create
@@ -236,12 +237,7 @@ class Trials:
 
     def _derive(self, name: str) -> Program:
         """Make a mutant, in its own process, and record what changed."""
-        mutant = self.mutants[name]
-        mutator = create(self.campaign.host.get("mutator", mutant.operator), mutant.options)
-        sites: dict[str, set[int]] = {}
-        for site in mutant.sites:
-            sites.setdefault(site.unit, set()).add(site.ordinal)
-        program, changes = self.toolchain.derive(mutator, mutant.stage, sites)
+        program, changes = derive(self.mutants[name], self.toolchain, self.campaign.host)
         record_changes(self.run.directory / "mutants" / name / self.environment, changes)
         return program
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from typing import TYPE_CHECKING, Any
 
 import attrs
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
     from mutatenn.campaign.judge import Verdict
     from mutatenn.campaign.run import Record, Run
+    from mutatenn.campaign.trace import Hop, Trace
     from mutatenn.host import PluginHost
 
 NAME = "show"
@@ -30,8 +32,14 @@ With --json, an object: id, operator, summary (the operator's), category, level,
 ordinal, detail) and "environments", an object by name: "verdict" (null before it ran), "diff" (of its code,
 null where none was stored), "labels" (per killed image: image, original, mutant: output indices, the mutant's
 null where its outputs are not finite).
+
+With --trace, the results of all calls from the first that differs: the share of elements that changed, the
+largest absolute difference, that over the original's largest value, and its order of magnitude. * marks
+changed kernels; a new result has no counterpart in the original. With --json too, a list of objects:
+environment, mutant, image, original_label, mutant_label, hops.
 """
 SHOWN = 5
+LONGEST_BAR = 12
 
 
 @attrs.frozen
@@ -48,6 +56,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("run", metavar="RUN", help="the run directory")
     parser.add_argument("mutant", metavar="MUTANT", help="its id, or the beginning of it")
     parser.add_argument("--environment", metavar="NAME", help="only this environment")
+    parser.add_argument("--trace", action="store_true", help="follow the difference kernel by kernel")
+    parser.add_argument("--image", metavar="NAME", help="the image to trace (default: one that noticed it)")
     parser.add_argument("--json", action="store_true", help="print an object")
     parser.epilog = EPILOG
 
@@ -61,6 +71,10 @@ def execute(args: argparse.Namespace, host: PluginHost) -> int:
         raise InputError(unknown_name("environment", args.environment, run.environments))
     record = run.mutant(args.mutant)
     names = [name for name in run.environments if args.environment in (None, name)]
+    if args.trace:
+        return _print_traces(run, record, names, args, host)
+    if args.image is not None:
+        raise InputError("--image goes with --trace; give both")
     mutator = host.mutators().get(record.operator)
     summary = mutator.summary() if mutator else ""  # its plugin may be gone since
     print(
@@ -69,6 +83,57 @@ def execute(args: argparse.Namespace, host: PluginHost) -> int:
         else "\n\n".join(_sections(run, record, summary, names))
     )
     return 0
+
+
+def _print_traces(
+    run: Run, record: Record, names: Sequence[str], args: argparse.Namespace, host: PluginHost
+) -> int:
+    from mutatenn.campaign.trace import trace
+
+    traces = [trace(run, record.id, name, args.image, host) for name in names]
+    if args.json:
+        print(json.dumps([_finite(attrs.asdict(each)) for each in traces], indent=2))
+    else:
+        print("\n\n".join(_trace(each) for each in traces))
+    return 0
+
+
+def _finite(trace: dict[str, Any]) -> dict[str, Any]:
+    """Return a trace with null for what is infinite: a difference to a value that is 0 everywhere."""
+    for hop in trace["hops"]:
+        hop["relative"] = hop["relative"] if hop["relative"] != math.inf else None
+    return trace
+
+
+def _trace(trace: Trace) -> str:
+    labels = f"label {trace.original_label}, the original's"
+    if trace.mutant_label != trace.original_label:
+        labels = f"label {trace.mutant_label} instead of {trace.original_label}"
+    head = printable(f"{trace.mutant} on {trace.image} in {trace.environment}: {labels}")
+    first = trace.first
+    if first is None:
+        return f"{head}\nno value differs from the original's"
+    rows: list[tuple[str, ...]] = [("call", "kernel", "result", "changed", "max abs", "relative", "")]
+    rows += [_hop(hop) for hop in trace.hops[trace.hops.index(first) :]]
+    start = f"first divergent: call {first.position} of {trace.hops[-1].position + 1}, {first.kernel}"
+    return "\n".join([head, printable(start), columns(rows, right=[0, 3, 4, 5])])
+
+
+def _hop(hop: Hop) -> tuple[str, ...]:
+    shape = "x".join(map(str, hop.shape)) or "scalar"
+    name = f"{hop.kernel} *" if hop.mutated else hop.kernel
+    if hop.changed is None or hop.max_abs is None or hop.relative is None:
+        return (str(hop.position), name, shape, "new", "", "", "")
+    wild = f"  {hop.non_finite} not finite" if hop.non_finite else ""
+    numbers = (f"{hop.changed:.1%}", f"{hop.max_abs:.2g}", f"{hop.relative:.2g}")
+    return (str(hop.position), name, shape, *numbers, f"{_bar(hop.relative)}{wild}")
+
+
+def _bar(relative: float) -> str:
+    """Draw an error's order of magnitude: one sign for 1e-8 of the scale, nine for all of it."""
+    if relative in (0, math.inf):
+        return "#" * (LONGEST_BAR if relative else 0)
+    return "#" * max(0, min(LONGEST_BAR, 9 + math.floor(math.log10(relative))))
 
 
 def _plain(run: Run, record: Record, summary: str, names: Sequence[str]) -> dict[str, Any]:

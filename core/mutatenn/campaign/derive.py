@@ -1,0 +1,27 @@
+"""Makes a planned mutant's program."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from mutatenn.campaign.options import create
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from mutatenn.api.mutant import Mutant
+    from mutatenn.api.program import Program
+    from mutatenn.compiler.toolchain import Change, Toolchain
+    from mutatenn.host import PluginHost
+
+
+def derive(mutant: Mutant, toolchain: Toolchain, host: PluginHost) -> tuple[Program, Sequence[Change]]:
+    """Return the program of a mutant and what it changes; raises BuildError if the compiler rejects it.
+
+    An operator's code runs here, and may do anything: call it in a process of its own.
+    """
+    mutator = create(host.get("mutator", mutant.operator), mutant.options)
+    sites: dict[str, set[int]] = {}
+    for site in mutant.sites:
+        sites.setdefault(site.unit, set()).add(site.ordinal)
+    return toolchain.derive(mutator, mutant.stage, sites)
