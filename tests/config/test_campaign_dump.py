@@ -159,8 +159,10 @@ def test_the_fingerprint_covers_what_can_change_a_result(write: Callable[..., Pa
         "limits": Limits(time_factor=2),
         "seed": 1,
     }
-    assert {*changes, "name"} == {field.name for field in attrs.fields(config.Campaign)}
+    assert {*changes, "name", "skip", "accept"} == {field.name for field in attrs.fields(config.Campaign)}
     prints = {attrs.evolve(campaign, **{key: value}).fingerprint() for key, value in changes.items()}
     assert len(prints | {campaign.fingerprint()}) == len(changes) + 1
-    for same in ({"name": "other"}, {"limits": Limits(shard_bytes=1)}):
+    remarks = (config.Remark("store-*", "known"),)
+    others: list[dict[str, Any]] = [{"name": "other"}, {"limits": Limits(shard_bytes=1)}]
+    for same in (*others, {"skip": remarks}, {"accept": remarks}):
         assert attrs.evolve(campaign, **same).fingerprint() == campaign.fingerprint()

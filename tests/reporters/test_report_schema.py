@@ -95,7 +95,7 @@ def test_the_schema_is_one() -> None:
         ("verdict", Verdict, []),
         ("baseline", Baseline, []),
         ("operator", Operators, []),
-        ("mutant", Mutant, ["verdicts"]),
+        ("mutant", Mutant, ["skipped", "accepted", "verdicts"]),
         ("site", Site, []),
     ],
 )

@@ -108,6 +108,14 @@ class Mutation:
 
 
 @attrs.frozen
+class Remark:
+    """Mutants, by id or by a pattern of ids with ``*`` and ``?``, and what the user has to say of them."""
+
+    mutants: str
+    reason: str
+
+
+@attrs.frozen
 class OracleSpec:
     """A comparator and its options."""
 
@@ -137,7 +145,10 @@ class Gate:
 
 @attrs.frozen
 class Campaign:
-    """All of a campaign file, with absolute paths and every default filled in."""
+    """All of a campaign file, with absolute paths and every default filled in.
+
+    Mutants of ``skip`` are not run. Survivors of ``accept`` are known: reports do not list them again.
+    """
 
     name: str
     model: ModelSection
@@ -148,6 +159,8 @@ class Campaign:
     oracles: Oracles = Oracles()
     gate: Gate = Gate()
     limits: Limits = attrs.field(factory=Limits)
+    skip: tuple[Remark, ...] = ()
+    accept: tuple[Remark, ...] = ()
     seed: int = 0
 
     def to_dict(self) -> dict[str, Any]:
@@ -157,11 +170,11 @@ class Campaign:
     def fingerprint(self) -> str:
         """Return the sha256 (hex) of everything that can change a result.
 
-        That is all but the campaign's name and ``limits.shard_bytes``. Files count by their path, not by
-        their content.
+        That is all but the campaign's name, ``skip``, ``accept`` and ``limits.shard_bytes``. Files count by
+        their path, not by their content.
         """
         deciding = self.to_dict()
-        del deciding["name"], deciding["limits"]["shard_bytes"]
+        del deciding["name"], deciding["skip"], deciding["accept"], deciding["limits"]["shard_bytes"]
         text = json.dumps(deciding, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()
 

@@ -65,13 +65,16 @@ def _locked(path: Path) -> Iterator[None]:
 def _store(path: Path, campaign: Campaign, identity: str) -> Store:
     store = _reopened(path, identity) if (path / DATABASE).exists() else None
     if store is None:
-        return _create(path, campaign)
+        store = Store.create(path)  # first: a folder with the database is ours, whatever else is missing yet
+        write_atomically(path / CAMPAIGN_FILE, dump(campaign).encode())
+        return store
     if store.meta("identity") != identity:
         store.close()
         raise InputError(
             f"run directory {path} was made from another configuration, model or images; "
             "choose another with --out, or delete it"
         )
+    write_atomically(path / CAMPAIGN_FILE, dump(campaign).encode())  # what does not decide may have changed
     return store
 
 
@@ -88,9 +91,3 @@ def _reopened(path: Path, identity: str) -> Store | None:
     for leftover in path.glob(f"{DATABASE}*"):
         leftover.unlink()
     return None
-
-
-def _create(path: Path, campaign: Campaign) -> Store:
-    store = Store.create(path)  # first: a folder with the database is ours, whatever else is missing yet
-    write_atomically(path / CAMPAIGN_FILE, dump(campaign).encode())
-    return store

@@ -18,6 +18,7 @@ from mutatenn.campaign.directory import open_run_directory
 from mutatenn.campaign.files import write_atomically
 from mutatenn.campaign.options import create
 from mutatenn.campaign.run import Run
+from mutatenn.campaign.select import remarks, select
 from mutatenn.campaign.setup import Setup, set_up
 from mutatenn.engine.evaluate import KernelError
 from mutatenn.engine.isolate import isolated
@@ -44,6 +45,7 @@ def run(
     *,
     workers: int | None = None,
     reuse: bool = True,
+    only: Sequence[str] = (),
     reporters: Sequence[str] = (),
     host: PluginHost | None = None,
 ) -> Run:
@@ -51,6 +53,7 @@ def run(
 
     ``out`` is the run directory (default ``runs/<name>``), ``workers`` the number of mutants run at a time
     (default: one per processor). ``reuse=False`` computes every mutant from the first kernel, for checking.
+    ``only`` names the mutants to run, by id, beginning or pattern; the others wait for another time.
     ``reporters`` names reporters that follow the campaign. Raises InputError, BaselineError,
     InfrastructureError.
     """
@@ -63,7 +66,7 @@ def run(
     ):
         error: BaseException | None = None
         try:
-            Campaign(host, setup, opened, workers or provenance.cpus(), reuse).execute()
+            Campaign(host, setup, opened, workers or provenance.cpus(), reuse, tuple(only)).execute()
         except OSError as raised:
             error = InfrastructureError(f"{raised}; the results so far are kept, run again to continue")
             raise error from raised
@@ -94,6 +97,7 @@ class Campaign:
     run: Run
     workers: int
     reuse: bool
+    only: tuple[str, ...]
 
     def execute(self) -> None:
         """Plan if this run has no plan yet, pass the gate, then run what is not done."""
@@ -101,11 +105,19 @@ class Campaign:
         with self._reference() if missing else contextlib.nullcontext() as reference:
             if not self.run.store.began():
                 self._plan()
+            self.run.store.set_remarks(set(remarks(self.setup.campaign, self.run.store.ids())))
+            chosen = self._chosen()
             self.host.emit("mutatenn_campaign_start", run=self.run)
             if reference:
                 self._pass_gate(missing, reference)
         for environment, toolchain in self.setup.toolchains.items():
-            Trials(self, environment, toolchain).execute()
+            Trials(self, environment, toolchain, chosen).execute()
+
+    def _chosen(self) -> set[str]:
+        """Return the mutants to run now."""
+        ids = self.run.store.ids()
+        chosen = {mutant for name in self.only for mutant in select(name, ids)} if self.only else set(ids)
+        return chosen - self.run.store.remarks("skip").keys()
 
     def _plan(self) -> None:
         plans = self.setup.plans()
@@ -164,10 +176,11 @@ class Trials:
     campaign: Campaign
     environment: str
     toolchain: Toolchain
+    chosen: set[str]
     mutants: dict[str, Mutant] = attrs.field(init=False)
 
     def __attrs_post_init__(self) -> None:
-        wanted = set(self.run.store.trials(self.environment))
+        wanted = self.chosen.intersection(self.run.store.trials(self.environment))
         self.mutants = {mutant.id: mutant for mutant in self.run.store.mutants() if mutant.id in wanted}
 
     @property

@@ -102,6 +102,7 @@ def _sets(data: dict[str, Any], section: str, key: str) -> bool:
 
 def _campaign(base: Path, catalogues: Catalogues) -> Callable[[Any], config.Campaign]:
     oracle = _oracle(_listed("comparator", catalogues.get("comparators")))
+    remark = table(config.Remark, mutants=_told, reason=_told)
     return table(
         config.Campaign,
         name=_name,
@@ -113,6 +114,8 @@ def _campaign(base: Path, catalogues: Catalogues) -> Callable[[Any], config.Camp
         oracles=table(config.Oracles, kill=oracle, also=array(oracle)),
         gate=table(config.Gate, min_accuracy=number(0, 1), tolerance=number(0)),
         limits=_limits(),
+        skip=array(remark),
+        accept=array(remark),
         seed=integer(0),
     )
 
@@ -250,6 +253,12 @@ def _pattern(base: Path) -> Callable[[Any], str]:
 def _name(value: Any) -> str:
     if not _NAME.fullmatch(text(value)):
         raise problem("must be letters, digits, '_', '-' and '.' (not first), because it names a folder")
+    return str(value)
+
+
+def _told(value: Any) -> str:
+    if not text(value).strip():
+        raise problem("must not be empty")
     return str(value)
 
 

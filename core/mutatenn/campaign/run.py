@@ -25,16 +25,22 @@ if TYPE_CHECKING:
     from mutatenn.api.mutant import Mutant, Site
     from mutatenn.campaign.gate import Baseline
     from mutatenn.campaign.judge import Status, Verdict
+    from mutatenn.campaign.kills import KillMatrix
 
 CAMPAIGN_FILE = "campaign.toml"
 
 
 @attrs.frozen
 class Record:
-    """A mutant and its verdict per environment (absent where it has none yet)."""
+    """A mutant and its verdict per environment (absent where it has none yet).
+
+    ``skipped`` and ``accepted`` are the user's reasons not to run it, or to live with its survival; or empty.
+    """
 
     mutant: Mutant
     verdicts: dict[str, Verdict]
+    skipped: str = ""
+    accepted: str = ""
 
     @property
     def id(self) -> str:
@@ -111,7 +117,10 @@ class Run:
 
     def records(self) -> Iterator[Record]:
         """Yield :attr:`mutants` one by one: a campaign may have more than fit into memory."""
-        return map(self._record, self.store.mutants())
+        skipped, accepted = self.store.remarks("skip"), self.store.remarks("accept")
+        for mutant in self.store.mutants():
+            reasons = skipped.get(mutant.id, ""), accepted.get(mutant.id, "")
+            yield Record(mutant, self._record(mutant).verdicts, *reasons)
 
     def mutant(self, name: str) -> Record:
         """Return one mutant by id, or by a prefix of its id that fits no other.
@@ -169,6 +178,12 @@ class Run:
         """Count the verdicts of an environment per operator, of those that have mutants there."""
         counts = self.store.operator_counts(environment)
         return {operator: _score([each]) for operator, each in counts.items()}
+
+    def kill_matrix(self, environment: str) -> KillMatrix:
+        """Return which image kills which mutant of an environment; see :class:`KillMatrix`."""
+        from mutatenn.campaign.kills import kill_matrix
+
+        return kill_matrix(self, environment)
 
     def judge(self, environment: str, kill: str, oracles: Mapping[str, Comparator]) -> Judge:
         """Return the judge of an environment, whose baseline must have run."""

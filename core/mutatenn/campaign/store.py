@@ -6,7 +6,7 @@ import json
 import os
 import sqlite3
 import weakref
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import attrs
 import numpy as np
@@ -27,7 +27,8 @@ if TYPE_CHECKING:
 
     from mutatenn.campaign.judge import Status
 
-SCHEMA_VERSION = 1
+RemarkKind = Literal["skip", "accept"]
+SCHEMA_VERSION = 2
 DATABASE = "campaign.sqlite"
 SCHEMA = """
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
@@ -40,6 +41,8 @@ CREATE TABLE operators (
     sites INTEGER NOT NULL, mutants INTEGER NOT NULL);
 CREATE TABLE trials (environment TEXT NOT NULL, mutant TEXT NOT NULL, PRIMARY KEY (environment, mutant))
     WITHOUT ROWID;
+CREATE TABLE remarks (kind TEXT NOT NULL, mutant TEXT NOT NULL, reason TEXT NOT NULL,
+    PRIMARY KEY (kind, mutant)) WITHOUT ROWID;
 CREATE TABLE baselines (environment TEXT PRIMARY KEY, record TEXT NOT NULL, outputs TEXT NOT NULL)
     WITHOUT ROWID;
 CREATE TABLE observations (
@@ -161,6 +164,37 @@ class Store:
         """Return the ids of an environment's mutants in the plan's order."""
         query = "SELECT id FROM mutants JOIN trials ON id = mutant WHERE environment = ? ORDER BY position"
         return [row[0] for row in self._db.execute(query, (environment,))]
+
+    def set_remarks(self, remarks: set[tuple[RemarkKind, str, str]]) -> None:
+        """Store what the user says of mutants, as (kind, mutant, reason), in place of earlier remarks."""
+        if set(self._db.execute("SELECT * FROM remarks")) == remarks:
+            return
+        with self._db:
+            self._db.execute("DELETE FROM remarks")
+            self._db.executemany("INSERT OR IGNORE INTO remarks VALUES (?, ?, ?)", sorted(remarks))
+
+    def remarks(self, kind: RemarkKind) -> dict[str, str]:
+        """Return the reasons of one kind of remarks by mutant."""
+        query = "SELECT mutant, reason FROM remarks WHERE kind = ? ORDER BY mutant"
+        return dict(self._db.execute(query, (kind,)).fetchall())
+
+    def accepted(self, environment: str) -> int:
+        """Return how many survivors of an environment are accepted."""
+        query = (
+            "SELECT COUNT(*) FROM verdicts JOIN remarks USING (mutant) "
+            "WHERE environment = ? AND status = 'survived' AND kind = 'accept'"
+        )
+        return int(self._db.execute(query, (environment,)).fetchone()[0])
+
+    def waiting(self, environment: str) -> dict[str, int]:
+        """Return how many mutants have no verdict yet and are not skipped, by operator."""
+        query = (
+            "SELECT operator, COUNT(*) FROM trials JOIN mutants ON id = trials.mutant "
+            "LEFT JOIN verdicts USING (environment, mutant) "
+            "LEFT JOIN remarks ON remarks.mutant = trials.mutant AND kind = 'skip' "
+            "WHERE trials.environment = ? AND status IS NULL AND reason IS NULL GROUP BY operator"
+        )
+        return dict(self._db.execute(query, (environment,)).fetchall())
 
     def set_baseline(self, baseline: Baseline, outputs: NDArray[np.float32]) -> None:
         """Store how the original did in an environment, and its outputs ``[images, classes]``."""

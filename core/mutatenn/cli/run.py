@@ -29,6 +29,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--no-reuse", action="store_true", help="compute every mutant from the first kernel, for checking"
     )
     parser.add_argument(
+        "--only",
+        metavar="MUTANT",
+        action="append",
+        default=[],
+        help="run only this mutant, by id, its beginning, or a pattern with * and ?; may be repeated",
+    )
+    parser.add_argument(
         "--reporter",
         metavar="NAME",
         action="append",
@@ -53,7 +60,13 @@ def execute(args: argparse.Namespace, host: PluginHost) -> int:
         host.get("reporter", name)  # an unknown one is told before the work, not after it
     try:
         run = mutatenn.run(
-            args.file, args.out, workers=workers, reuse=not args.no_reuse, reporters=reporters, host=host
+            args.file,
+            args.out,
+            workers=workers,
+            reuse=not args.no_reuse,
+            only=args.only,
+            reporters=reporters,
+            host=host,
         )
     except KeyboardInterrupt:
         raise KeyboardInterrupt("run the same command again to continue") from None

@@ -57,7 +57,7 @@ def execute(args: argparse.Namespace, host: PluginHost) -> int:
     options |= _options(args.option)
     oracle = create(host.get("comparator", kill), options)
     scores = {name: _judged(run, name, kill, oracle) for name in run.environments}
-    waiting = {name: len(run.store.trials(name)) - sum(scores[name].counts.values()) for name in scores}
+    waiting = {name: sum(run.store.waiting(name).values()) for name in scores}
     if args.json:
         environments = {name: _plain(score, waiting[name]) for name, score in scores.items()}
         print(json.dumps({"kill": kill, "options": options, "environments": environments}, indent=2))

@@ -40,11 +40,13 @@ class Group:
 
 def notable(run: Run, view: View) -> Iterator[Group]:
     """Yield the survivors closest to being killed, what ended otherwise than by running, the slow."""
-    survived = view.score.counts["survived"]
+    accepted = run.store.remarks("accept")
+    survived = view.score.counts["survived"] - run.store.accepted(view.name)
     if survived:
-        verdicts = run.store.verdicts(view.name, "survived")
-        closest = heapq.nlargest(MOST, verdicts, _closeness)  # the first of equals first
+        new = (v for v in run.store.verdicts(view.name, "survived") if v.mutant not in accepted)
+        closest = heapq.nlargest(MOST, new, _closeness)  # the first of equals first
         title = "survivors closest to being killed" if survived > MOST else "survivors"
+        title = f"new {title}" if accepted else title
         yield Group(title, tuple((verdict.mutant, _survival(verdict)) for verdict in closest))
     for status, title in ENDED.items():
         if view.score.counts[status]:

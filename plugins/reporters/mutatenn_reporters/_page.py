@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING, TextIO
 
 from rich.console import Console, Group, RenderableType
@@ -74,6 +75,9 @@ def _environment(run: Run, each: View) -> Iterator[RenderableType]:
         yield Padding.indent(gate, 2)
     if each.judged:
         yield from _results(run, each)
+    if reasons := Counter(run.store.remarks("skip").values()):
+        told = "; ".join(f"{clean(reason)} ({number})" for reason, number in reasons.most_common())
+        yield Text(f"{count(reasons.total(), 'mutant')} skipped by the campaign file: {told}")
     if each.waiting:
         red = each.baseline and each.baseline.problems
         cure = "the original must pass the gate first" if red else "`mutatenn run` continues"
@@ -90,6 +94,8 @@ def _results(run: Run, each: View) -> Iterator[RenderableType]:
     without = [clean(row.operator) for row in each.rows if not (row.sites or row.mutants)]
     if without:
         yield Text(f"no site in this model: {', '.join(without)}")
+    if known := run.store.accepted(each.name):
+        yield Text(f"{count(known, 'survivor')} accepted by the campaign file")
     if copies := len(run.store.duplicates(each.name)):
         yield Text(f"{count(copies, 'duplicate')}: another mutant has the same program")
     for group in _notable.notable(run, each):

@@ -34,7 +34,7 @@ NARROWEST = 3
 def table(view: View) -> Text:
     """Return the table, as wide as it needs to be."""
     rows = [row for row in view.rows if row.sites or row.mutants]
-    total = Row("all", "", sum(row.sites for row in rows), view.mutants, view.score)
+    total = Row("all", "", sum(row.sites for row in rows), view.mutants, view.score, view.waiting)
     keys = ["sites", "mutants", *_telling(total), "score"]
     lines = [(f"  {clean(row.operator)}", row.category, _cells(row, keys)) for row in rows]
     lines.append((total.operator, "", _cells(total, keys)))
@@ -55,7 +55,7 @@ def table(view: View) -> Text:
 
 def zeros(view: View) -> list[str]:
     """Return the statuses that have no column because no mutant ended so."""
-    shown = (*_telling(Row("", "", 0, view.mutants, view.score)), "infrastructure-error")
+    shown = (*_telling(Row("", "", 0, view.mutants, view.score, view.waiting)), "infrastructure-error")
     return [status.replace("-", " ") for status in view.score.counts if status not in shown]
 
 

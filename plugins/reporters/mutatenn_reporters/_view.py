@@ -25,11 +25,8 @@ class Row:
     sites: int
     mutants: int
     score: Score | None
-
-    @property
-    def waiting(self) -> int:
-        """How many mutants have no verdict yet."""
-        return self.mutants - (sum(self.score.counts.values()) if self.score else 0)
+    waiting: int
+    """How many mutants have no verdict yet and are not skipped."""
 
 
 @attrs.frozen
@@ -54,8 +51,8 @@ class View:
 
     @property
     def waiting(self) -> int:
-        """How many mutants have no verdict yet."""
-        return self.mutants - self.judged
+        """How many mutants have no verdict yet and are not skipped."""
+        return sum(row.waiting for row in self.rows)
 
     @property
     def infected(self) -> int:
@@ -69,11 +66,11 @@ def views(run: Run) -> list[View]:
 
 
 def _view(run: Run, environment: str) -> View:
-    scores = run.scores(environment)
+    scores, waiting = run.scores(environment), run.store.waiting(environment)
     found: dict[str, Row] = {}
     for entry in run.store.operators(environment):  # one per entry of the campaign that asks for the operator
         name = entry.operator
-        before = found.get(name, Row(name, entry.category, 0, 0, scores.get(name)))
+        before = found.get(name, Row(name, entry.category, 0, 0, scores.get(name), waiting.get(name, 0)))
         sites, mutants = max(entry.sites, before.sites), before.mutants + entry.mutants
         found[name] = attrs.evolve(before, sites=sites, mutants=mutants)
     order = [*CATEGORIES, *sorted({row.category for row in found.values()} - set(CATEGORIES))]

@@ -104,7 +104,8 @@ def _score(score: Score) -> dict[str, Any]:
 
 def _mutant(record: Record) -> dict[str, Any]:
     verdicts = {name: attrs.asdict(verdict, recurse=False) for name, verdict in record.verdicts.items()}
-    return {**attrs.asdict(record.mutant), "verdicts": verdicts}
+    remarks = {"skipped": record.skipped or None, "accepted": record.accepted or None}
+    return {**attrs.asdict(record.mutant), **remarks, "verdicts": verdicts}
 
 
 def plain(value: Any) -> Any:
