@@ -120,7 +120,7 @@ def test_a_sample_describes_no_site_that_it_does_not_take(
     sites.kernel_occurrences.cache_clear()
     sites._bound.cache_clear()
     chosen = planned(setup, Mutation("all", Sample(5, 5)))
-    assert len(described) == len(chosen.mutants) == 5
+    assert 0 < len(described) <= len(chosen.mutants) == 5  # one site may be two operators'
     assert sum(entry.sites for entry in chosen.operators) > 200
     planned(setup, *[Mutation("all")] * 3)
     assert len(described) < sum(entry.sites for entry in chosen.operators)

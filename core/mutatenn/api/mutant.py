@@ -24,7 +24,8 @@ class Mutant:
     """One fault to inject.
 
     ``id`` is stable across runs and machines: operator, unit, ordinal, and a short hash of model
-    digest, operator version and options, stage and sites.
+    digest, operator version and options, stage and sites. A higher-order mutant has ``parts``, the
+    mutants whose faults it has at once; its operator is ``combined``, its sites are theirs.
     """
 
     id: str
@@ -34,3 +35,8 @@ class Mutant:
     stage: Stage
     sites: tuple[Site, ...]
     options: dict[str, Any] = attrs.field(factory=dict)
+    parts: tuple[Mutant, ...] = ()
+
+
+COMBINED = "combined"
+"""The operator's name of higher-order mutants."""

@@ -98,13 +98,15 @@ class Mutation:
     """One operator, or group of operators, and where it is applied.
 
     ``sites``: ``each`` site is a mutant, all ``together`` are one mutant, the listed ordinals are a mutant
-    each, or a :class:`Sample` or :class:`Together`. ``stage`` None is the operator's own.
+    each, or a :class:`Sample` or :class:`Together`. ``stage`` None is the operator's own. An ``order``
+    above 1 asks for so many faults at once: each sampled mutant combines sites drawn at random.
     """
 
     operator: str
     sites: Sites = "each"
     stage: KernelStage | None = None
     options: dict[str, Any] = attrs.field(factory=dict)
+    order: int = 1
 
 
 @attrs.frozen

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from mutatenn.campaign.options import create
+from mutatenn.compiler.toolchain import Fault
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,8 +21,12 @@ def derive(mutant: Mutant, toolchain: Toolchain, host: PluginHost) -> tuple[Prog
 
     An operator's code runs here, and may do anything: call it in a process of its own.
     """
+    return toolchain.combine([_fault(part, host) for part in mutant.parts or (mutant,)])
+
+
+def _fault(mutant: Mutant, host: PluginHost) -> Fault:
     mutator = create(host.get("mutator", mutant.operator), mutant.options)
     sites: dict[str, set[int]] = {}
     for site in mutant.sites:
         sites.setdefault(site.unit, set()).add(site.ordinal)
-    return toolchain.derive(mutator, mutant.stage, sites)
+    return Fault(mutator, mutant.stage, sites)

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 
     Catalogues = Mapping[str, Collection[str]]
 
+MAX_ORDER = 100
 MAX_SIDE = 16384  # pixels; an absurd size is a mistake, and would fill the memory
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}")
 
@@ -176,7 +177,7 @@ def _environment(catalogues: Catalogues) -> Callable[[Any], config.Environment]:
 def _mutation(catalogues: Catalogues) -> Callable[[Any], config.Mutation]:
     mutators = catalogues.get("mutators")
     operators = None if mutators is None else [*mutators, *catalogues.get("groups", ())]
-    return table(
+    read = table(
         config.Mutation,
         operator=_listed("operator or group", operators),
         sites=by_type(
@@ -186,8 +187,19 @@ def _mutation(catalogues: Catalogues) -> Callable[[Any], config.Mutation]:
             dict=_chosen_sites,
         ),
         stage=choice(*get_args(config.KernelStage)),
+        order=integer(1, MAX_ORDER),
         options=options,
     )
+    return lambda value: _combinable(read(value))
+
+
+def _combinable(mutation: config.Mutation) -> config.Mutation:
+    problems = Problems()
+    with problems.at(".sites"):
+        if mutation.order > 1 and not isinstance(mutation.sites, config.Sample):
+            raise problem("faults are combined at random; set sites = { sample = N }")
+    problems.check()
+    return mutation
 
 
 def _limits() -> Callable[[Any], Limits]:

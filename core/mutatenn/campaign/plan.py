@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
-from mutatenn.api.mutant import Mutant, Site
+from mutatenn.api.mutant import COMBINED, Mutant, Site
 from mutatenn.campaign.config import Sample, Together
 from mutatenn.campaign.options import create
 from mutatenn.compiler.toolchain import GRAPH_UNIT
 from mutatenn.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from mutatenn.api.mutator import Mutator
     from mutatenn.api.values import Stage
@@ -27,6 +27,9 @@ Place = tuple[str, int]
 """A site: its unit and its ordinal there."""
 Choice = tuple["Found", list[Place]]
 """What becomes a mutant: an operator and the places at which it is applied."""
+
+ATTEMPTS = 50
+"""So many draws for each combination wanted; small models have few."""
 
 
 def groups(cls: type[Mutator]) -> set[str]:
@@ -94,14 +97,41 @@ def plan(
     for mutation in mutations:
         found = _found(toolchain, mutation, mutators)
         fresh: list[Mutant] = []
-        for each, places in _chosen(mutation, found, seed):
-            name = _name(toolchain.model.digest, each, places)
-            if name not in seen:
-                seen.add(name)
-                fresh.append(_mutant(name, each, places))
+        for choice in (
+            _combined(mutation, found, seed) if mutation.order > 1 else _single(mutation, found, seed)
+        ):
+            fresh += _mutants(toolchain.model.digest, choice, seen)
         result.mutants += fresh
         result.operators += _summary(found, fresh)
     return result
+
+
+def _mutants(model: str, choices: Sequence[Choice], seen: set[str]) -> Iterator[Mutant]:
+    """Yield the mutants of choices, then their combination if there are several, that are not planned yet."""
+    parts = []
+    for each, places in choices:
+        name = _name(model, each, places)
+        if len(choices) > 1 or name not in seen:
+            parts.append(_mutant(name, each, places))
+    for mutant in [*parts, *([_combination(parts)] if len(choices) > 1 else [])]:
+        if mutant.id not in seen:
+            seen.add(mutant.id)
+            yield mutant
+
+
+def _combination(parts: Sequence[Mutant]) -> Mutant:
+    """Return the higher-order mutant of several faults."""
+    identity = hashlib.blake2b(" ".join(part.id for part in parts).encode(), digest_size=8).hexdigest()
+    graph = [part for part in parts if part.level == "graph"]
+    return Mutant(
+        f"{COMBINED}.{len(parts)}-faults.{identity}",
+        COMBINED,
+        "OTHER",
+        (graph or parts)[0].level,
+        (graph or parts)[0].stage,
+        tuple(site for part in parts for site in part.sites),
+        parts=tuple(parts),
+    )
 
 
 def _found(toolchain: Toolchain, mutation: Mutation, mutators: Mapping[str, type[Mutator]]) -> list[Found]:
@@ -115,6 +145,31 @@ def _found(toolchain: Toolchain, mutation: Mutation, mutators: Mapping[str, type
             details = {unit: mutator.sites(toolchain.unit(unit, stage)) for unit in units}
             found.append(Found(mutator, stage, details))
     return found
+
+
+def _single(mutation: Mutation, found: Sequence[Found], seed: int) -> Iterator[list[Choice]]:
+    return ([choice] for choice in _chosen(mutation, found, seed))
+
+
+def _combined(mutation: Mutation, found: Sequence[Found], seed: int) -> Iterator[list[Choice]]:
+    """Yield faults to combine: of different kernels, at most one of them in the graph.
+
+    Two faults in one unit could not be told from other faults there: the first moves the second's site.
+    """
+    sites = mutation.sites
+    if not isinstance(sites, Sample):
+        raise InputError("faults are combined at random; set sites = { sample = N }")
+    every: list[Choice] = [(each, [place]) for each in found for place in each.places()]
+    chance = random.Random(seed if sites.seed is None else sites.seed)  # noqa: S311  # no secret
+    drawn: set[tuple[int, ...]] = set()
+    for _ in range(ATTEMPTS * sites.sample if len(every) >= mutation.order else 0):
+        numbers = tuple(sorted(chance.sample(range(len(every)), mutation.order)))
+        units = {every[number][1][0][0] for number in numbers}
+        if len(units) == mutation.order and numbers not in drawn:
+            drawn.add(numbers)
+            yield [every[number] for number in numbers]
+        if len(drawn) == sites.sample:
+            return
 
 
 def _chosen(mutation: Mutation, found: Sequence[Found], seed: int) -> list[Choice]:
@@ -167,4 +222,7 @@ def _summary(found: Sequence[Found], mutants: Sequence[Mutant]) -> list[Operator
     for each in found:
         cls, sites = type(each.mutator), sum(map(len, each.details.values()))
         rows.append(Operators(cls.name, cls.category, cls.level, sites, counts[cls.name]))
+    combined = [mutant for mutant in mutants if mutant.parts]
+    if combined:
+        rows.append(Operators(COMBINED, "OTHER", combined[0].level, 0, len(combined)))
     return rows

@@ -185,6 +185,21 @@ class Run:
 
         return kill_matrix(self, environment)
 
+    def masking(self, environment: str) -> Iterator[tuple[str, int, str, int]]:
+        """Yield the higher-order mutants that fewer images kill than one of their parts alone.
+
+        Each with the images that kill it, that part, and the images that kill the part.
+        """
+        for mutant in self.store.mutants("combined."):
+            verdict = self.store.verdict(environment, mutant.id)
+            alone = [
+                (seen.killed, part.id)
+                for part in mutant.parts
+                if (seen := self.store.verdict(environment, part.id))
+            ]
+            if verdict is not None and verdict.images and alone and max(alone)[0] > verdict.killed:
+                yield mutant.id, verdict.killed, max(alone)[1], max(alone)[0]
+
     def judge(self, environment: str, kill: str, oracles: Mapping[str, Comparator]) -> Judge:
         """Return the judge of an environment, whose baseline must have run."""
         original = Scores(self.outputs(environment, None), self.baselines[environment].kind)  # type: ignore[arg-type]

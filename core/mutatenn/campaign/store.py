@@ -35,7 +35,8 @@ CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE images (position INTEGER PRIMARY KEY, name TEXT NOT NULL, truth INTEGER, digest TEXT NOT NULL);
 CREATE TABLE mutants (
     position INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, operator TEXT NOT NULL, category TEXT NOT NULL,
-    level TEXT NOT NULL, stage TEXT NOT NULL, sites TEXT NOT NULL, options TEXT NOT NULL);
+    level TEXT NOT NULL, stage TEXT NOT NULL, sites TEXT NOT NULL, options TEXT NOT NULL,
+    parts TEXT NOT NULL);
 CREATE TABLE operators (
     environment TEXT NOT NULL, operator TEXT NOT NULL, category TEXT NOT NULL, level TEXT NOT NULL,
     sites INTEGER NOT NULL, mutants INTEGER NOT NULL);
@@ -130,7 +131,9 @@ class Store:
         with self._db:
             execute = self._db.executemany
             execute("INSERT INTO images VALUES (?, ?, ?, ?)", [(i, *image) for i, image in enumerate(images)])
-            execute("INSERT INTO mutants VALUES (?, ?, ?, ?, ?, ?, ?, ?)", enumerate_rows(mutants.values()))
+            execute(
+                "INSERT INTO mutants VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", enumerate_rows(mutants.values())
+            )
             for environment, (planned, operators) in plans.items():
                 execute("INSERT INTO trials VALUES (?, ?)", ((environment, mutant.id) for mutant in planned))
                 rows = [(environment, *attrs.astuple(entry)) for entry in operators]
@@ -145,7 +148,7 @@ class Store:
     def mutants(self, beginning: str = "") -> Iterator[Mutant]:
         """Return the planned mutants in order, of those whose id begins so."""
         query = (
-            "SELECT id, operator, category, level, stage, sites, options FROM mutants "
+            "SELECT id, operator, category, level, stage, sites, options, parts FROM mutants "
             "WHERE substr(id, 1, length(?)) = ? ORDER BY position"
         )
         return map(_mutant, self._db.execute(query, (beginning, beginning)))
@@ -350,15 +353,26 @@ def _connect(path: Path, mode: str) -> sqlite3.Connection:
 
 def enumerate_rows(mutants: Iterable[Mutant]) -> Iterator[tuple[Any, ...]]:
     """Return database rows of mutants, numbered."""
-    for position, m in enumerate(mutants):
-        sites = json.dumps([(site.unit, site.ordinal, site.detail) for site in m.sites])
-        yield position, m.id, m.operator, m.category, m.level, m.stage, sites, json.dumps(m.options)
+    for position, mutant in enumerate(mutants):
+        *plain, sites, options, parts = _fields(mutant)
+        yield position, *plain, json.dumps(sites), json.dumps(options), json.dumps(parts)
+
+
+def _fields(m: Mutant) -> tuple[Any, ...]:
+    sites = [(site.unit, site.ordinal, site.detail) for site in m.sites]
+    parts = [_fields(part) for part in m.parts]
+    return m.id, m.operator, m.category, m.level, m.stage, sites, m.options, parts
 
 
 def _mutant(row: Sequence[Any]) -> Mutant:
-    name, operator, category, level, stage, sites, options = row
-    places = tuple(Site(*site) for site in json.loads(sites))
-    return Mutant(name, operator, category, level, stage, places, json.loads(options))
+    *plain, sites, options, parts = row
+    return _unpacked([*plain, json.loads(sites), json.loads(options), json.loads(parts)])
+
+
+def _unpacked(fields: Sequence[Any]) -> Mutant:
+    name, operator, category, level, stage, sites, options, parts = fields
+    places, faults = tuple(Site(*site) for site in sites), tuple(_unpacked(part) for part in parts)
+    return Mutant(name, operator, category, level, stage, places, options, faults)
 
 
 def _verdict(row: Sequence[Any]) -> Verdict:

@@ -170,6 +170,7 @@ def _head(record: Record, summary: str) -> str:
         ("level", record.level),
         ("stage", record.stage),
     ]
+    rows += [("part", part.id) for part in record.mutant.parts]
     rows += [("option", f"{name} = {value!r}") for name, value in record.mutant.options.items()]
     rows += [("site", f"{site.unit} {site.ordinal}  {site.detail}") for site in record.sites]
     return columns(rows)

@@ -17,9 +17,10 @@ from mutatenn.compiler.legalize import Legalizer
 from mutatenn.compiler.listing import NotAListError, array_of, list_calls
 from mutatenn.compiler.lowering import Lowering, anonymous, digest
 from mutatenn.compiler.profiles import Profile, lower_graph
+from mutatenn.errors import BuildError
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Collection, Mapping, Sequence
 
     from mutatenn.api.backend import Backend
     from mutatenn.api.mutator import Mutator
@@ -35,6 +36,15 @@ class Change:
     unit: str
     before: str
     after: str
+
+
+@attrs.frozen(eq=False)
+class Fault:
+    """An operator to apply at a stage, at site ordinals by unit."""
+
+    mutator: Mutator
+    stage: Stage
+    sites: Mapping[str, Collection[int]]
 
 
 @attrs.define(eq=False)
@@ -99,33 +109,45 @@ class Toolchain:
     def derive(
         self, mutator: Mutator, stage: Stage, sites: Mapping[str, Collection[int]]
     ) -> tuple[Program, list[Change]]:
-        """Return the Program with a mutator applied at site ordinals per unit, and what changed.
+        """Return the Program with a mutator applied at site ordinals per unit; see :meth:`combine`."""
+        return self.combine([Fault(mutator, stage, sites)])
+
+    def combine(self, faults: Sequence[Fault]) -> tuple[Program, list[Change]]:
+        """Return the Program with all faults, at most one of them at graph level, and what changed.
 
         A unit that came out structurally equal contributes no change; without any, the Program is the
-        original itself. A changed kernel finds its scratch
-        memory poisoned. Raises BuildError if the compiler rejects the result.
+        original itself. A changed kernel finds its scratch memory poisoned. Raises BuildError if the
+        compiler rejects the result, or no call of a changed kernel is left.
         """
-        changes, mutated = [], {}
-        for name, chosen in sites.items():
-            before = self.unit(name, stage)
-            after = mutator.apply(before, chosen)
-            if not ir.ffi.structural_equal(before, after):
+        changes: list[Change] = []
+        program, replaced = self.program, {}
+        for fault in faults:
+            for name, chosen in fault.sites.items():
+                before = self.unit(name, fault.stage)
+                after = fault.mutator.apply(before, chosen)
+                if ir.ffi.structural_equal(before, after):
+                    continue
                 changes.append(Change(name, script(before), script(after)))
-                mutated[name] = after
-        if not mutated:
-            return self.program, changes
-        if stage == "graph":
-            return self.compile(mutated[GRAPH_UNIT]), changes
-        return self._with_kernels(
-            {name: self._changed(name, function, stage) for name, function in mutated.items()}
-        ), changes
+                if fault.stage == "graph":
+                    program = self.compile(after)
+                else:
+                    replaced[name] = self._changed(name, after, fault.stage)
+        return self._with_kernels(program, replaced), changes
 
-    def _with_kernels(self, replaced: dict[str, Kernel]) -> Program:
+    def _with_kernels(self, program: Program, replaced: dict[str, Kernel]) -> Program:
+        """Return a Program with other code for kernels of the original, by name."""
+        if not replaced:
+            return program
+        originals = {kernel.name: digest for digest, kernel in self.program.kernels.items()}
+        kernels = {originals[name]: kernel for name, kernel in replaced.items()}
+        for name in replaced:
+            if originals[name] not in program.kernels:
+                raise BuildError(f"the change of the graph leaves no call of kernel {name}")
         calls = tuple(
-            Call(replaced.get(call.kernel.name, call.kernel), call.arguments, call.results)
-            for call in self.program.calls
+            Call(kernels.get(call.kernel.digest, call.kernel), call.arguments, call.results)
+            for call in program.calls
         )
-        return attrs.evolve(self.program, calls=calls)
+        return attrs.evolve(program, calls=calls)
 
     def _kernel(self, sources: dict[str, Any], name: str, function: Any) -> Kernel:
         key = ir.ffi.structural_hash(anonymous(function))

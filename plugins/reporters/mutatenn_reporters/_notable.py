@@ -52,7 +52,19 @@ def notable(run: Run, view: View) -> Iterator[Group]:
         if view.score.counts[status]:
             verdicts = run.store.verdicts(view.name, status)
             yield _group(title, ((verdict.mutant, _cause(verdict)) for verdict in verdicts))
+    yield from _masking(run, view)
     yield from _slow(run, view)
+
+
+def _masking(run: Run, view: View) -> Iterator[Group]:
+    """Yield the combined faults that fewer images notice than one of their parts alone."""
+    pairs = (
+        (mutant, f"noticed on {count(both, 'image')}, {part} alone on {alone}")
+        for mutant, both, part, alone in run.masking(view.name)
+    )
+    group = _group("", pairs)
+    if group.mutants:
+        yield attrs.evolve(group, title="combined faults that mask each other")
 
 
 def _slow(run: Run, view: View) -> Iterator[Group]:
