@@ -15,7 +15,7 @@ from mutatenn.api.reporter import Reporter
 from mutatenn.api.values import CATEGORIES, Example, Model, Scores, TensorSpec
 from mutatenn.compiler import ir
 from mutatenn.compiler.kernels import build_kernel
-from mutatenn.compiler.mutators import GraphMutator, KernelMutator
+from mutatenn.compiler.mutators import GraphMutator, KernelMutator, KernelPatternMutator
 from mutatenn.errors import (
     BaselineError,
     BuildError,
@@ -67,6 +67,7 @@ __all__ = [
     "Job",
     "Kernel",
     "KernelMutator",
+    "KernelPatternMutator",
     "Limits",
     "Model",
     "Mutant",

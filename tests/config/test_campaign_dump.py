@@ -156,6 +156,7 @@ def test_the_fingerprint_covers_what_can_change_a_result(write: Callable[..., Pa
         "mutations": (config.Mutation("x"),),
         "oracles": config.Oracles(kill=config.OracleSpec("top-1", {"threshold": 0.5})),
         "gate": config.Gate(tolerance=1e-3),
+        "checks": config.Checks(bounds=True),
         "limits": Limits(time_factor=2),
         "seed": 1,
     }

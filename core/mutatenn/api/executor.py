@@ -19,7 +19,14 @@ if TYPE_CHECKING:
     from mutatenn.api.program import Program
 
 Outcome = Literal[
-    "ran", "duplicate", "equivalent", "build-error", "crashed", "timed-out", "infrastructure-error"
+    "ran",
+    "duplicate",
+    "equivalent",
+    "build-error",
+    "crashed",
+    "timed-out",
+    "out-of-bounds",
+    "infrastructure-error",
 ]
 
 

@@ -146,6 +146,13 @@ class Gate:
 
 
 @attrs.frozen
+class Checks:
+    """Proofs that cost time: ``bounds`` has changed CPU kernels fail before they leave a buffer."""
+
+    bounds: bool = False
+
+
+@attrs.frozen
 class Campaign:
     """All of a campaign file, with absolute paths and every default filled in.
 
@@ -160,6 +167,7 @@ class Campaign:
     mutations: tuple[Mutation, ...] = ()
     oracles: Oracles = Oracles()
     gate: Gate = Gate()
+    checks: Checks = Checks()
     limits: Limits = attrs.field(factory=Limits)
     skip: tuple[Remark, ...] = ()
     accept: tuple[Remark, ...] = ()

@@ -23,6 +23,7 @@ Status = Literal[
     "never-infected",
     "crashed",
     "timed-out",
+    "out-of-bounds",
     "equivalent",
     "build-error",
     "infrastructure-error",
@@ -33,11 +34,14 @@ STATUSES: tuple[Status, ...] = (
     "never-infected",
     "crashed",
     "timed-out",
+    "out-of-bounds",
     "equivalent",
     "build-error",
     "infrastructure-error",
 )
-DETECTED: tuple[Status, ...] = ("killed", "crashed", "timed-out")
+RARE: tuple[Status, ...] = ("out-of-bounds", "infrastructure-error")
+"""Named in a score line only where there are any."""
+DETECTED: tuple[Status, ...] = ("killed", "crashed", "timed-out", "out-of-bounds")
 VALID: tuple[Status, ...] = (*DETECTED, "survived", "never-infected")
 
 # An output is degenerate when it gives a tenth of the original's labels or fewer, over ten images or more:
@@ -188,7 +192,7 @@ class Score:
 
     @property
     def detected(self) -> int:
-        """Mutants that were noticed: killed, crashed or timed out."""
+        """Mutants that were noticed: killed, crashed, timed out, or caught out of bounds."""
         return sum(self.counts[status] for status in DETECTED)
 
     @property
@@ -203,10 +207,5 @@ class Score:
 
     def line(self) -> str:
         """Return the score and all counts as name value pairs on one line."""
-        pairs = [
-            f"{status} {count}" for status, count in self.counts.items() if status != "infrastructure-error"
-        ]
-        failed = self.counts["infrastructure-error"]
-        return " ".join(
-            [f"score {self.value:.2f}", *pairs, *([f"infrastructure-error {failed}"] if failed else [])]
-        )
+        pairs = [f"{status} {count}" for status, count in self.counts.items() if count or status not in RARE]
+        return " ".join([f"score {self.value:.2f}", *pairs])

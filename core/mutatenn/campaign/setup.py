@@ -56,8 +56,11 @@ class Setup:
 
         The first access lowers it, and raises BaselineError if the compiler rejects the original.
         """
-        environments = self.campaign.environments
-        return {env.name: _toolchain(self.model, env, self.backends[env.name]) for env in environments}
+        check = self.campaign.checks.bounds
+        return {
+            env.name: _toolchain(self.model, env, self.backends[env.name], check_bounds=check)
+            for env in self.campaign.environments
+        }
 
     @property
     def truth(self) -> list[int] | None:
@@ -137,9 +140,9 @@ def _oracles(section: Oracles, host: PluginHost) -> dict[str, Comparator]:
     return {spec.name: create(host.get("comparator", spec.name), spec.options) for spec in specs}
 
 
-def _toolchain(model: Model, environment: Environment, backend: Backend) -> Toolchain:
+def _toolchain(model: Model, environment: Environment, backend: Backend, *, check_bounds: bool) -> Toolchain:
     def make() -> Toolchain:
-        return Toolchain(model, backend, environment.profile)
+        return Toolchain(model, backend, environment.profile, check_bounds)
 
     def probe() -> None:
         make()

@@ -12,6 +12,7 @@ import attrs
 
 from mutatenn.api.program import Kernel
 from mutatenn.compiler import ir
+from mutatenn.compiler.bounds import guard_bounds
 from mutatenn.compiler.cache import kernel_cache, text_digest
 from mutatenn.compiler.kernels import guarded, lower_kernel, poison_scratch
 from mutatenn.errors import BuildError, InfrastructureError
@@ -70,6 +71,11 @@ class Lowering:
         """Return a kernel that finds its scratch memory poisoned, see :func:`poison_scratch`."""
         identity = kernel.digest + kernel.checksum
         return self._make(kernel.name, lambda: poison_scratch(kernel.ir), "poisoned", lambda: identity)
+
+    def guarded(self, kernel: Kernel) -> Kernel:
+        """Return a kernel that fails before an access out of bounds, see :func:`guard_bounds`."""
+        identity = kernel.digest + kernel.checksum
+        return self._make(kernel.name, lambda: guard_bounds(kernel.ir), "guarded", lambda: identity)
 
     def _make(self, name: str, lower: Callable[[], Any], how: str, source: Callable[[], str]) -> Kernel:
         if not self.context:

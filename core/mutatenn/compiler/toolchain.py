@@ -51,6 +51,7 @@ class Fault:
 class Toolchain:
     """A model, a backend's target and schedules, and a profile: from graph to Program and back to its parts.
 
+    With ``check_bounds``, changed CPU kernels fail before an access out of bounds.
     ``program`` is the original; ``units`` are its kernels by name, each as a schedulable PrimFunc.
     ``fallback`` says why the model runs as a whole on TVM's virtual machine, or is empty when it is a list
     of kernels.
@@ -59,6 +60,7 @@ class Toolchain:
     model: Model
     backend: Backend
     profile: Profile
+    check_bounds: bool = False
     program: Program = attrs.field(init=False)
     units: dict[str, Any] = attrs.field(init=False, factory=dict)
     fallback: str = attrs.field(init=False, default="")
@@ -127,12 +129,31 @@ class Toolchain:
                 after = fault.mutator.apply(before, chosen)
                 if ir.ffi.structural_equal(before, after):
                     continue
-                changes.append(Change(name, script(before), script(after)))
+                changes.append(self._change(name, before, after))
                 if fault.stage == "graph":
                     program = self.compile(after)
                 else:
                     replaced[name] = self._changed(name, after, fault.stage)
         return self._with_kernels(program, replaced), changes
+
+    def _change(self, name: str, before: Any, after: Any) -> Change:
+        """Return a change as text; where only constants changed, which the text leaves out, it lists them."""
+        one, other = script(before), script(after)
+        if one == other:
+            one, other = (
+                f"{text}\n{self._list_constants(unit)}" for text, unit in ((one, before), (other, after))
+            )
+        return Change(name, one, other)
+
+    def _list_constants(self, unit: Any) -> str:
+        found: list[Any] = []
+        for _, function in unit.functions_items():
+            ir.ffi.structural_walk(function, (ir.tvm.ir.GenericConst, found.append), order="pre")
+        constants = [self._constant(each) for each in found]
+        return "\n".join(
+            f"# const[{number}] {each.value.dtype}{list(each.value.shape)} {each.digest}"
+            for number, each in enumerate(constants)
+        )
 
     def _with_kernels(self, program: Program, replaced: dict[str, Kernel]) -> Program:
         """Return a Program with other code for kernels of the original, by name."""
@@ -159,8 +180,10 @@ class Toolchain:
 
     def _changed(self, name: str, function: Any, stage: Stage) -> Kernel:
         kernel = self._lowering.kernel(name, function, stage)
-        changed = kernel.digest not in self.program.kernels and "cpu" in self.target.keys
-        return self._lowering.poisoned(kernel) if changed else kernel
+        if kernel.digest in self.program.kernels or "cpu" not in self.target.keys:
+            return kernel
+        poisoned = self._lowering.poisoned(kernel)
+        return self._lowering.guarded(poisoned) if self.check_bounds else poisoned
 
     def _constant(self, expr: Any) -> Constant:
         array = array_of(expr)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
+from mutatenn.compiler.bounds import MARK
 from mutatenn.engine.link import IMAGE, Linked, Linker
 
 if TYPE_CHECKING:
@@ -31,6 +32,10 @@ if TYPE_CHECKING:
 
 class KernelError(Exception):
     """A kernel reported an error while it ran: the program's own behaviour, not the machinery's."""
+
+
+class OutOfBoundsError(KernelError):
+    """A guarded kernel was about to access memory beyond a buffer."""
 
 
 @attrs.define(eq=False)
@@ -163,7 +168,7 @@ class Evaluator:
     def launch(self, step: Step, arguments: Sequence[Any], held: Sequence[bool] = ()) -> list[Any]:
         """Run a step and return its results: fresh tensors where ``held``, else maybe used before.
 
-        Unless the original has run the kernel they are poisoned. Raises KernelError.
+        Unless the original has run the kernel they are poisoned. Raises KernelError, OutOfBoundsError.
         """
         sound = step.kernel in self.whole
         results = []
@@ -175,6 +180,8 @@ class Evaluator:
         except (TypeError, ValueError):
             raise  # the arguments do not fit the kernel: this engine's mistake, not the kernel's behaviour
         except Exception as error:
+            if MARK in str(error):
+                raise OutOfBoundsError(f"{step.name}: {str(error).partition(MARK)[2]}") from error
             raise KernelError(f"{step.name}: {type(error).__name__}: {error}") from error
         return results
 

@@ -16,7 +16,7 @@ import numpy as np
 from mutatenn.api.executor import Executor, Job, Observation, Outcome
 from mutatenn.compiler.kernels import last_line
 from mutatenn.engine import isolate
-from mutatenn.engine.evaluate import Evaluation, Evaluator, KernelError, Known
+from mutatenn.engine.evaluate import Evaluation, Evaluator, KernelError, Known, OutOfBoundsError
 from mutatenn.engine.keep import choose_kept
 from mutatenn.errors import BuildError, InfrastructureError
 from mutatenn.hookspecs import hookimpl
@@ -326,14 +326,20 @@ def _attempt(
         linked = parent.evaluator.link(program)
         building = False
         _run_images(parent, linked, pipe, seen)
-    except (BuildError, KernelError) as error:
-        return "build-error" if building else "crashed", str(error)
-    except MemoryError:
-        return "build-error" if building else "crashed", "exceeded the memory limit"
-    except Exception as error:  # an operator may fail in any way; what else fails is ours
-        reason = f"{type(error).__name__}: {last_line(error)}"
-        return "build-error" if building else "infrastructure-error", reason
+    except Exception as error:  # an operator may fail in any way
+        return _failure(error, building=building)
     return "ran", ""
+
+
+def _failure(error: Exception, *, building: bool) -> tuple[Outcome, str]:
+    if isinstance(error, (BuildError, KernelError)):
+        outcome: Outcome = "out-of-bounds" if isinstance(error, OutOfBoundsError) else "crashed"
+        message = str(error)
+    elif isinstance(error, MemoryError):
+        outcome, message = "crashed", "exceeded the memory limit"
+    else:  # while it runs, what else fails is ours
+        outcome, message = "infrastructure-error", f"{type(error).__name__}: {last_line(error)}"
+    return "build-error" if building else outcome, message
 
 
 def _check_output(program: Program, original: Program) -> None:

@@ -24,6 +24,7 @@ SLOW_SECONDS = 2.0
 ENDED: dict[Status, str] = {
     "crashed": "crashed",
     "timed-out": "timed out",
+    "out-of-bounds": "caught at an access out of bounds",
     "build-error": "rejected by the compiler (build error)",
     "infrastructure-error": "not judged because the machinery failed (infrastructure error); run again",
 }

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 HEADINGS = {
     "never-infected": ("never", "infected"),
     "timed-out": ("timed", "out"),
+    "out-of-bounds": ("out of", "bounds"),
     "equivalent": ("equi-", "valent"),
     "build-error": ("build", "error"),
     "infrastructure-error": ("infra.", "error"),
