@@ -13,13 +13,14 @@ from mutatenn_mutators import (
     add_to_subtract,
     comparison,
     insert_exp,
+    insert_round,
     relu_to_sigmoid,
     store_epsilon,
     store_narrow,
     transpose_input,
 )
 
-GRAPH_MODULES = (relu_to_sigmoid, add_to_subtract, transpose_input, insert_exp)
+GRAPH_MODULES = (relu_to_sigmoid, add_to_subtract, transpose_input, insert_exp, insert_round)
 KERNEL_MODULES = (store_narrow, store_epsilon, comparison)
 GRAPH = {operator.name: operator for module in GRAPH_MODULES for operator in module.mutatenn_mutators()}
 KERNEL = {operator.name: operator for module in KERNEL_MODULES for operator in module.mutatenn_mutators()}
@@ -38,19 +39,23 @@ GRAPH_SITES = {
     "exp-dense-after": 1,
     "exp-batch-norm-before": 1,
     "exp-batch-norm-after": 1,
+    "round-batch-norm-before": 1,
 }
 # The guards of padding (2 convolutions, 2 axes); scheduled, also the tails of vectors.
 KERNEL_SITES = {
     "store-float16": 30,
+    "store-int32": 30,
     "store-int16": 30,
     "store-int8": 30,
     "store-minus-epsilon": 37,
     "store-times-one-plus-epsilon": 31,
     "lt-to-le": 4,
+    "lt-to-gt": 4,
     "le-to-lt": 4,
     "gt-to-ge": 0,
     "gt-to-lt": 0,
     "threshold-plus-half": 4,
+    "change-threshold": 8,
 }
 STAGES = ("schedulable", "scheduled", "lowered")
 

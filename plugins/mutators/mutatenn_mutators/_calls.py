@@ -7,10 +7,10 @@ from typing import Any
 from mutatenn import ir
 
 
-def with_argument(call: Any, index: int, value: Any) -> Any:
-    """Return the call with one argument replaced."""
+def with_argument(call: Any, index: int, value: Any, result: Any = None) -> Any:
+    """Return the call with one argument replaced; ``result`` is its type where that is known."""
     arguments = [value if n == index else argument for n, argument in enumerate(call.args)]
-    return ir.relax.Call(call.op, arguments, call.attrs, call.ty_args)
+    return ir.relax.Call(call.op, arguments, call.attrs, call.ty_args, ret_ty=result)
 
 
 def is_float(tensor: Any) -> bool:

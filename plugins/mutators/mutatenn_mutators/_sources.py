@@ -32,3 +32,16 @@ def graph(lines: str, **parameters: tuple[int, ...]) -> str:
 def kernel(lines: str) -> str:
     """Return the source of a kernel that computes ``B[i]`` from ``A``, both float32 of 8 elements."""
     return _KERNEL.format(lines=indent(dedent(lines).strip(), " " * 8))
+
+
+def scratch_kernel(lines: str) -> str:
+    """Return the source of a kernel as above with a scratch buffer ``C`` like ``A`` and ``B``."""
+    loop = "    for i in range(8):"
+    return kernel(lines).replace(loop, f"    C = T.sblock_alloc_buffer((8,))\n{loop}", 1)
+
+
+def dense(weights: list[list[float]], bias: list[float] | None = None) -> str:
+    """Return the source of a graph of one matrix product, its weights ``[inputs, neurons]``."""
+    product = f'{"y" if bias is None else "d"} = R.matmul(x, R.const({weights}, "float32"))'
+    total = "" if bias is None else f'\ny = R.add(d, R.const({bias}, "float32"))'
+    return graph(product + total, x=(1, len(weights)))

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
+import attrs
+
 from mutatenn import Example, KernelMutator, Mutator, hookimpl, ir
+from mutatenn_mutators import _options
 from mutatenn_mutators._literals import literal_like
 from mutatenn_mutators._paper import PAPER
 from mutatenn_mutators._sources import kernel
@@ -55,6 +58,21 @@ class LeToLt(ReplaceComparison):
     def examples(cls) -> list[Example]:
         """Show the condition of a statement."""
         return [Example(kernel("if 1 <= i:\n    B[i] = A[i]"), kernel("if 1 < i:\n    B[i] = A[i]"))]
+
+
+class LtToGt(ReplaceComparison):
+    """Replace ``<`` by ``>``."""
+
+    name = "lt-to-gt"
+    groups = ("paper",)
+    origin = PAPER
+    nodes = ("LT",)
+    other = "GT"
+
+    @classmethod
+    def examples(cls) -> list[Example]:
+        """Show the condition of a statement."""
+        return [Example(kernel("if i < 7:\n    B[i] = A[i]"), kernel("if i > 7:\n    B[i] = A[i]"))]
 
 
 class GtToGe(ReplaceComparison):
@@ -115,6 +133,57 @@ class ThresholdPlusHalf(KernelMutator):
         ]
 
 
+@attrs.frozen(kw_only=True)
+class ChangeThreshold(KernelMutator):
+    """Change an operand of a comparison by ``amount``, comparing in float32 unless the operands are floats.
+
+    The general form of threshold-plus-half: ``side`` is the operand, ``left`` or ``right``, and ``action``
+    what is done to it: ``add``, ``subtract``, ``multiply``, ``divide`` or ``percent``, which adds so many
+    hundredths of it. By default a bound is too low by one.
+    """
+
+    name = "change-threshold"
+    category = "CSO"
+    origin = PAPER
+    nodes = ("LT", "LE", "GT", "GE")
+    side: str = attrs.field(default="right", validator=_options.one_of("left", "right"))
+    action: str = attrs.field(
+        default="subtract", validator=_options.one_of("add", "subtract", "multiply", "divide", "percent")
+    )
+    amount: float = attrs.field(default=1.0, validator=_options.finite)
+
+    def __attrs_post_init__(self) -> None:
+        if self.amount == 0 or (self.amount == 1 and self.action in ("multiply", "divide")):
+            raise ValueError(f"action {self.action!r} with amount {self.amount!r} is no change, or no number")
+
+    def matches(self, node: Any) -> bool:
+        """Accept comparisons of numbers; truth values have no threshold."""
+        return not node.a.ty.dtype.startswith("bool")
+
+    def rewrite(self, node: Any) -> Any:
+        """Return the same relation, one operand changed."""
+        left, right = _as_float(node.a), _as_float(node.b)
+        if self.side == "left":
+            return type(node)(self._changed(left), right)
+        return type(node)(left, self._changed(right))
+
+    def _changed(self, operand: Any) -> Any:
+        """Return the changed operand, built without constant folding."""
+        classes = {"add": "Add", "subtract": "Sub", "multiply": "Mul", "divide": "Div", "percent": "Mul"}
+        amount = 1 + self.amount / 100 if self.action == "percent" else self.amount
+        return getattr(ir.tirx, classes[self.action])(operand, literal_like(amount, operand))
+
+    @classmethod
+    def examples(cls) -> list[Example]:
+        """Show integers and floats."""
+        integers = 'T.Cast("float32", i) < T.Cast("float32", 7) - T.float32(1.0)'
+        floats = "A[i] >= A[0] - T.float32(1.0)"
+        return [
+            Example(kernel("if i < 7:\n    B[i] = A[i]"), kernel(f"if {integers}:\n    B[i] = A[i]")),
+            Example(kernel("if A[i] >= A[0]:\n    B[i] = A[i]"), kernel(f"if {floats}:\n    B[i] = A[i]")),
+        ]
+
+
 def _as_float(operand: Any) -> Any:
     dtype = operand.ty.dtype
     if dtype.startswith("float"):
@@ -125,4 +194,4 @@ def _as_float(operand: Any) -> Any:
 @hookimpl
 def mutatenn_mutators() -> list[type[Mutator]]:
     """Contribute one operator per change."""
-    return [LtToLe, LeToLt, GtToGe, GtToLt, ThresholdPlusHalf]
+    return [LtToLe, LtToGt, LeToLt, GtToGe, GtToLt, ThresholdPlusHalf, ChangeThreshold]

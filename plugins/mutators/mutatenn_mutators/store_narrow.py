@@ -11,7 +11,7 @@ from mutatenn_mutators._sources import kernel
 
 
 class StoreNarrow(KernelMutator):
-    """Round a stored value to a narrower type and back; the buffer keeps its type.
+    """Round a stored value to a type of fewer values and back; the buffer keeps its type.
 
     A value outside an integer type's range becomes whatever the device makes of it.
     """
@@ -46,6 +46,13 @@ class StoreFloat16(StoreNarrow):
     dtype = "float16"
 
 
+class StoreInt32(StoreNarrow):
+    """Truncate a stored float32 value to a 32-bit integer."""
+
+    name = "store-int32"
+    dtype = "int32"
+
+
 class StoreInt16(StoreNarrow):
     """Truncate a stored float32 value to a 16-bit integer."""
 
@@ -63,4 +70,4 @@ class StoreInt8(StoreNarrow):
 @hookimpl
 def mutatenn_mutators() -> list[type[Mutator]]:
     """Contribute one operator per type."""
-    return [StoreFloat16, StoreInt16, StoreInt8]
+    return [StoreFloat16, StoreInt32, StoreInt16, StoreInt8]
