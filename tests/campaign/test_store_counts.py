@@ -53,7 +53,7 @@ def _mutant(chance: random.Random, number: int) -> Mutant:
 
 
 def _found(operator: str, counts: Counter[str]) -> Operators:
-    return Operators(operator, "LN", "kernel", 1000, counts[operator])
+    return Operators(operator, "LN", "kernel", 1000, counts[operator], 1000)
 
 
 def test_scores(mixed: Run) -> None:

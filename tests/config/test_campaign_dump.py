@@ -132,7 +132,7 @@ def test_plain_data_is_json_in_the_form_of_the_file(write: Callable[..., Path], 
     found = json.loads(json.dumps(campaign.to_dict()))
     assert found["model"]["path"] == str(folder / "net.onnx")
     assert found["oracles"] == {"kill": {"name": "tau", "k": 3}, "also": ["max-abs"]}
-    assert found["mutations"][0]["sites"] == {"sample": 2, "seed": None}
+    assert found["mutations"][0]["sites"] == {"sample": 2, "seed": None, "stratified": False}
     assert found["environments"][0]["profile"] == {"base": "default", "off": [], "on": []}
     assert found["preprocess"]["crop"] is None
 
@@ -160,10 +160,11 @@ def test_the_fingerprint_covers_what_can_change_a_result(write: Callable[..., Pa
         "limits": Limits(time_factor=2),
         "seed": 1,
     }
-    assert {*changes, "name", "skip", "accept"} == {field.name for field in attrs.fields(config.Campaign)}
+    fields = {field.name for field in attrs.fields(config.Campaign)}
+    assert {*changes, "name", "skip", "accept", "stop"} == fields
     prints = {attrs.evolve(campaign, **{key: value}).fingerprint() for key, value in changes.items()}
     assert len(prints | {campaign.fingerprint()}) == len(changes) + 1
     remarks = (config.Remark("store-*", "known"),)
     others: list[dict[str, Any]] = [{"name": "other"}, {"limits": Limits(shard_bytes=1)}]
-    for same in (*others, {"skip": remarks}, {"accept": remarks}):
+    for same in (*others, {"stop": config.Stop(0.1)}, {"skip": remarks}, {"accept": remarks}):
         assert attrs.evolve(campaign, **same).fingerprint() == campaign.fingerprint()

@@ -164,8 +164,10 @@ def mutant(key: str) -> Mutant:
 
 def operators(keys: Mapping[str, Any]) -> list[Operators]:
     numbers = Counter(key.partition(".")[0] for key in keys)
-    rows = [Operators(each, CATEGORIES[each], "kernel", 10, number) for each, number in numbers.items()]
-    return [*rows, Operators("gt-to-ge", "CSO", "kernel", 0, 0)]
+    rows = [
+        Operators(each, CATEGORIES[each], "kernel", 10, number, number) for each, number in numbers.items()
+    ]
+    return [*rows, Operators("gt-to-ge", "CSO", "kernel", 0, 0, 0)]
 
 
 def green(environment: str, images: int) -> Baseline:

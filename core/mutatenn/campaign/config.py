@@ -77,10 +77,14 @@ class Environment:
 
 @attrs.frozen
 class Sample:
-    """``sample`` sites drawn at random; ``seed`` None is the campaign's."""
+    """``sample`` sites drawn at random; ``seed`` None is the campaign's.
+
+    ``stratified``, they are spread evenly over operators and layers, each by its share of the sites.
+    """
 
     sample: int
     seed: int | None = None
+    stratified: bool = False
 
 
 @attrs.frozen
@@ -153,6 +157,14 @@ class Checks:
 
 
 @attrs.frozen
+class Stop:
+    """Stop when the mutation score's interval, of this confidence, is no wider than ``width``, 0 to 1."""
+
+    width: float
+    confidence: float = 0.95
+
+
+@attrs.frozen
 class Campaign:
     """All of a campaign file, with absolute paths and every default filled in.
 
@@ -171,6 +183,7 @@ class Campaign:
     limits: Limits = attrs.field(factory=Limits)
     skip: tuple[Remark, ...] = ()
     accept: tuple[Remark, ...] = ()
+    stop: Stop | None = None
     seed: int = 0
 
     def to_dict(self) -> dict[str, Any]:
@@ -180,11 +193,13 @@ class Campaign:
     def fingerprint(self) -> str:
         """Return the sha256 (hex) of everything that can change a result.
 
-        That is all but the campaign's name, ``skip``, ``accept`` and ``limits.shard_bytes``. Files count by
-        their path, not by their content.
+        That is all but the campaign's name, ``skip``, ``accept``, ``stop`` and ``limits.shard_bytes``. Files
+        count by their path, not by their content.
         """
         deciding = self.to_dict()
-        del deciding["name"], deciding["skip"], deciding["accept"], deciding["limits"]["shard_bytes"]
+        for key in ("name", "skip", "accept", "stop"):
+            del deciding[key]
+        del deciding["limits"]["shard_bytes"]
         text = json.dumps(deciding, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import difflib
+import random
 from collections.abc import Generator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -106,6 +107,8 @@ class Campaign:
             if not self.run.store.began():
                 self._plan()
             self.run.store.set_remarks(set(remarks(self.setup.campaign, self.run.store.ids())))
+            stop = self.setup.campaign.stop
+            self.run.store.set_meta("stop", attrs.asdict(stop) if stop else None)
             chosen = self._chosen()
             self.host.emit("mutatenn_campaign_start", run=self.run)
             if reference:
@@ -178,6 +181,8 @@ class Trials:
     toolchain: Toolchain
     chosen: set[str]
     mutants: dict[str, Mutant] = attrs.field(init=False)
+    _verdicts: int = attrs.field(init=False, default=0)
+    _next_look: int = attrs.field(init=False, default=0)
 
     def __attrs_post_init__(self) -> None:
         wanted = self.chosen.intersection(self.run.store.trials(self.environment))
@@ -194,12 +199,14 @@ class Trials:
         judge = self.run.judge(self.environment, setup.kill, setup.oracles)
         executor: Executor = create(setup.host.get("executor", self.toolchain.backend.executor), {})
         for shard, images in enumerate(self._shards()):
-            waiting = self._waiting(shard)
+            waiting = [] if self._enough() else self._waiting(shard)
             job = self._job(images, judge.original.values[images])
             with _ending(executor.run(job, waiting) if waiting else iter(())) as observations:
                 for seen in observations:
                     store.add_observation(self.environment, shard, self._share(seen, shard))
                     self._conclude(judge, seen.mutant)
+                    if self._enough():
+                        break
         judged = store.statuses(self.environment)
         for name in self.mutants:  # a run that was killed between an observation and its verdict
             if name not in judged:
@@ -232,7 +239,25 @@ class Trials:
             ended = set(outcomes.values()) - {"ran", "infrastructure-error"}
             if not ended and outcomes.get(shard) != "ran":
                 waiting.append(name)
+        if self.campaign.setup.campaign.stop:  # what has run when it stops must be a sample of all
+            random.Random(self.campaign.setup.campaign.seed).shuffle(waiting)  # noqa: S311  # no secret
         return waiting
+
+    def _enough(self) -> bool:
+        """Tell whether the score is known as well as the campaign asks."""
+        stop = self.campaign.setup.campaign.stop
+        if stop is None or not self._due():
+            return False
+        interval = self.run.interval(self.environment, stop.confidence)
+        return interval is not None and interval.narrow_enough(stop.width)
+
+    def _due(self) -> bool:
+        """Tell whether to look again: after a twentieth more verdicts."""
+        self._verdicts += 1
+        if self._verdicts < self._next_look:
+            return False
+        self._next_look = self._verdicts + self._verdicts // 20
+        return True
 
     def _job(self, images: slice, expected: NDArray[Any]) -> Job:
         setup = self.campaign.setup

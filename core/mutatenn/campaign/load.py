@@ -118,6 +118,7 @@ def _campaign(base: Path, catalogues: Catalogues) -> Callable[[Any], config.Camp
         limits=_limits(),
         skip=array(remark),
         accept=array(remark),
+        stop=table(config.Stop, width=number(0, 1), confidence=number(0.5, 0.9999)),
         seed=integer(0),
     )
 
@@ -301,4 +302,5 @@ _ordinals = array(integer(0), least=1, key=lambda ordinal: ordinal)
 def _chosen_sites(value: dict[str, Any]) -> config.Sample | config.Together:
     if "together" in value:
         return table(config.Together, together=_ordinals)(value)
-    return table(config.Sample, sample=integer(1), seed=integer(0))(value)
+    stratified = by_type("true or false", bool=bool)
+    return table(config.Sample, sample=integer(1), seed=integer(0), stratified=stratified)(value)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import random
 from collections import Counter
+from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
 import attrs
@@ -40,13 +41,17 @@ def groups(cls: type[Mutator]) -> set[str]:
 
 @attrs.frozen
 class Operators:
-    """What one entry of a plan came to: operator, sites found, mutants planned."""
+    """What one entry of a plan came to: operator, sites found, mutants planned.
+
+    ``population`` counts the mutants that these were drawn from.
+    """
 
     operator: str
     category: str
     level: str
     sites: int
     mutants: int
+    population: int
 
 
 @attrs.frozen(eq=False)
@@ -81,7 +86,8 @@ class Plan:
         for entry in self.operators:
             kept = min(entry.mutants, left[entry.operator])
             left[entry.operator] -= kept
-            entries.append(attrs.evolve(entry, mutants=kept))
+            population = max(kept, entry.population - (entry.mutants - kept))
+            entries.append(attrs.evolve(entry, mutants=kept, population=population))
         return Plan(self.mutants, entries)
 
 
@@ -102,7 +108,7 @@ def plan(
         ):
             fresh += _mutants(toolchain.model.digest, choice, seen)
         result.mutants += fresh
-        result.operators += _summary(found, fresh)
+        result.operators += _summary(found, fresh, sampled=isinstance(mutation.sites, Sample))
     return result
 
 
@@ -185,7 +191,16 @@ def _chosen(mutation: Mutation, found: Sequence[Found], seed: int) -> list[Choic
     if not isinstance(sites, Sample):
         return every
     chance = random.Random(seed if sites.seed is None else sites.seed)  # noqa: S311  # no secret
+    if sites.stratified and sites.sample < len(every):
+        return [every[n] for n in _spread(len(every), sites.sample, chance)]
     return [every[n] for n in sorted(chance.sample(range(len(every)), min(sites.sample, len(every))))]
+
+
+def _spread(population: int, sample: int, chance: random.Random) -> list[int]:
+    """Return a systematic sample: one of every so many, in an order by operators and layers."""
+    step = Fraction(population, sample)
+    start = Fraction(chance.randrange(2**32), 2**32) * step
+    return [int(start + number * step) for number in range(sample)]
 
 
 def _at(mutation: Mutation, found: Found, wanted: Sequence[int]) -> list[Place]:
@@ -216,13 +231,15 @@ def _mutant(name: str, found: Found, places: list[Place]) -> Mutant:
     return Mutant(name, mutator.name, mutator.category, mutator.level, found.stage, sites, found.options)
 
 
-def _summary(found: Sequence[Found], mutants: Sequence[Mutant]) -> list[Operators]:
+def _summary(found: Sequence[Found], mutants: Sequence[Mutant], *, sampled: bool) -> list[Operators]:
     counts = Counter(mutant.operator for mutant in mutants)
     rows = []
     for each in found:
         cls, sites = type(each.mutator), sum(map(len, each.details.values()))
-        rows.append(Operators(cls.name, cls.category, cls.level, sites, counts[cls.name]))
+        planned = counts[cls.name]
+        population = max(sites, planned) if sampled else planned
+        rows.append(Operators(cls.name, cls.category, cls.level, sites, planned, population))
     combined = [mutant for mutant in mutants if mutant.parts]
     if combined:
-        rows.append(Operators(COMBINED, "OTHER", combined[0].level, 0, len(combined)))
+        rows.append(Operators(COMBINED, "OTHER", combined[0].level, 0, len(combined), len(combined)))
     return rows

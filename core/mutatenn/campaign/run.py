@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any
 import attrs
 import numpy as np
 
+from mutatenn.api.mutant import COMBINED
 from mutatenn.api.values import Scores
+from mutatenn.campaign.estimate import CONFIDENCE, Interval, Stratum, stratified
 from mutatenn.campaign.judge import STATUSES, Judge, Score
 from mutatenn.campaign.store import Store
 from mutatenn.errors import InputError
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
     from mutatenn.campaign.gate import Baseline
     from mutatenn.campaign.judge import Status, Verdict
     from mutatenn.campaign.kills import KillMatrix
+    from mutatenn.campaign.plan import Operators
 
 CAMPAIGN_FILE = "campaign.toml"
 
@@ -179,6 +182,19 @@ class Run:
         counts = self.store.operator_counts(environment)
         return {operator: _score([each]) for operator, each in counts.items()}
 
+    def interval(self, environment: str, confidence: float = CONFIDENCE) -> Interval | None:
+        """Return what the mutants judged so far tell about the score of all that could have been.
+
+        None where that is no sample of a known population: higher-order mutants, or operators that several
+        entries of the campaign ask for.
+        """
+        entries = [entry for entry in self.store.operators(environment) if entry.population]
+        names = [entry.operator for entry in entries]
+        if not entries or COMBINED in names or len(set(names)) < len(names):
+            return None
+        scores = self.scores(environment)
+        return stratified([_stratum(entry, scores.get(entry.operator)) for entry in entries], confidence)
+
     def kill_matrix(self, environment: str) -> KillMatrix:
         """Return which image kills which mutant of an environment; see :class:`KillMatrix`."""
         from mutatenn.campaign.kills import kill_matrix
@@ -224,6 +240,13 @@ class Run:
             about = {key: getattr(record, key) for key in ("operator", "category", "level", "stage")}
             rows += [{**about, **_row(verdict)} for verdict in record.verdicts.values()]
         return pd.DataFrame(rows)
+
+
+def _stratum(entry: Operators, score: Score | None) -> Stratum:
+    if score is None:
+        return Stratum.of(0, 0, 0, entry.population)
+    drawn = sum(score.counts.values()) - score.counts["infrastructure-error"]
+    return Stratum.of(score.detected, score.valid, drawn, entry.population)
 
 
 def merge(shards: list[Observation]) -> Observation:

@@ -39,7 +39,7 @@ CREATE TABLE mutants (
     parts TEXT NOT NULL);
 CREATE TABLE operators (
     environment TEXT NOT NULL, operator TEXT NOT NULL, category TEXT NOT NULL, level TEXT NOT NULL,
-    sites INTEGER NOT NULL, mutants INTEGER NOT NULL);
+    sites INTEGER NOT NULL, mutants INTEGER NOT NULL, population INTEGER NOT NULL);
 CREATE TABLE trials (environment TEXT NOT NULL, mutant TEXT NOT NULL, PRIMARY KEY (environment, mutant))
     WITHOUT ROWID;
 CREATE TABLE remarks (kind TEXT NOT NULL, mutant TEXT NOT NULL, reason TEXT NOT NULL,
@@ -110,6 +110,12 @@ class Store:
         row = self._db.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
         return json.loads(row[0]) if row else None
 
+    def set_meta(self, key: str, value: Any) -> None:
+        """Store a fact, if it is not stored yet."""
+        if self.meta(key) != value:
+            with self._db:
+                self._db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (key, json.dumps(value)))
+
     def began(self) -> bool:
         """Tell whether the run got as far as having a plan."""
         tables = self._db.execute("SELECT 1 FROM sqlite_master WHERE name = 'meta'").fetchone()
@@ -137,7 +143,7 @@ class Store:
             for environment, (planned, operators) in plans.items():
                 execute("INSERT INTO trials VALUES (?, ?)", ((environment, mutant.id) for mutant in planned))
                 rows = [(environment, *attrs.astuple(entry)) for entry in operators]
-                execute("INSERT INTO operators VALUES (?, ?, ?, ?, ?, ?)", rows)
+                execute("INSERT INTO operators VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
             rows = [(key, json.dumps(value)) for key, value in facts.items()]
             execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", rows)
 
@@ -155,7 +161,7 @@ class Store:
 
     def operators(self, environment: str) -> list[Operators]:
         """Return what each operator found in an environment, in the plan's order."""
-        columns = "operator, category, level, sites, mutants"
+        columns = "operator, category, level, sites, mutants, population"
         query = f"SELECT {columns} FROM operators WHERE environment = ? ORDER BY rowid"  # noqa: S608  # constants
         return [Operators(*row) for row in self._db.execute(query, (environment,))]
 

@@ -80,8 +80,18 @@ def _environment(run: Run, each: View) -> Iterator[RenderableType]:
         yield Text(f"{count(reasons.total(), 'mutant')} skipped by the campaign file: {told}")
     if each.waiting:
         red = each.baseline and each.baseline.problems
-        cure = "the original must pass the gate first" if red else "`mutatenn run` continues"
+        cure = "the original must pass the gate first" if red else _rest(run, each)
         yield Text(f"{each.waiting} of {count(each.mutants, 'mutant')} not run yet; {cure}", "red")
+
+
+def _rest(run: Run, each: View) -> str:
+    """Tell why mutants wait."""
+    stop, interval = run.store.meta("stop"), None
+    if stop:
+        interval = run.interval(each.name, stop["confidence"])
+    if interval and interval.narrow_enough(stop["width"]):
+        return f"the score's interval is no wider than {stop['width']:g}, as the campaign asks"
+    return "`mutatenn run` continues"
 
 
 def _results(run: Run, each: View) -> Iterator[RenderableType]:
@@ -101,6 +111,13 @@ def _results(run: Run, each: View) -> Iterator[RenderableType]:
     for group in _notable.notable(run, each):
         yield _group(group)
     yield _score(each)
+    interval = run.interval(each.name)
+    if interval and interval.width:
+        population = sum(entry.population for entry in run.store.operators(each.name))
+        yield Text(
+            f"  of all {population} mutants like these, by this sample: {interval.score:.2f}, "
+            f"{interval.low:.2f} to {interval.high:.2f} with {interval.confidence:.0%} confidence"
+        )
 
 
 def _group(group: _notable.Group) -> RenderableType:

@@ -56,7 +56,11 @@ def table(view: View) -> Text:
 
 def zeros(view: View) -> list[str]:
     """Return the statuses that have no column because no mutant ended so."""
-    shown = (*_telling(Row("", "", 0, view.mutants, view.score, view.waiting)), "infrastructure-error")
+    shown = (
+        *_telling(Row("", "", 0, view.mutants, view.score, view.waiting)),
+        "out-of-bounds",
+        "infrastructure-error",
+    )
     return [status.replace("-", " ") for status in view.score.counts if status not in shown]
 
 

@@ -1,0 +1,114 @@
+"""A sample tells of all mutants, and a campaign may stop when it tells enough."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import pytest
+
+import mutatenn
+from mutatenn import InputError
+from mutatenn.campaign.estimate import Stratum, stratified
+from mutatenn.campaign.setup import Setup, set_up
+from mutatenn.host import PluginHost
+
+HEAD = """
+name = "sampled"
+seed = 2
+[model]
+path = "mutatenn:digits.onnx"
+[preprocess]
+mean = 127.5
+std = 127.5
+[dataset]
+images = "mutatenn:digits/*_00*.png"
+[[mutations]]
+operator = "{operator}"
+sites = {sites}
+"""
+EACH, SAMPLE = '"each"', "{ sample = 60 }"
+STOP = "[stop]\nwidth = {}\n"
+
+
+def write(folder: Path, operator: str = "AT", sites: str = EACH, tail: str = "") -> Path:
+    path = folder / "sampled.toml"
+    path.write_text(HEAD.format(operator=operator, sites=sites) + tail)
+    return path
+
+
+def prepared(path: Path) -> Setup:
+    return set_up(path, PluginHost.installed())
+
+
+def test_all_mutants_leave_no_doubt(tmp_path: Path) -> None:
+    run = mutatenn.run(write(tmp_path, "store-int8"), tmp_path / "run")
+    interval = run.interval("cpu")
+    assert interval is not None
+    assert interval.low == interval.high == interval.score == run.score().value
+
+
+def test_a_sample_leaves_an_interval_around_the_truth(tmp_path: Path) -> None:
+    every = mutatenn.run(write(tmp_path), tmp_path / "every").score().value
+    run = mutatenn.run(write(tmp_path, sites=SAMPLE), tmp_path / "some")
+    interval = run.interval("cpu")
+    assert interval is not None
+    assert 0.05 < interval.width < 0.4
+    assert interval.low <= every <= interval.high
+    entries = {entry.operator: entry.population for entry in run.store.operators("cpu")}
+    strata = [
+        Stratum.of(score.detected, score.valid, sum(score.counts.values()), entries[operator])
+        for operator, score in run.scores("cpu").items()
+    ]
+    assert interval == stratified(strata)
+
+
+def test_what_is_no_sample_has_no_interval(tmp_path: Path) -> None:
+    twice = '[[mutations]]\noperator = "store-int8"\nsites = [0]\n'
+    run = mutatenn.run(write(tmp_path, "store-int8", "[1, 2]", twice), tmp_path / "run")
+    assert run.interval("cpu") is None
+
+
+def test_it_stops_when_the_interval_is_narrow_enough(tmp_path: Path) -> None:
+    path = write(tmp_path, tail=STOP.format(0.3))
+    run = mutatenn.run(path, tmp_path / "run", workers=2)
+    planned, judged = len(run.mutants), sum(run.score().counts.values())
+    assert 10 < judged < planned / 2
+    interval = run.interval("cpu")
+    assert interval is not None
+    assert interval.width <= 0.3
+    first = [record.id for record in run.mutants[:judged]]
+    ran = [record.id for record in run.mutants if record.verdicts]
+    assert ran != first, "not the first ones of the plan: a random sample of it"
+    again = mutatenn.run(path, tmp_path / "run")
+    assert sum(again.score().counts.values()) == judged
+    path.write_text(path.read_text().replace("width = 0.3", "width = 0"))
+    assert sum(mutatenn.run(path, tmp_path / "run").score().counts.values()) == planned
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_stratified_sample_takes_its_share_of_every_operator_and_kernel(tmp_path: Path, seed: int) -> None:
+    sites = f"{{ sample = 40, seed = {seed}, stratified = true }}"
+    plan = prepared(write(tmp_path, sites=sites)).plans()["cpu"]
+    assert len({mutant.id for mutant in plan.mutants}) == 40
+    total = sum(entry.sites for entry in plan.operators)
+    for entry in plan.operators:
+        share = 40 * entry.sites / total
+        assert math.floor(share) <= entry.mutants <= math.ceil(share) + 1
+        assert entry.population == entry.sites
+    other = prepared(write(tmp_path, sites=sites.replace(f"seed = {seed}", "seed = 9"))).plans()["cpu"]
+    assert [mutant.id for mutant in other.mutants] != [mutant.id for mutant in plan.mutants]
+
+
+def test_more_than_there_is_takes_all(tmp_path: Path) -> None:
+    sites = "{ sample = 1000, stratified = true }"
+    plan = prepared(write(tmp_path, "store-int8", sites)).plans()["cpu"]
+    assert len(plan.mutants) == plan.operators[0].sites
+
+
+@pytest.mark.parametrize(
+    "tail", [STOP.format(2), STOP.format(-1), STOP.format(0.1) + "confidence = 1.0\n", "[stop]"]
+)
+def test_wrong_stops(tmp_path: Path, tail: str) -> None:
+    with pytest.raises(InputError, match=r"stop\."):
+        prepared(write(tmp_path, tail=tail))
