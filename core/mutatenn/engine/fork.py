@@ -261,6 +261,10 @@ def _observe(trial: Trial) -> Observation:
         if trial.phase == BUILD:
             return Observation(trial.mutant, "build-error", f"the compiler died of {name}")
         return Observation(trial.mutant, "crashed", name, signal=number)
+    if not (
+        code or number or trial.phase == BUILD
+    ):  # the engine never ends so: the mutant's code called exit
+        return Observation(trial.mutant, "crashed", f"ended its process ({trial.phase})")
     how = f"was killed by signal {number}" if number else f"ended with exit code {code}"
     return Observation(trial.mutant, "infrastructure-error", f"its process {how} ({trial.phase} phase)")
 
