@@ -27,6 +27,7 @@ SECTIONS = {
     "mutations": config.Mutation,
     "oracles": config.Oracles,
     "gate": config.Gate,
+    "checks": config.Checks,
     "limits": Limits,
 }
 

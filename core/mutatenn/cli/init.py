@@ -26,6 +26,9 @@ STARTER = """\
 
 name = "digits"                  # of the run directory, too
 # seed = 0                       # of every random choice
+# stop = { width = 0.1, confidence = 0.95 }  # once the score's interval is so narrow; default: run all
+# skip = [{ mutants = "store-int8.*", reason = "why" }]   # mutants not to run
+# accept = [{ mutants = "store-int8.*", reason = "why" }] # survivors that are known
 
 [model]
 path = "mutatenn:digits.onnx"    # the classifier
@@ -53,9 +56,10 @@ name = "cpu"
 # profile = "default"            # basic, default, extended, or { base = "default", off = ["FuseOps"] }
 # options = { mcpu = "native" }  # of the backend
 
-[[mutations]]                    # which faults: an operator, a category, or graph, tir, paper, all
+[[mutations]]                    # which faults: an operator, a category, paper, weights, bugs, graph, tir, all
 operator = "graph"
 sites = { sample = 3, seed = 0 } # or "each", "together", [0, 5], { together = [0, 5] }
+# order = 2                      # so many faults at once, with a sample
 
 [[mutations]]
 operator = "tir"
@@ -70,6 +74,9 @@ sites = { sample = 3, seed = 0 }
 [gate]                           # what the original must reach before any mutant runs
 min_accuracy = 0.97              # share of images whose top-1 class is right; needs dataset.truth
 # tolerance = 1e-4               # largest difference of a probability to the reference runtime's
+
+[checks]
+# bounds = false                 # true: changed CPU kernels fail before an access out of bounds
 
 [limits]                         # of one mutant
 # time_factor = 20.0             # processor time for an image: so many times what the original takes ...

@@ -28,7 +28,8 @@ EPILOG = """
 With --json, an object: "campaign" (its name), "model", "images" (how many) and "environments", a list of
 objects: "name", "backend", "target", "profile", "kernels" (how many different ones), "fallback" (why the
 model runs as a whole, or ""), "operators" (per entry of the campaign and operator: operator, category, level,
-sites, mutants) and "mutants" (id, operator, category, level, stage, options, sites: unit, ordinal, detail).
+sites, mutants, population) and "mutants" (id, operator, category, level, stage, options, parts, sites: unit,
+ordinal, detail).
 """
 
 
@@ -69,8 +70,8 @@ def _title(setup: Setup, name: str) -> str:
 
 
 def _table(plan: Plan) -> str:
-    head = [field.name for field in attrs.fields(type(plan.operators[0]))]
-    rows = [attrs.astuple(entry) for entry in plan.operators]
+    head = ("operator", "category", "level", "sites", "mutants")
+    rows = [tuple(getattr(entry, name) for name in head) for entry in plan.operators]
     total = ("total", "", "", sum(entry.sites for entry in plan.operators), len(plan.mutants))
     return columns([head, *rows, total], right=[-2, -1])
 
