@@ -114,3 +114,38 @@ def test_nothing_is_run(
     monkeypatch.chdir(tmp_path)
     assert command("plan", campaign).code == 0
     assert [path.name for path in tmp_path.iterdir()] == ["campaign.toml"]
+
+
+def test_mutants_by_layer(write: Any, command: Command) -> None:
+    """Two operators meet in the second convolution; all convolutions together are no one layer."""
+    mutations = """
+[[mutations]]
+operator = "transpose-conv2d-data"
+sites = [1, 2]
+[[mutations]]
+operator = "exp-conv2d-before"
+sites = [1]
+[[mutations]]
+operator = "exp-conv2d-before"
+sites = "together"
+[[mutations]]
+operator = "store-int16"
+sites = [37]
+"""
+    done = command("plan", write(mutations=mutations), "--layers")
+    rows = [line.split() for line in done.out.splitlines()[2:]]
+    assert rows[0] == ["unit", "operator", "AT", "NIO", "mutants"]
+    layers = [("main", "2"), ("main", "1"), ("several", "1"), ("softmax", "1")]
+    assert [(row[0], row[-1]) for row in rows[1:]] == layers
+    assert "R.nn.conv2d" in rows[1]
+
+
+def test_a_plan_can_be_filtered(write: Any, command: Command) -> None:
+    done = command("plan", write(), "--only", "store-*", "--list")
+    names = [line.split(".")[0] for line in done.out.splitlines()[3:]]
+    assert names == ["store-int16", "store-times-one-plus-epsilon"]
+    counted = command("plan", write(), "--only", "transpose").out.splitlines()
+    assert [line.split()[-1] for line in counted[3:]] == ["1", "0", "0", "0", "1"]
+    wrong = command("plan", write(), "--only", "transpoze-conv2d")
+    assert (wrong.code, wrong.out) == (2, "")
+    assert "no planned mutant is called 'transpoze-conv2d'" in wrong.err

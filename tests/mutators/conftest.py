@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from itertools import count
 from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
-from mutatenn import ir
-from mutatenn.compiler.kernels import lower_kernel
+from mutatenn import Kernel, TensorSpec, ir
+from mutatenn.compiler.kernels import lower_kernel, poison_scratch
+from mutatenn_backends.llvm import Llvm
 
 
 @pytest.fixture(scope="session")
@@ -17,6 +21,30 @@ def classifier() -> Any:
     from tvm.relax.frontend.onnx import from_onnx
 
     return from_onnx(_onnx_model(), keep_params_in_input=False)
+
+
+@pytest.fixture(scope="session")
+def run_kernel() -> Callable[..., NDArray[np.float32]]:
+    """Return what runs a kernel on arrays, its output and scratch memory full of NaN, and returns the output.
+
+    A kernel that is not lowered yet is scheduled first where told so. One that leaves the bounds of its
+    memory needs a process of its own, where it finds 0.747 beside the arrays.
+    """
+    backend = Llvm()
+    target, device, numbers = backend.target(), backend.open(), count()
+
+    def run(
+        function: Any, *arrays: NDArray[np.float32], schedule: bool = False, lowered: bool = False
+    ) -> NDArray[np.float32]:
+        ready = backend.schedule(function) if schedule else function
+        code = poison_scratch(ready if lowered else lower_kernel(ready, target))
+        built = device.build(Kernel(f"run{next(numbers)}", "kernel", code))
+        shape = tuple(int(size) for size in function.params[-1].ty.shape)
+        result = device.allocate(TensorSpec("result", shape))
+        device.launch(built, [*(device.upload(each) for each in arrays), result])
+        return np.asarray(device.fetch(result), np.float32)
+
+    return run
 
 
 @pytest.fixture(scope="session")

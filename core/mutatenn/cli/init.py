@@ -56,7 +56,7 @@ name = "cpu"
 # profile = "default"            # basic, default, extended, or { base = "default", off = ["FuseOps"] }
 # options = { mcpu = "native" }  # of the backend
 
-[[mutations]]                    # which faults: an operator, a category, paper, weights, bugs, graph, tir, all
+[[mutations]]                    # which faults: operator, category, paper, weights, bugs, graph, tir, all
 operator = "graph"
 sites = { sample = 3, seed = 0 } # or "each", "together", [0, 5], { together = [0, 5] }
 # order = 2                      # so many faults at once, with a sample

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import textwrap
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 import attrs
@@ -37,6 +38,14 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     parser.add_argument("file", metavar="FILE", help="the campaign file")
     parser.add_argument("--list", action="store_true", help="a line per mutant: id, unit, ordinal, code")
+    parser.add_argument("--layers", action="store_true", help="count mutants by layer instead of operator")
+    parser.add_argument(
+        "--only",
+        metavar="MUTANT",
+        action="append",
+        default=[],
+        help="only this mutant, by id, its beginning, or a pattern with * and ?; may be repeated",
+    )
     parser.add_argument("--environment", metavar="NAME", help="only this environment")
     parser.add_argument("--json", action="store_true", help="print an object, every mutant in it")
     parser.epilog = EPILOG
@@ -50,15 +59,29 @@ def execute(args: argparse.Namespace, host: PluginHost) -> int:
     if args.environment is not None and args.environment not in setup.toolchains:
         raise InputError(unknown_name("environment", args.environment, setup.toolchains))
     plans = {name: plan for name, plan in setup.plans().items() if args.environment in (None, name)}
-    sys.stdout.writelines(_json(setup, plans) if args.json else _text(setup, plans, args.list))
+    if args.only:
+        plans = {name: _filtered(plan, args.only) for name, plan in plans.items()}
+    sys.stdout.writelines(_json(setup, plans) if args.json else _text(setup, plans, args))
     return 0
 
 
-def _text(setup: Setup, plans: dict[str, Plan], listed: bool) -> Iterator[str]:
+def _filtered(plan: Plan, names: Sequence[str]) -> Plan:
+    from mutatenn.campaign.select import select
+
+    ids = [mutant.id for mutant in plan.mutants]
+    wanted = {mutant for name in names for mutant in select(name, ids)}
+    plan.mutants = [mutant for mutant in plan.mutants if mutant.id in wanted]
+    return plan.recounted()
+
+
+def _text(setup: Setup, plans: dict[str, Plan], args: argparse.Namespace) -> Iterator[str]:
     for number, (name, plan) in enumerate(plans.items()):
         yield "\n" * bool(number)
         yield f"{_title(setup, name)}\n\n"
-        yield from _list(plan.mutants) if listed else [_table(plan), "\n"]
+        if args.list:
+            yield from _list(plan.mutants)
+        else:
+            yield f"{_layers(plan) if args.layers else _table(plan)}\n"
 
 
 def _title(setup: Setup, name: str) -> str:
@@ -74,6 +97,23 @@ def _table(plan: Plan) -> str:
     rows = [tuple(getattr(entry, name) for name in head) for entry in plan.operators]
     total = ("total", "", "", sum(entry.sites for entry in plan.operators), len(plan.mutants))
     return columns([head, *rows, total], right=[-2, -1])
+
+
+def _layers(plan: Plan) -> str:
+    """Return the mutants by layer: a kernel, or an operator of the graph with the variable it is bound to."""
+    layers: dict[tuple[str, str], Counter[str]] = {}
+    for mutant in plan.mutants:
+        places = {
+            (site.unit, site.detail.partition("(")[0] * (mutant.level == "graph")) for site in mutant.sites
+        }
+        place = places.pop() if len(places) == 1 else ("several", "")
+        layers.setdefault(place, Counter())[mutant.category] += 1
+    categories = sorted({category for counts in layers.values() for category in counts})
+    rows = [
+        (*place, *(counts[c] or "." for c in categories), counts.total()) for place, counts in layers.items()
+    ]
+    head = ("unit", "operator", *categories, "mutants")
+    return columns([head, *rows], right=range(2, len(head)))
 
 
 def _list(mutants: Sequence[Mutant]) -> Iterator[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, overload
 
 import attrs
@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from collections.abc import Collection
 
     from mutatenn.api.values import Level, Stage
+
+Rewrite = Callable[[Any], Any]
+"""Returns what stands in a node's place."""
 
 
 @attrs.frozen(eq=False)
@@ -54,16 +57,60 @@ class Descriptions(Sequence[str]):
 
 
 @attrs.frozen(kw_only=True)
-class KernelMutator(Mutator):
-    """Changes TIR nodes of some classes; a unit is one PrimFunc, at any kernel stage.
+class KernelPatternMutator(Mutator):
+    """Changes patterns of TIR nodes; a unit is one PrimFunc, at any kernel stage.
 
-    Sites are numbered operands first, in the order of the code.
+    For faults that depend on more than one node, or change more than one; else see :class:`KernelMutator`.
     """
 
     level: ClassVar[Level] = "kernel"
     stage: ClassVar[Stage] = "schedulable"
     nodes: ClassVar[tuple[str, ...]]
     """Names of TIR node classes, such as ``("LT", "BufferStore")``."""
+
+    @abstractmethod
+    def edits(self, nodes: Sequence[Any]) -> Sequence[Mapping[int, Rewrite]]:
+        """Return the sites: for each, the places that change there and what each is rewritten to.
+
+        ``nodes`` are all the kernel's nodes of the classes, operands first, in the order of the code; a place
+        is an index into them. A rewrite is given the node with what has changed inside it, which it cannot
+        modify. The first place describes the site.
+        """
+
+    def sites(self, unit: Any) -> Sequence[str]:
+        """Describe each site: its line of code, and after ``in`` the kind of condition it belongs to."""
+        found = self._occurrences(unit)
+        edits = self.edits([each.node for each in found])
+        return Descriptions([found[next(iter(edit))] for edit in edits])
+
+    def apply(self, unit: Any, sites: Collection[int]) -> Any:
+        """Return a PrimFunc with the fault at the given sites, identical elsewhere."""
+        edits = self.edits([each.node for each in self._occurrences(unit)])
+        rewrites: dict[int, list[Rewrite]] = {}
+        for site in sorted(_chosen(range(len(edits)), sites)):
+            for place, rewrite in edits[site].items():
+                rewrites.setdefault(place, []).append(rewrite)
+
+        def change(number: int, node: Any) -> Any:
+            for rewrite in rewrites.get(number, ()):
+                node = rewrite(node)
+            return node
+
+        return unit.with_body(replace_in_kernel(unit.body, self._classes(), change))
+
+    def _classes(self) -> tuple[Any, ...]:
+        return node_classes(self.nodes)
+
+    def _occurrences(self, unit: Any) -> tuple[Occurrence, ...]:
+        return kernel_occurrences(unit.body, self._classes())
+
+
+@attrs.frozen(kw_only=True)
+class KernelMutator(KernelPatternMutator):
+    """Changes TIR nodes of some classes; a unit is one PrimFunc, at any kernel stage.
+
+    Sites are numbered operands first, in the order of the code.
+    """
 
     def matches(self, node: Any) -> bool:
         """Tell whether a node of the right class can be changed, and a change can make a difference."""
@@ -74,25 +121,9 @@ class KernelMutator(Mutator):
     def rewrite(self, node: Any) -> Any:
         """Return what stands in the node's place; the node itself cannot be modified."""
 
-    def sites(self, unit: Any) -> Sequence[str]:
-        """Describe each site: its line of code, and after ``in`` the kind of condition it belongs to."""
-        return Descriptions([each for each in self._occurrences(unit) if self.matches(each.node)])
-
-    def apply(self, unit: Any, sites: Collection[int]) -> Any:
-        """Return a PrimFunc with the fault at the given sites, identical elsewhere."""
-        matching = [n for n, each in enumerate(self._occurrences(unit)) if self.matches(each.node)]
-        chosen = _chosen(matching, sites)
-
-        def change(number: int, node: Any) -> Any:
-            return self.rewrite(node) if number in chosen else node
-
-        return unit.with_body(replace_in_kernel(unit.body, self._classes(), change))
-
-    def _classes(self) -> tuple[Any, ...]:
-        return node_classes(self.nodes)
-
-    def _occurrences(self, unit: Any) -> tuple[Occurrence, ...]:
-        return kernel_occurrences(unit.body, self._classes())
+    def edits(self, nodes: Sequence[Any]) -> Sequence[Mapping[int, Rewrite]]:
+        """Return one site for each node that matches."""
+        return [{place: self.rewrite} for place, node in enumerate(nodes) if self.matches(node)]
 
 
 @attrs.frozen(kw_only=True)
