@@ -53,9 +53,14 @@ class Subject:
 
 
 def sample(mutants: int, seed: int = 1) -> list[dict[str, Any]]:
-    """Return a seeded sample over the whole network: half graph mutants, half kernel (TIR) mutants."""
-    halves = {"graph": mutants // 2, "tir": mutants - mutants // 2}
-    return [{"operator": level, "sites": {"sample": n, "seed": seed}} for level, n in halves.items()]
+    """Return a seeded sample over the whole network: half graph mutants, half kernel (TIR) mutants.
+
+    Of the paper's categories, whose mutants stay inside their buffers: what they compute is the same in every
+    way of running them.
+    """
+    shares = {"LN": 0.1, "AN": 0.1, "NIO": 0.3, "AT": 0.2, "SV": 0.2, "CSO": 0.1}
+    counts = {category: max(1, round(share * mutants)) for category, share in shares.items()}
+    return [{"operator": name, "sites": {"sample": n, "seed": seed}} for name, n in counts.items()]
 
 
 def epsilons(mutants: int, sites: int) -> list[dict[str, Any]]:
