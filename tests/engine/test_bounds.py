@@ -10,6 +10,8 @@ import pytest
 
 from mutatenn import Observation, ir
 from mutatenn.compiler.toolchain import Toolchain
+from mutatenn_backends.llvm import Llvm
+from mutatenn_mutators.bugs_kernel_index import NarrowLoadIndex
 
 Run = Callable[..., dict[str, Observation]]
 
@@ -84,3 +86,21 @@ def test_a_read_in_a_branch_that_is_not_taken_does_not_count(guarded: Any) -> No
 
     seen = guarded.run({"careful": guarded.fault("relu", conditional, node="TensorLoad", site=0)})["careful"]
     assert (seen.outcome, seen.message) == ("ran", "")
+
+
+def test_vectors_of_computed_indices_are_checked_lane_by_lane(digits: Any) -> None:
+    """An index narrowed to 8 bits wraps: in a vector, lane by lane."""
+    plain = digits.toolchain
+    checked = Toolchain(plain.model, Llvm(), plain.profile, check_bounds=True)
+    bench = attrs.evolve(digits, toolchain=checked, images=digits.images[:2], expected=digits.expected[:2])
+    mutator, unit = NarrowLoadIndex(), "fused_conv2d2_add_add1_relu"
+    sites = range(len(mutator.sites(checked.unit(unit, "lowered"))))
+    chosen = {str(site): [site] for site in sites[:: max(1, len(sites) // 12)]}
+    faults = {
+        name: lambda site=site: checked.derive(mutator, "lowered", {unit: site})[0]
+        for name, site in chosen.items()
+    }
+    seen = bench.run(faults)
+    assert {each.outcome for each in seen.values()} <= {"out-of-bounds", "ran"}
+    caught = [each.message for each in seen.values() if each.outcome == "out-of-bounds"]
+    assert any("Cast" in message and "Ramp" in message for message in caught), caught

@@ -82,12 +82,46 @@ def _check(what: str, buffer: Any, indices: Any, path: Any) -> Any:
 
 
 def _ends(index: Any) -> list[Any]:
-    """Return the first and last index of a vector, or the index itself."""
-    if not isinstance(index, ir.tirx.Ramp):
+    """Return the indices of a vector's lanes, of a ramp only the first and last; or the index itself."""
+    lanes = _lanes(index)
+    if lanes == 1:
         return [index]
-    last = ir.tirx.const(int(index.lanes) - 1, index.base.ty.dtype)
-    return [index.base, ir.tirx.Add(index.base, ir.tirx.Mul(index.stride, last))]
+    numbers = (0, lanes - 1) if isinstance(index, ir.tirx.Ramp) else range(lanes)
+    return [each for number in numbers if (each := _lane(index, number)) is not None]
 
 
-def _lanes(condition: Any) -> int:
-    return 1 if condition is None else int(condition.ty.dtype.lanes)
+def _lane(expr: Any, number: int) -> Any:
+    """Return one lane of a vector expression, or None for a kind that indices are not made of."""
+    if _lanes(expr) == 1:
+        return expr
+    if isinstance(expr, ir.tirx.Ramp):
+        step = ir.tirx.const(number, expr.base.ty.dtype)
+        return ir.tirx.Add(expr.base, ir.tirx.Mul(expr.stride, step))
+    if isinstance(expr, ir.tirx.Broadcast):
+        return expr.value
+    if isinstance(expr, ir.tirx.Cast):
+        value = _lane(expr.value, number)
+        return value if value is None else ir.tirx.Cast(expr.ty.dtype.with_lanes(1), value)
+    if not isinstance(expr, _arithmetic()):
+        return None
+    one, other = _lane(expr.a, number), _lane(expr.b, number)
+    return None if one is None or other is None else type(expr)(one, other)
+
+
+def _arithmetic() -> tuple[Any, ...]:
+    tirx = ir.tirx
+    return (
+        tirx.Add,
+        tirx.Sub,
+        tirx.Mul,
+        tirx.Min,
+        tirx.Max,
+        tirx.FloorDiv,
+        tirx.FloorMod,
+        tirx.Div,
+        tirx.Mod,
+    )
+
+
+def _lanes(expr: Any) -> int:
+    return 1 if expr is None else int(expr.ty.dtype.lanes)
