@@ -76,10 +76,23 @@ def test_one_answer_for_every_image_is_degenerate() -> None:
     assert verdict.by == ("top-1", "degenerate")
 
 
-def test_few_images_are_never_degenerate() -> None:
-    verdict = judge(original=ORIGINAL[:9]).judge(ran(list(range(9)), [[0.2, 0.5, 0.3]] * 9, images=9))
+@pytest.mark.parametrize("images", [2, 3, 9])
+def test_the_same_scores_for_all_of_a_few_images_are_degenerate(images: int) -> None:
+    rows = list(range(images))
+    verdict = judge(original=ORIGINAL[:images]).judge(ran(rows, [[0.2, 0.5, 0.3]] * images, images=images))
+    assert verdict.degenerate
+    assert verdict.by[-1] == "degenerate"
+
+
+def test_one_label_for_a_few_images_is_not_degenerate_yet() -> None:
+    scores = [[0.2, 0.5, 0.3], [0.1, 0.6, 0.3]] * 4
+    verdict = judge(original=ORIGINAL[:8]).judge(ran(list(range(8)), scores, images=8))
     assert not verdict.degenerate
-    assert verdict.killed == 6
+    assert verdict.killed > 0
+
+
+def test_one_image_tells_nothing_of_others() -> None:
+    assert not judge(original=ORIGINAL[:1]).judge(ran([0], [[0.2, 0.5, 0.3]], images=1)).degenerate
 
 
 def test_an_original_with_one_label_cannot_degenerate() -> None:

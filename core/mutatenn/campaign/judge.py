@@ -44,10 +44,12 @@ RARE: tuple[Status, ...] = ("out-of-bounds", "infrastructure-error")
 DETECTED: tuple[Status, ...] = ("killed", "crashed", "timed-out", "out-of-bounds")
 VALID: tuple[Status, ...] = (*DETECTED, "survived", "never-infected")
 
-# An output is degenerate when it gives a tenth of the original's labels or fewer, over ten images or more:
-# the "implicit crash" of the MutateNN paper, where a network answers the same for every image.
+# An output is degenerate, the "implicit crash" of the MutateNN paper, where a network answers the same for
+# every image, when it gives a tenth of the original's labels or fewer, over ten images or more; or when, over
+# two or more, no score differs between images by more than a millionth of the largest.
 DEGENERATE_IMAGES = 10
 DEGENERATE_SHARE = 0.1
+DEGENERATE_SPREAD = 1e-6
 
 
 @attrs.frozen
@@ -161,11 +163,21 @@ class Judge:
         return result
 
     def _degenerate(self, values: NDArray[Any], finite: NDArray[np.bool_]) -> bool:
-        if len(values) < DEGENERATE_IMAGES or not finite.all():
+        if not finite.all():
+            return False
+        if _alike(values) and not _alike(self.original.values):
+            return True
+        if len(values) < DEGENERATE_IMAGES:
             return False
         before = len(np.unique(self.original.labels()))
         after = len(np.unique(Scores(values).labels()))
         return after < before and after <= max(1, DEGENERATE_SHARE * before)
+
+
+def _alike(values: NDArray[Any]) -> bool:
+    """Tell whether the outputs are the same for all images, of two or more."""
+    spread = float(np.ptp(values, axis=0).max(initial=0.0))
+    return len(values) > 1 and spread <= DEGENERATE_SPREAD * float(np.abs(values).max(initial=0.0))
 
 
 def _summary(oracle: Comparator, measure: NDArray[np.float64]) -> dict[str, float | None]:
