@@ -56,7 +56,11 @@ def smallest_cover(bits: Bits, size: int, seconds: float = SECONDS) -> Cover:
         bound = max(bound, proven)
         if len(found) < len(greedy):
             best, method = found, "milp"
-    images = _by_gain(transposed(bits, size), [*forced, *best])
+    above = dominators(bits, size)  # of columns alike on the core, those that are no others' shadow
+    chosen = dict.fromkeys(
+        int(above[column]) if above[column] >= 0 else column for column in [*forced, *best]
+    )
+    images = _by_gain(transposed(bits, size), list(chosen))
     extra = len(forced)
     return Cover(images, bound + extra, len(greedy) + extra, method)  # type: ignore[arg-type]  # one of the two
 
