@@ -4,6 +4,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 BENCH_STAMP := $(VENV)/.installed-bench
+FRONTENDS_VENV := .venv-frontends
+FRONTENDS_STAMP := $(FRONTENDS_VENV)/.installed
 WORKERS ?= 2
 # Of the benchmarks: another model, the folder or glob pattern of its images, further options of benchmarks/run.py.
 MODEL ?=
@@ -11,12 +13,13 @@ IMAGES ?=
 OPTIONS ?=
 BENCH := benchmarks/run.py $(if $(MODEL),--model '$(MODEL)') $(if $(IMAGES),--images '$(IMAGES)') $(OPTIONS)
 
-.PHONY: help demo test test-slow bench bench-quick lint format clean
+.PHONY: help demo test test-slow test-frontends bench bench-quick lint format clean
 
 help:
 	@echo "make demo         run the bundled campaign and print its report"
 	@echo "make test         run the tests"
 	@echo "make test-slow    run the tests on the larger models (minutes)"
+	@echo "make test-frontends  run the frontends' tests with PyTorch and TFLite, in .venv-frontends"
 	@echo "make bench        measure the speed (minutes); MODEL=m.onnx IMAGES=folder for another model"
 	@echo "make bench-quick  the same, smaller, in under 3 minutes"
 	@echo "make lint         ruff, ruff format, mypy --strict"
@@ -41,6 +44,15 @@ test: $(STAMP)
 test-slow: $(STAMP)
 	$(BIN)/python -m pytest -m slow
 
+$(FRONTENDS_STAMP): pyproject.toml
+	$(PYTHON) -m venv $(FRONTENDS_VENV)
+	$(FRONTENDS_VENV)/bin/python -m pip install --quiet --disable-pip-version-check --upgrade "pip>=25.1"
+	$(FRONTENDS_VENV)/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[tflite,torch]' --group dev
+	@touch $@
+
+test-frontends: $(FRONTENDS_STAMP)
+	$(FRONTENDS_VENV)/bin/python -m pytest tests/frontends
+
 $(BENCH_STAMP): $(STAMP)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --group bench
 	@touch $@
@@ -61,4 +73,4 @@ format: $(STAMP)
 	$(BIN)/ruff format .
 
 clean:
-	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache build dist
+	rm -rf $(VENV) $(FRONTENDS_VENV) .mypy_cache .pytest_cache .ruff_cache build dist

@@ -8,7 +8,22 @@ import sys
 
 import pytest
 
-HEAVY = ["PIL", "onnx", "onnxruntime", "pandas", "rich", "scipy", "tensorflow", "torch", "tvm", "tvm_ffi"]
+HEAVY = [
+    "PIL",
+    "ai_edge_litert",
+    "flatbuffers",
+    "onnx",
+    "onnxruntime",
+    "pandas",
+    "rich",
+    "scipy",
+    "tensorflow",
+    "tflite",
+    "tflite_runtime",
+    "torch",
+    "tvm",
+    "tvm_ffi",
+]
 PROGRAM = """
 import json, sys
 from mutatenn.cli.main import main

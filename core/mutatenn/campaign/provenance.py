@@ -13,7 +13,19 @@ import importlib_metadata
 if TYPE_CHECKING:
     from mutatenn.campaign.setup import Setup
 
-PACKAGES = ("mutatenn", "apache-tvm", "apache-tvm-ffi", "onnx", "onnxruntime", "numpy", "scipy", "pillow")
+PACKAGES = (
+    "mutatenn",
+    "apache-tvm",
+    "apache-tvm-ffi",
+    "onnx",
+    "onnxruntime",
+    "torch",
+    "ai-edge-litert",
+    "tflite",
+    "numpy",
+    "scipy",
+    "pillow",
+)
 
 
 def facts(setup: Setup) -> dict[str, Any]:

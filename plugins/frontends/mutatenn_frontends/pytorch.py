@@ -1,0 +1,63 @@
+"""Imports image classifiers that torch.export.save wrote; PyTorch itself is their reference."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+import attrs
+
+from mutatenn import Frontend, InputError, Model, hookimpl
+from mutatenn_frontends import _pytorch_file, _pytorch_import
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+
+@attrs.frozen(kw_only=True)
+class PyTorch(Frontend):
+    """Exported PyTorch programs (.pt2), compared with PyTorch (install with mutatenn[torch])."""
+
+    name: ClassVar[str] = "pytorch"
+    suffixes: ClassVar[tuple[str, ...]] = (".pt2",)
+
+    def load(self, source: Path) -> Model:
+        """Import a program of batch 1 with one float32 image and one float32 ``[1, classes]`` output.
+
+        Weights become constants; code that does not reach the output is gone. Batch normalisation stays an
+        operator of its own. PyTorch decomposes other layers first: linear layers into ``permute_dims``,
+        ``matmul`` and ``add``, hard-swish and the like into arithmetic, dropout into nothing; TVM's importer
+        makes the bias of a convolution an ``add``.
+
+        A ``.pt2`` file may hold pickles, which can run any code, and text that PyTorch would evaluate. What
+        PyTorch gets to see is made anew from the checked parts of the file, without either. Raises
+        :class:`mutatenn.InputError` as the contract says, and where PyTorch is not installed.
+        """
+        # In this process: TVM imports an installed PyTorch itself, and no thread that computes is started.
+        with _pytorch_file.naming(source):
+            archive, digest = _pytorch_file.read(source)
+            program, image, scores = _pytorch_import.load(archive)
+            module = _pytorch_import.to_relax(program)
+        return Model(source.stem, source, digest, module, image, scores)
+
+    def reference(self, model: Model, images: NDArray[np.generic]) -> NDArray[np.float32]:
+        """Run the program in PyTorch on one CPU thread, one image at a time; return ``[images, classes]``.
+
+        ``images`` is float32 ``[images, *model.input.shape[1:]]``. Raises :class:`mutatenn.InputError` if the
+        file has changed, or as :meth:`load` does.
+        """
+        with _pytorch_file.naming(model.source):
+            archive, digest = _pytorch_file.read(model.source)
+            if digest != model.digest:
+                raise InputError("has changed since it was imported; run the campaign again")
+            program, _, _ = _pytorch_import.load(archive)
+            return _pytorch_import.run(program, images, model.output.shape[1])
+
+
+@hookimpl
+def mutatenn_frontends() -> Iterable[type[Frontend]]:
+    """Contribute the frontend."""
+    return (PyTorch,)

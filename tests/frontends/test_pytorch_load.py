@@ -1,0 +1,247 @@
+"""What is imported from PyTorch computes what PyTorch computes, in a form fit for mutation."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import mutatenn
+from mutatenn import CATEGORIES, InputError, Model, TensorSpec, ir
+from mutatenn_frontends.pytorch import PyTorch
+
+torch = pytest.importorskip("torch", reason="PyTorch is not installed")
+nn = torch.nn
+
+
+class Net(nn.Module):  # type: ignore[name-defined,misc]
+    """A small classifier of digits, not trained, every layer at work."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = nn.Sequential(nn.Conv2d(1, 8, 3, padding=1), nn.BatchNorm2d(8), nn.ReLU())
+        self.deep = nn.Sequential(nn.Conv2d(8, 8, 3, padding=1, groups=8, bias=False), nn.BatchNorm2d(8))
+        self.pool, self.drop, self.head = nn.MaxPool2d(2), nn.Dropout(), nn.Linear(128, 10)
+
+    def forward(self, image: Any) -> Any:
+        hidden = self.stem(image)
+        hidden = nn.functional.relu6(self.deep(hidden), inplace=True) + hidden
+        return self.head(self.drop(self.pool(hidden).flatten(1)))
+
+
+def network() -> Any:
+    torch.manual_seed(3)
+    net = Net().eval()
+    for norm in (net.stem[1], net.deep[1]):
+        nn.init.normal_(norm.running_mean, std=0.2)
+        nn.init.uniform_(norm.running_var, 0.5, 1.5)
+        nn.init.uniform_(norm.weight, 0.5, 1.5)
+        nn.init.normal_(norm.bias, std=0.2)
+    nn.init.normal_(net.head.weight, std=0.5)
+    return net
+
+
+@pytest.fixture
+def save(tmp_path: Path) -> Callable[..., Path]:
+    """Export a module, by default for one image of a digit, to a file."""
+
+    def to_file(module: Any, *images: Any, **options: Any) -> Path:
+        path = tmp_path / "net.pt2"
+        program = torch.export.export(module, images or (torch.rand(1, 1, 8, 8),), **options)
+        torch.export.save(program, path)
+        return path
+
+    return to_file
+
+
+@pytest.fixture(scope="module")
+def digits(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path: Path = tmp_path_factory.mktemp("digits") / "net.pt2"
+    torch.export.save(torch.export.export(network(), (torch.rand(1, 1, 8, 8),)), path)
+    return path
+
+
+def images(*shape: int) -> Any:
+    return np.random.default_rng(7).uniform(-1, 1, shape).astype(np.float32)
+
+
+def execute(model: Model, given: Any) -> Any:
+    """Compile with TVM's own defaults and run image by image."""
+    machine = ir.relax.VirtualMachine(ir.tvm.compile(model.module, "llvm"), ir.tvm.cpu())
+    return np.concatenate(
+        [machine["main"](ir.tvm.runtime.tensor(image[np.newaxis])).numpy() for image in given]
+    )
+
+
+def agree(path: Path, module: Any) -> Model:
+    """Check that compiled model, reference and module agree on two images; return the model."""
+    model = PyTorch().load(path)
+    given = images(2, *model.input.shape[1:])
+    with torch.no_grad():
+        expected = np.concatenate(
+            [module(torch.from_numpy(image[np.newaxis].copy())).numpy() for image in given]
+        )
+    assert np.unique(expected).size > expected.size // 4  # saturated scores always agree
+    reference = PyTorch().reference(model, given)
+    assert reference.dtype == np.float32
+    np.testing.assert_allclose(reference, expected, rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(execute(model, given), expected, rtol=1e-5, atol=1e-5)
+    return model
+
+
+def test_model(digits: Path, calls: Any) -> None:
+    model = agree(digits, network())
+    assert model.name == "net"
+    assert model.input == TensorSpec("image", (1, 1, 8, 8))
+    assert model.output == TensorSpec("linear", (1, 10))
+    assert model.digest == sha256(digits.read_bytes()).hexdigest()
+    assert [len(function.params) for function in model.module.functions.values()] == [1]
+    found = calls(model)
+    assert (found["nn.conv2d"], found["nn.batch_norm"], found["clip"]) == (2, 2, 1)
+    assert (found["permute_dims"], found["matmul"]) == (1, 1)
+    last = model.module["main"].body.blocks[0].bindings[-1].value
+    assert last.op.name == "relax.add"
+    assert isinstance(last.args[1], ir.tvm.ir.GenericConst)
+    assert not {"nn.dropout", "zeros_like", "rsqrt"} & set(found)
+
+
+def test_a_dead_branch_goes(save: Any, calls: Any) -> None:
+    class Branches(nn.Module):  # type: ignore[name-defined,misc]
+        def forward(self, image: Any) -> Any:
+            torch.exp(image)
+            return image.flatten(1)
+
+    assert set(calls(PyTorch().load(save(Branches())))) == {"reshape"}
+
+
+class Wrapped(nn.Module):  # type: ignore[name-defined,misc]
+    """Takes its image by keyword and returns its scores in a dictionary."""
+
+    def forward(self, *, image: Any) -> Any:
+        return {"scores": [image.flatten(1)]}
+
+
+def test_structures_around_the_tensors_go(tmp_path: Path) -> None:
+    path = tmp_path / "net.pt2"
+    program = torch.export.export(Wrapped(), (), {"image": torch.rand(1, 1, 8, 8)})
+    torch.export.save(program, path)
+    agree(path, nn.Flatten())
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [
+        nn.AvgPool2d(3, 2, padding=1),
+        nn.AvgPool2d(3, 2, padding=1, count_include_pad=False),
+        nn.AdaptiveAvgPool2d(2),
+        nn.MaxPool2d(3, 2, ceil_mode=True),
+        nn.Hardswish(inplace=True),
+        nn.SiLU(),
+        nn.GELU(),
+        nn.LayerNorm(8),
+        nn.Softmax(dim=3),
+        nn.Conv2d(1, 2, 3, bias=False).to(memory_format=torch.channels_last),
+        nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2, affine=False)),
+    ],
+    ids=lambda layer: type(layer).__name__,
+)
+def test_layers(save: Any, layer: Any) -> None:
+    module = nn.Sequential(layer, nn.Flatten()).eval()
+    agree(save(module), module)
+
+
+@pytest.mark.filterwarnings("ignore:.*LeafSpec:FutureWarning")  # of PyTorch's own code
+def test_a_program_that_was_decomposed_before(tmp_path: Path) -> None:
+    path = tmp_path / "net.pt2"
+    module = nn.Sequential(nn.BatchNorm2d(1), nn.ReLU(inplace=True), nn.Flatten()).eval()
+    torch.export.save(torch.export.export(module, (torch.rand(1, 1, 8, 8),)).run_decompositions(), path)
+    agree(path, module)
+
+
+def test_constants_and_shared_weights(save: Any) -> None:
+    class Shared(nn.Module):  # type: ignore[name-defined,misc]
+        def __init__(self) -> None:
+            super().__init__()
+            self.one = self.two = nn.Linear(64, 64)
+
+        def forward(self, image: Any) -> Any:
+            return self.two(self.one(image.flatten(1))) * torch.tensor([1.0, -2.0]).repeat(32)
+
+    agree(save(module := Shared()), module)
+
+
+@pytest.mark.parametrize(
+    ("module", "text"),
+    [
+        (nn.Sequential(nn.BatchNorm2d(1), nn.Flatten()), "call model.eval()"),
+        (nn.Sequential(nn.Dropout(), nn.Flatten()), "call model.eval()"),
+        (nn.Flatten(0), "its output is"),
+        (nn.Conv2d(1, 1, 3), "its output is"),
+    ],
+)
+def test_modules_that_do_not_classify(save: Any, module: Any, text: str) -> None:
+    with pytest.raises(InputError, match=text.replace("(", r"\(").replace(")", r"\)")):
+        PyTorch().load(save(module))
+
+
+def test_a_free_batch(save: Any) -> None:
+    batch = torch.export.Dim("batch", max=64)
+    path = save(nn.Flatten(), torch.rand(2, 1, 8, 8), dynamic_shapes=({0: batch},))
+    with pytest.raises(InputError, match=r"has no fixed sizes: input float32\[\?x1x8x8\]; export it with"):
+        PyTorch().load(path)
+
+
+def test_an_operator_that_only_its_decomposition_shows(save: Any) -> None:
+    class Waves(nn.Module):  # type: ignore[name-defined,misc]
+        def forward(self, image: Any) -> Any:
+            return torch.fft.fft(image).abs().flatten(1)
+
+    with pytest.raises(InputError, match=r"does not support: aten\._fft_r2c\.default; export"):
+        PyTorch().load(save(Waves()))
+
+
+def test_other_files_of_pytorch(tmp_path: Path) -> None:
+    path = tmp_path / "net.pt2"
+    for options, text in (({}, "is what torch.save wrote"), ({OLD: False}, "is a pickle")):
+        torch.save(network().state_dict(), path, **options)
+        with pytest.raises(InputError, match=text):
+            PyTorch().load(path)
+
+
+OLD = "_use_new_zipfile_serialization"
+
+
+def test_the_number_of_threads_is_put_back(digits: Path) -> None:
+    before = torch.get_num_threads()
+    torch.set_num_threads(3)
+    PyTorch().reference(PyTorch().load(digits), images(1, 1, 8, 8))
+    assert torch.get_num_threads() == 3
+    torch.set_num_threads(before)
+
+
+def test_reference_of_no_images(digits: Path) -> None:
+    model = PyTorch().load(digits)
+    assert PyTorch().reference(model, np.empty((0, 1, 8, 8), np.float32)).shape == (0, 10)
+
+
+def test_campaign(digits: Path) -> None:
+    """The engine's outputs are PyTorch's, and operators of every category find their sites."""
+    lines = ['name = "net"', "[model]", 'path = "net.pt2"', "[preprocess]", "mean = 127.5", "std = 127.5"]
+    lines += ["[dataset]", 'images = "mutatenn:digits/[0-9]_00*.png"', "limit = 8"]
+    for category in CATEGORIES:
+        lines += ["[[mutations]]", f'operator = "{category}"', "sites = { sample = 1 }"]
+    file = digits.with_name("net.toml")
+    file.write_text("\n".join(lines))
+    run = mutatenn.run(file, digits.with_name("run"))
+    baseline = run.baselines["cpu"]
+    assert baseline.problems == ()
+    assert baseline.reference_labels == baseline.images == 8
+    assert baseline.reference_difference < 1e-5
+    assert {record.category for record in run.mutants} == set(CATEGORIES)
+    verdicts = {record.verdicts["cpu"].status for record in run.mutants}
+    assert "killed" in verdicts
+    assert verdicts <= {"killed", "survived", "never-infected", "equivalent"}
