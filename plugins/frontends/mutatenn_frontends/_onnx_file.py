@@ -6,6 +6,8 @@ import hashlib
 from typing import TYPE_CHECKING, Any
 
 from mutatenn import InputError, TensorSpec
+from mutatenn_frontends import _files
+from mutatenn_frontends._files import reason
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -13,14 +15,6 @@ if TYPE_CHECKING:
 
 IMAGE_DTYPES = ("float32", "float16", "uint8")
 IMAGE_RANK = 4
-LONGEST_REASON = 240
-
-
-def reason(error: BaseException, *, last: bool = False) -> str:
-    """Return the first line that an error says, or the last, without its full stop and not too long."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
-    line = lines[-1 if last else 0].rstrip(".")
-    return line if len(line) <= LONGEST_REASON else f"{line[:LONGEST_REASON]}..."
 
 
 def read(source: Path) -> tuple[Any, str]:
@@ -28,7 +22,7 @@ def read(source: Path) -> tuple[Any, str]:
 
     Functions local to the model are inlined. Raises InputError if files are missing or damaged.
     """
-    content = _content(source)
+    content = _files.content(source, "an ONNX model", ".onnx")
     proto = _parse(content)
     digest = hashlib.sha256(content)
     for tensor in _load_external(proto, source.parent):
@@ -36,22 +30,9 @@ def read(source: Path) -> tuple[Any, str]:
     return _inline(proto), digest.hexdigest()
 
 
-def _content(source: Path) -> bytes:
-    try:
-        return source.read_bytes()
-    except FileNotFoundError:
-        raise InputError("there is no such file; give the path of an ONNX model") from None
-    except IsADirectoryError:
-        raise InputError("is a directory; give the path of the .onnx file in it") from None
-    except OSError as error:
-        raise InputError(f"cannot be read ({error.strerror}); check the path and its permissions") from error
-
-
 def _parse(content: bytes) -> Any:
     import onnx
 
-    if content.startswith(b"version https://git-lfs"):
-        raise InputError("is a Git LFS pointer, not a model; fetch the model with 'git lfs pull'")
     damaged = "is not an ONNX model, or is damaged or cut short; export or download it again"
     try:
         proto = onnx.load_model_from_string(content)

@@ -9,8 +9,9 @@ from contextlib import redirect_stdout, suppress
 from typing import Any
 
 from mutatenn import InputError, TensorSpec, ir
+from mutatenn_frontends._files import reason
 from mutatenn_frontends._onnx_conversions import importer, own_conversions
-from mutatenn_frontends._onnx_file import operators, reason
+from mutatenn_frontends._onnx_file import operators
 from mutatenn_frontends._onnx_fold import fold
 
 IN_IMPORTER = {"If", "Constant"}

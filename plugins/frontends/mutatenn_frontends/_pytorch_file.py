@@ -6,12 +6,12 @@ import hashlib
 import io
 import json
 import zipfile
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import attrs
 
 from mutatenn import InputError
+from mutatenn_frontends import _files
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -50,20 +50,9 @@ class Archive:
         return buffer
 
 
-@contextmanager
-def naming(source: Path) -> Iterator[None]:
-    """Begin the message of an InputError with the file that it is about."""
-    try:
-        yield
-    except InputError as error:
-        raise InputError(f"{source}: {error}") from error.__cause__
-
-
 def read(source: Path) -> tuple[Archive, str]:
     """Return what the file holds and its sha256 (hex); raises InputError if it is no exported program."""
-    content = _content(source)
-    if content.startswith(b"version https://git-lfs"):
-        raise InputError("is a Git LFS pointer, not a model; fetch the model with 'git lfs pull'")
+    content = _files.content(source, "a .pt2 file", ".pt2")
     if content.startswith(b"\x80"):
         raise InputError(f"is a pickle, which may run any code, not an exported program; {SAVE}")
     try:
@@ -73,17 +62,6 @@ def read(source: Path) -> tuple[Archive, str]:
     except Exception as error:  # zipfile and json raise many kinds for damaged files
         raise InputError(DAMAGED) from error
     return archive, hashlib.sha256(content).hexdigest()
-
-
-def _content(source: Path) -> bytes:
-    try:
-        return source.read_bytes()
-    except FileNotFoundError:
-        raise InputError("there is no such file; give the path of a .pt2 file") from None
-    except IsADirectoryError:
-        raise InputError("is a directory; give the path of the .pt2 file in it") from None
-    except OSError as error:
-        raise InputError(f"cannot be read ({error.strerror}); check the path and its permissions") from error
 
 
 def _archive(content: bytes) -> Archive:

@@ -12,7 +12,7 @@ import numpy as np
 
 from mutatenn import InputError, TensorSpec, ir
 from mutatenn_frontends import _pytorch_graph
-from mutatenn_frontends._onnx_file import reason
+from mutatenn_frontends._files import reason
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mutatenn import InputError, TensorSpec
-from mutatenn_frontends._onnx_file import reason
+from mutatenn_frontends import _files
+from mutatenn_frontends._files import reason
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -31,16 +32,7 @@ INSTALL = "TFLite models need packages of their own; install them: pip install '
 
 def read(source: Path) -> bytes:
     """Return the file's content; raises InputError if it cannot be read or is no TFLite model at all."""
-    try:
-        content = source.read_bytes()
-    except FileNotFoundError:
-        raise InputError("there is no such file; give the path of a TFLite model") from None
-    except IsADirectoryError:
-        raise InputError("is a directory; give the path of the .tflite file in it") from None
-    except OSError as error:
-        raise InputError(f"cannot be read ({error.strerror}); check the path and its permissions") from error
-    if content.startswith(b"version https://git-lfs"):
-        raise InputError("is a Git LFS pointer, not a model; fetch the model with 'git lfs pull'")
+    content = _files.content(source, "a TFLite model", ".tflite")
     if content[4:8] != b"TFL3":  # the file identifier of TFLite's FlatBuffers schema
         raise InputError("is not a TFLite model; give a .tflite file, exported or downloaded again")
     return content

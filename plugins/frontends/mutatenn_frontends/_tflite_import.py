@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mutatenn import InputError, TensorSpec, ir
-from mutatenn_frontends._onnx_file import reason
+from mutatenn_frontends._files import reason
 from mutatenn_frontends._tflite_file import tensor_numbers
 
 if TYPE_CHECKING:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import attrs
@@ -10,9 +9,10 @@ import numpy as np
 
 from mutatenn import Frontend, InputError, Model, hookimpl
 from mutatenn_frontends import _onnx_file, _onnx_import
+from mutatenn_frontends._files import naming, reason
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -31,7 +31,7 @@ class Onnx(Frontend):
         Batch normalisation stays an operator of its own; weights become constants; code that does not
         reach the output is gone. Raises :class:`mutatenn.InputError` as the contract says.
         """
-        with _naming(source):
+        with naming(source):
             proto, digest = _onnx_file.read(source)
             _onnx_import.require_operators(proto)
             _onnx_file.check(proto)
@@ -45,7 +45,7 @@ class Onnx(Frontend):
         ``images`` is ``[images, *model.input.shape[1:]]`` in the model's dtype. Raises
         :class:`mutatenn.InputError` if onnxruntime cannot run the model or the file has changed.
         """
-        with _naming(model.source):
+        with naming(model.source):
             session = _session(model)
             scores = np.empty((len(images), model.output.shape[1]), np.float32)
             for row, image in zip(scores, images, strict=True):
@@ -70,17 +70,8 @@ def _session(model: Model) -> Any:
             proto.SerializeToString(), options, providers=["CPUExecutionProvider"]
         )
     except Exception as error:  # its errors have no common base class
-        why = _onnx_file.reason(error)
+        why = reason(error)
         raise InputError(f"onnxruntime cannot load it ({why}); export it for onnxruntime") from error
-
-
-@contextmanager
-def _naming(source: Path) -> Iterator[None]:
-    """Begin the message of an InputError with the file that it is about."""
-    try:
-        yield
-    except InputError as error:
-        raise InputError(f"{source}: {error}") from error.__cause__
 
 
 @hookimpl

@@ -8,6 +8,7 @@ import attrs
 
 from mutatenn import Frontend, InputError, Model, hookimpl
 from mutatenn_frontends import _pytorch_file, _pytorch_import
+from mutatenn_frontends._files import naming
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -37,7 +38,7 @@ class PyTorch(Frontend):
         :class:`mutatenn.InputError` as the contract says, and where PyTorch is not installed.
         """
         # In this process: TVM imports an installed PyTorch itself, and no thread that computes is started.
-        with _pytorch_file.naming(source):
+        with naming(source):
             archive, digest = _pytorch_file.read(source)
             program, image, scores = _pytorch_import.load(archive)
             module = _pytorch_import.to_relax(program)
@@ -49,7 +50,7 @@ class PyTorch(Frontend):
         ``images`` is float32 ``[images, *model.input.shape[1:]]``. Raises :class:`mutatenn.InputError` if the
         file has changed, or as :meth:`load` does.
         """
-        with _pytorch_file.naming(model.source):
+        with naming(model.source):
             archive, digest = _pytorch_file.read(model.source)
             if digest != model.digest:
                 raise InputError("has changed since it was imported; run the campaign again")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import attrs
@@ -11,9 +10,10 @@ import numpy as np
 
 from mutatenn import Frontend, InputError, Model, hookimpl
 from mutatenn_frontends import _tflite_file, _tflite_import
+from mutatenn_frontends._files import naming
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -33,7 +33,7 @@ class Tflite(Frontend):
         the output is gone. Raises :class:`mutatenn.InputError` as the contract says, for a quantised model
         and where the packages of the extra ``tflite`` are missing.
         """
-        with _naming(source):
+        with naming(source):
             content = _tflite_file.read(source)
             proto = _tflite_file.parse(content)
             interpreter = _tflite_file.interpreter(content)
@@ -51,7 +51,7 @@ class Tflite(Frontend):
         ``[images, classes]``. Raises :class:`mutatenn.InputError` if the interpreter cannot run the model or
         the file has changed.
         """
-        with _naming(model.source):
+        with naming(model.source):
             interpreter = _ready(model)
             (image_input,) = interpreter.get_input_details()
             number, _ = _tflite_file.scores_output(interpreter)
@@ -74,15 +74,6 @@ def _ready(model: Model) -> Any:
     except Exception as error:  # RuntimeError or ValueError: shapes or operators that do not fit together
         raise _tflite_file.refused(error) from error
     return interpreter
-
-
-@contextmanager
-def _naming(source: Path) -> Iterator[None]:
-    """Begin the message of an InputError with the file that it is about."""
-    try:
-        yield
-    except InputError as error:
-        raise InputError(f"{source}: {error}") from error.__cause__
 
 
 @hookimpl
