@@ -13,19 +13,8 @@ import importlib_metadata
 if TYPE_CHECKING:
     from mutatenn.campaign.setup import Setup
 
-PACKAGES = (
-    "mutatenn",
-    "apache-tvm",
-    "apache-tvm-ffi",
-    "onnx",
-    "onnxruntime",
-    "torch",
-    "ai-edge-litert",
-    "tflite",
-    "numpy",
-    "scipy",
-    "pillow",
-)
+PACKAGES = ("mutatenn", "apache-tvm", "apache-tvm-ffi", "onnx", "onnxruntime", "numpy", "scipy", "pillow")
+OF_EXTRAS = ("torch", "ai-edge-litert", "tflite")
 
 
 def facts(setup: Setup) -> dict[str, Any]:
@@ -67,7 +56,8 @@ def identity(setup: Setup) -> str:
 
 def versions() -> dict[str, str]:
     """Return the versions of the packages that matter, where installed."""
-    installed = {package: list(importlib_metadata.distributions(name=package)) for package in PACKAGES}
+    names = (*PACKAGES, *OF_EXTRAS)
+    installed = {package: list(importlib_metadata.distributions(name=package)) for package in names}
     return {package: found[0].version for package, found in installed.items() if found}
 
 
