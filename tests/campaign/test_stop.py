@@ -112,3 +112,12 @@ def test_more_than_there_is_takes_all(tmp_path: Path) -> None:
 def test_wrong_stops(tmp_path: Path, tail: str) -> None:
     with pytest.raises(InputError, match=r"stop\."):
         prepared(write(tmp_path, tail=tail))
+
+
+def test_what_the_user_picks_or_leaves_out_is_no_sample(tmp_path: Path) -> None:
+    path = write(tmp_path, "store-int8", tail=STOP.format(0.9))
+    run = mutatenn.run(path, tmp_path / "run", only=["store-int8.softmax.*"])
+    assert 0 < sum(run.score().counts.values()) < len(run.mutants)
+    assert run.interval("cpu") is None
+    skip = '[[skip]]\nmutants = "store-int8.softmax.*"\nreason = "known"\n'
+    assert mutatenn.run(write(tmp_path, "store-int8", tail=skip), tmp_path / "rest").interval("cpu") is None

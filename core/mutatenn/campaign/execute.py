@@ -107,7 +107,7 @@ class Campaign:
             if not self.run.store.began():
                 self._plan()
             self.run.store.set_remarks(set(remarks(self.setup.campaign, self.run.store.ids())))
-            stop = self.setup.campaign.stop
+            stop = None if self.only else self.setup.campaign.stop  # what the user picks is no random sample
             self.run.store.set_meta("stop", attrs.asdict(stop) if stop else None)
             chosen = self._chosen()
             self.host.emit("mutatenn_campaign_start", run=self.run)

@@ -185,9 +185,12 @@ class Run:
     def interval(self, environment: str, confidence: float = CONFIDENCE) -> Interval | None:
         """Return what the mutants judged so far tell about the score of all that could have been.
 
-        None where that is no sample of a known population: higher-order mutants, or operators that several
-        entries of the campaign ask for.
+        None where that is no random sample of a known population: a run that was cut short or leaves mutants
+        out, higher-order mutants, or operators that several entries of the campaign ask for.
         """
+        cut_short = any(self.store.waiting(environment).values()) and not self.store.meta("stop")
+        if cut_short or self.store.remarks("skip"):
+            return None
         entries = [entry for entry in self.store.operators(environment) if entry.population]
         names = [entry.operator for entry in entries]
         if not entries or COMBINED in names or len(set(names)) < len(names):
