@@ -19,6 +19,7 @@ from mutatenn.compiler.mutators import GraphMutator, KernelMutator, KernelPatter
 from mutatenn.errors import (
     BaselineError,
     BuildError,
+    DeviceLostError,
     InfrastructureError,
     InputError,
     MutatennError,
@@ -58,6 +59,7 @@ __all__ = [
     "Comparator",
     "Constant",
     "Device",
+    "DeviceLostError",
     "Example",
     "Executor",
     "Frontend",

@@ -33,3 +33,7 @@ class BuildError(MutatennError):
 
 class InfrastructureError(MutatennError):
     """The machinery failed; says nothing about any mutant."""
+
+
+class DeviceLostError(InfrastructureError):
+    """A device is gone: the board fell silent, its server ended, its driver gave up."""

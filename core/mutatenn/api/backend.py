@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import hashlib
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import attrs
+import numpy as np
 
 from mutatenn.api.capability import Capability
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    import numpy as np
     from numpy.typing import NDArray
 
     from mutatenn.api.program import Kernel
@@ -20,7 +21,11 @@ if TYPE_CHECKING:
 
 
 class Device(ABC):
-    """An open device: builds kernels, holds tensors, runs. Tensors and built kernels are opaque to core."""
+    """An open device: builds kernels, holds tensors, runs. Tensors and built kernels are opaque to core.
+
+    Every method may raise :class:`mutatenn.DeviceLostError`; what else :meth:`launch` raises, but TypeError
+    and ValueError, is the kernel's own doing.
+    """
 
     @abstractmethod
     def build(self, kernel: Kernel) -> Any:
@@ -54,6 +59,14 @@ class Device(ABC):
     def same(self, one: Any, other: Any) -> bool:
         """Tell whether two tensors of equal shape and dtype are equal bit for bit."""
 
+    def digest(self, tensor: Any) -> bytes:
+        """Return what identifies the tensor's whole content: of other content it almost surely differs."""
+        content = np.ascontiguousarray(self.fetch(tensor)).view(np.uint8).data
+        return hashlib.blake2b(content, digest_size=8).digest()
+
+    def close(self) -> None:  # noqa: B027  # most have nothing to give back
+        """Give the device back; called once, after which nothing else is."""
+
 
 @attrs.frozen(kw_only=True)
 class Backend(Capability):
@@ -61,6 +74,8 @@ class Backend(Capability):
 
     executor: ClassVar[str] = "fork"
     """Name of the executor that suits this backend's devices."""
+    sources: ClassVar[tuple[str, ...]] = ()
+    """The kinds of generated code that :meth:`source` gives, the one closest to the device last."""
 
     @abstractmethod
     def target(self) -> Any:
@@ -76,6 +91,14 @@ class Backend(Capability):
         Under it the results are remembered on disk. By default empty: never remembered.
         """
         return ""
+
+    def source(self, kernel: Kernel, kind: str) -> str:
+        """Return the code generated for a kernel, as text of one of the kinds in :attr:`sources`.
+
+        Kernels of equal text compute the same; nothing in it depends on the kernel's name. Raises BuildError,
+        and InputError where a tool that this kind needs is missing.
+        """
+        raise NotImplementedError(f"backend {self.name} has no source of {kernel.name} of kind {kind}")
 
     @abstractmethod
     def open(self) -> Device:

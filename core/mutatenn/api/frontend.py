@@ -20,9 +20,30 @@ if TYPE_CHECKING:
 
 @attrs.frozen(kw_only=True)
 class Frontend(Capability):
-    """Imports models of one kind and can run them in their own framework."""
+    """Imports models of one kind and can run them in their own framework.
+
+    The fields of a subclass are the options a campaign file may set in ``[model] options``. A frontend that
+    can import a model in several ways has the field ``route``, with the best way as its default.
+    """
 
     suffixes: ClassVar[tuple[str, ...]]
+    routes: ClassVar[tuple[str, ...]] = ()
+    """The values of the field ``route``; the digest of a model depends on it."""
+    schemes: ClassVar[tuple[str, ...]] = ()
+    """What may stand before the colon of a ``[model] source`` that :meth:`obtain` understands."""
+
+    @classmethod
+    def reads(cls, source: Path) -> bool:
+        """Tell whether an existing path looks like a model of this kind; by default, by its suffix."""
+        return source.suffix.lower() in cls.suffixes
+
+    def obtain(self, scheme: str, name: str, folder: Path) -> Path:
+        """Make or download a model that a campaign names as ``scheme:name``; return its path in ``folder``.
+
+        ``folder`` exists and is this model's own; what an earlier call left there is used again where that is
+        right. Raises :class:`mutatenn.InputError`.
+        """
+        raise NotImplementedError(f"frontend {self.name} has no scheme {scheme} ({name}, {folder})")
 
     @abstractmethod
     def load(self, source: Path) -> Model:
