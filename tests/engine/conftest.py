@@ -14,11 +14,12 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from mutatenn import Job, KernelMutator, Limits, Model, Observation, Program, TensorSpec, ir
+from mutatenn import Executor, Job, KernelMutator, Limits, Model, Observation, Program, TensorSpec, ir
 from mutatenn.compiler.profiles import Profile
 from mutatenn.compiler.toolchain import Toolchain
 from mutatenn.engine.evaluate import Evaluator
 from mutatenn.engine.fork import Fork
+from mutatenn.engine.worker import Worker
 from mutatenn_backends.llvm import Llvm
 
 Derive = Callable[[], Program]
@@ -48,6 +49,7 @@ class Bench:
     toolchain: Toolchain
     images: NDArray[np.float32]
     expected: NDArray[np.float32]
+    executor: Executor = attrs.field(factory=Fork)
 
     @property
     def original(self) -> Program:
@@ -85,7 +87,7 @@ class Bench:
 
     def run(self, faults: Mapping[str, Derive], **options: Any) -> dict[str, Observation]:
         """Run mutants; return what was seen, by name, exactly once each."""
-        seen = list(Fork().run(self.job(faults, **options), list(faults)))
+        seen = list(self.executor.run(self.job(faults, **options), list(faults)))
         assert sorted(each.mutant for each in seen) == sorted(faults)
         return {each.mutant: each for each in seen}
 
@@ -121,6 +123,12 @@ def chain(backend: Llvm) -> Bench:
     model = Model("chain", Path("chain"), "0" * 64, builder.get(), *specs)
     images = rng.normal(size=(5, 8)).astype(np.float32)
     return measured(Toolchain(model, backend, Profile("basic")), images)
+
+
+@pytest.fixture(params=[Fork, Worker], ids=["fork", "worker"])
+def either(request: Any, chain: Bench) -> Bench:
+    """Return the chain, run by each executor in turn."""
+    return attrs.evolve(chain, executor=request.param())
 
 
 @pytest.fixture(scope="session")

@@ -77,6 +77,11 @@ class Backend(Capability):
     sources: ClassVar[tuple[str, ...]] = ()
     """The kinds of generated code that :meth:`source` gives, the one closest to the device last."""
 
+    @property
+    def places(self) -> int | None:
+        """How many of its devices can be open at a time; None: as many as are wanted."""
+        return None if self.executor == "fork" else 1
+
     @abstractmethod
     def target(self) -> Any:
         """Return the compiler target (for TVM backends a ``tvm.target.Target``)."""

@@ -15,6 +15,7 @@ import attrs
 
 from mutatenn.compiler.bounds import MARK
 from mutatenn.engine.link import IMAGE, Linked, Linker
+from mutatenn.errors import DeviceLostError
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -177,8 +178,8 @@ class Evaluator:
             results.append(spare.pop() if spare else self.device.allocate(spec, poison=not sound))
         try:
             self.device.launch(step.built, [*arguments, *results])
-        except (TypeError, ValueError):
-            raise  # the arguments do not fit the kernel: this engine's mistake, not the kernel's behaviour
+        except (TypeError, ValueError, DeviceLostError):
+            raise  # the arguments do not fit, this engine's mistake; neither is the kernel's behaviour
         except Exception as error:
             if MARK in str(error):
                 raise OutOfBoundsError(f"{step.name}: {str(error).partition(MARK)[2]}") from error

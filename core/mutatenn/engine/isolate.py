@@ -161,10 +161,10 @@ class Child:
         return os.WEXITSTATUS(status), 0
 
 
-def fork(work: Callable[[Connection], None], memory: int) -> Child:
+def fork(work: Callable[[Connection], None], memory: int | None) -> Child:
     """Fork a process that runs ``work(pipe)`` when told to go.
 
-    It may take ``memory`` more bytes of address space.
+    It may take ``memory`` more bytes of address space; None: any number.
     """
     receiver, sender = multiprocessing.Pipe(duplex=False)
     waiter, gate = multiprocessing.Pipe(duplex=False)
@@ -184,15 +184,18 @@ def fork(work: Callable[[Connection], None], memory: int) -> Child:
     return Child(pid, receiver, gate)
 
 
-def _run_child(work: Callable[[Connection], None], pipe: Connection, parent: int, memory: int) -> NoReturn:
+def _run_child(
+    work: Callable[[Connection], None], pipe: Connection, parent: int, memory: int | None
+) -> NoReturn:
     code = 1
     try:
         die_with_parent(parent)
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides what an interrupt means
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         _silence()
-        limit = _address_space() + memory
-        resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+        if memory is not None:
+            limit = _address_space() + memory
+            resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
         work(pipe)
         code = 0

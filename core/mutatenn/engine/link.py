@@ -115,6 +115,16 @@ class Linker:
         makers = {numbers[value]: step for step in reversed(steps) for value in step.results}
         return Linked(program, steps, numbers, _uses(program), tuple(self._constants(program)), makers)
 
+    def forget(self, but: Linked) -> None:
+        """Drop kernels and constants that one program does not use."""
+        used = {
+            number
+            for number, constant in zip(but.numbers, but.constants, strict=True)
+            if constant is not None
+        }
+        self._built = {key: self._built[key] for key in but.program.kernels}
+        self._uploaded = {number: self._uploaded[number] for number in used}
+
     def _step(self, program: Program, call: Call) -> Step:
         digest = call.kernel.digest
         specs = tuple(program.values[value] for value in call.results)

@@ -1,0 +1,304 @@
+"""One mutant's trial: in its process it runs against what is known of the original, the parent follows it."""
+
+from __future__ import annotations
+
+import functools
+import signal
+import time
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+import attrs
+import numpy as np
+
+from mutatenn.api.executor import Job, Observation, Outcome
+from mutatenn.compiler.kernels import last_line
+from mutatenn.engine import isolate
+from mutatenn.engine.evaluate import Evaluation, Evaluator, KernelError, Known, OutOfBoundsError
+from mutatenn.engine.keep import choose_kept
+from mutatenn.errors import BuildError, DeviceLostError, InfrastructureError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from multiprocessing.connection import Connection
+
+    from mutatenn.api.program import Program
+    from mutatenn.engine.link import Linked
+
+BUILD = "build"
+ORIGINAL = "original"
+IMAGE = "image"
+UNCHANGED = "the mutation left the IR structurally equal to the original's"
+SAME_CODE = "lowered, the changed IR is the original's very code"
+POLL_SECONDS = 0.1
+# The most that one look at the running mutants adds to the time they were watched: a machine that slept,
+# a suspended campaign or a consumer that took long over an observation says nothing about a mutant.
+LONGEST_WATCH = 5 * POLL_SECONDS
+RUNTIME_SIGNALS = {
+    signal.SIGSEGV,
+    signal.SIGABRT,
+    signal.SIGBUS,
+    signal.SIGFPE,
+    signal.SIGILL,
+    signal.SIGTRAP,
+}
+
+
+@attrs.define(eq=False)
+class Warm:
+    """An open device that holds the original, and what is known of it per image.
+
+    ``seconds`` is what the original takes for an image. What is kept may be ``sealed``: see :meth:`intact`.
+    """
+
+    job: Job
+    evaluator: Evaluator
+    original: Linked
+    kept: frozenset[int]
+    seconds: float
+    sealed: bool = False
+    _known: dict[int, Known] = attrs.field(init=False, factory=dict)
+    _seals: list[tuple[Any, bytes]] = attrs.field(init=False, factory=list)
+
+    @classmethod
+    def up(cls, job: Job, *, sealed: bool = False) -> Warm:
+        """Open the device, build the original, and choose the values to keep: all there is room for."""
+        evaluator = Evaluator(job.backend.open())
+        original = evaluator.link(job.original)
+        kept: frozenset[int] = frozenset()
+        seconds = [0.0]
+        if len(job.images):
+            evaluator.output(original, job.images[0])  # first calls pay for page faults and caches
+            _, seconds = evaluator.timed(original, job.images[0])
+            kept = choose_kept(original, seconds, job.limits.shard_bytes // len(job.images))
+        warm = cls(job, evaluator, original, kept, sum(seconds), sealed)
+        warm._seal(constant for constant in original.constants if constant is not None)
+        return warm
+
+    def knows(self, index: int) -> bool:
+        """Tell whether the original has run on an image."""
+        return index in self._known
+
+    def known(self, index: int) -> Known:
+        """Return what is known of the original on an image; runs it there the first time.
+
+        Raises InfrastructureError if it does not repeat its baseline output.
+        """
+        if index not in self._known:
+            known = self.evaluator.original(self.original, self.job.images[index], self.kept)
+            _check_repeats(self.job, index, self.evaluator.device.fetch(known.output))
+            self._known[index] = known
+            self._seal(known.tensors.values())
+        return self._known[index]
+
+    def intact(self) -> bool:
+        """Tell whether all that was kept and sealed is still what it was."""
+        digest = self.evaluator.device.digest
+        return all(digest(tensor) == seal for tensor, seal in self._seals)
+
+    def _seal(self, tensors: Iterable[Any]) -> None:
+        if self.sealed:
+            self._seals += [(tensor, self.evaluator.device.digest(tensor)) for tensor in tensors]
+
+    @property
+    def classes(self) -> int:
+        """The number of scores an image gets."""
+        spec = self.job.original.values[self.job.original.output]
+        return spec.nbytes // np.dtype(spec.dtype).itemsize
+
+
+def image_limit(job: Job, seconds: float) -> float:
+    """Return how many seconds a mutant may take for an image for which the original takes ``seconds``."""
+    return max(job.limits.time_floor, job.limits.time_factor * seconds)
+
+
+def memory_limit(job: Job) -> int:
+    """Return how many bytes a mutant may take beyond what its parent has."""
+    values = job.original.values
+    return job.limits.memory_floor + int(job.limits.memory_factor * sum(spec.nbytes for spec in values))
+
+
+def _check_repeats(job: Job, index: int, output: Any) -> None:
+    difference = float(np.abs(output.reshape(-1).astype(np.float32) - job.expected[index]).max())
+    if not difference <= job.noise:
+        raise InfrastructureError(
+            f"the original does not repeat its baseline output on image {index}: off by {difference:g}, "
+            f"noise {job.noise:g}; check this machine's memory and run again"
+        )
+
+
+# In the parent.
+
+
+@attrs.define(eq=False)
+class Trial:
+    """A mutant's trial as the parent sees it; it ``began`` when the mutant ran on a first image.
+
+    ``cpu`` is the processor time its process had used when its phase began, ``watched`` for how many seconds
+    the parent has watched it in this phase. ``wall_factor``: a process that uses no processor time is stuck
+    all the same; time that passes is only trusted at a multiple of the limit, because it also counts what
+    other programs on this machine take.
+    """
+
+    mutant: str
+    child: isolate.Child
+    phase: str = BUILD
+    cpu: float = 0.0
+    watched: float = 0.0
+    wall_factor: float = 10.0
+    began: bool = False
+    result: Observation | None = None
+
+    def enter(self, phase: str, cpu: float) -> None:
+        """Note that a phase began; its limit counts from there."""
+        self.phase, self.cpu, self.watched = phase, cpu, 0.0
+        self.began |= phase.startswith(IMAGE)
+
+    def overtime(self, limit: float) -> str:
+        """Return how the phase has used up its limit, in seconds of processor time, or ""."""
+        if self.watched > limit * self.wall_factor:
+            return f"stuck for {limit * self.wall_factor:g} s without using {limit:g} s of processor time"
+        if self.child.cpu_seconds() - self.cpu > limit:
+            return f"exceeded {limit:g} s of processor time"
+        return ""
+
+    def unpack(self, message: dict[str, Any]) -> Observation:
+        """Return the observation that a process reports at the end of a trial."""
+        plain = ("outcome", "message", "executed", "seconds", "program", "masked")
+        fields = {name: message[name] for name in plain}
+        arrays: dict[str, Any] = {}
+        if message["outcome"] == "ran":
+            rows = np.asarray(message["rows"], np.intp)
+            outputs = np.frombuffer(self.child.pipe.recv_bytes(), np.float32)
+            arrays["outputs"] = outputs.reshape(len(rows), message["classes"])
+            arrays |= {"rows": rows, "infected": np.asarray(message["infected"], bool)}
+        return Observation(self.mutant, kernels=tuple(message["kernels"]), **fields, **arrays)
+
+    def end(self) -> Observation:
+        """End the process and return what became of the mutant."""
+        self.child.kill()  # a process that is dead already keeps its status
+        code, number = self.child.reap()
+        if self.result is not None:
+            return self.result
+        if number in RUNTIME_SIGNALS:
+            name = signal.Signals(number).name
+            if self.phase == BUILD:
+                return Observation(self.mutant, "build-error", f"the compiler died of {name}")
+            return Observation(self.mutant, "crashed", name, signal=number)
+        if not (
+            code or number or self.phase == BUILD
+        ):  # the engine never ends so: the mutant's code called exit
+            return Observation(self.mutant, "crashed", f"ended its process ({self.phase})")
+        how = f"was killed by signal {number}" if number else f"ended with exit code {code}"
+        return Observation(self.mutant, "infrastructure-error", f"its process {how} ({self.phase} phase)")
+
+
+# In the mutant's process.
+
+
+@attrs.define(eq=False)
+class Report:
+    """What a process has to say of a mutant, and the pipe to say it on."""
+
+    warm: Warm
+    mutant: str
+    pipe: Connection
+    executed: int = 0
+    kernels: set[str] = attrs.field(factory=set)
+    program: str = ""
+    masked: Counter[str] = attrs.field(factory=Counter)
+    infected: list[bool] = attrs.field(factory=list)
+    rows: list[int] = attrs.field(factory=list)
+    outputs: list[bytes] = attrs.field(factory=list)
+    start: float = attrs.field(factory=time.monotonic)
+
+    def enter(self, phase: str) -> None:
+        """Tell that a phase begins."""
+        isolate.send(self.pipe, phase=phase, cpu=time.process_time())
+
+    def add(self, index: int, evaluation: Evaluation) -> None:
+        """Take down what was seen on an image."""
+        self.executed += evaluation.executed
+        self.kernels |= evaluation.kernels
+        self.infected.append(evaluation.infected)
+        self.masked.update([evaluation.masked] if evaluation.masked else [])
+        if evaluation.differs:
+            output = self.warm.evaluator.device.fetch(evaluation.output)
+            self.rows.append(index)
+            self.outputs.append(output.astype(np.float32).tobytes())
+
+    def send(self, outcome: Outcome, message: str, **more: Any) -> None:
+        """Send it all, and ``more``."""
+        isolate.send(
+            self.pipe,
+            outcome=outcome,
+            message=message,
+            executed=self.executed,
+            kernels=sorted(self.kernels),
+            program=self.program,
+            masked=self.masked,
+            seconds={"total": time.monotonic() - self.start},
+            infected=[int(flag) for flag in self.infected],
+            rows=self.rows,
+            classes=self.warm.classes,
+            **more,
+        )
+        if outcome == "ran":
+            self.pipe.send_bytes(b"".join(self.outputs))
+
+
+def attempt(report: Report, ran: Mapping[str, str]) -> tuple[Outcome, str]:
+    """Derive the mutant and run it on all images; ``ran`` are the mutants that have run, by their programs.
+
+    Raises DeviceLostError alone.
+    """
+    warm, building = report.warm, True
+    original = warm.job.original
+    try:
+        program = warm.job.derive(report.mutant)
+        report.program = program.identity
+        if report.program == original.identity:
+            return "equivalent", UNCHANGED if program is original else SAME_CODE
+        if report.program in ran:
+            return "duplicate", ran[report.program]
+        _check_output(program, original)
+        linked = warm.evaluator.link(program)
+        building = False
+        _run_images(report, linked)
+    except DeviceLostError:
+        raise
+    except Exception as error:  # an operator may fail in any way
+        return _failure(error, building=building)
+    return "ran", ""
+
+
+def _failure(error: Exception, *, building: bool) -> tuple[Outcome, str]:
+    if isinstance(error, (BuildError, KernelError)):
+        outcome: Outcome = "out-of-bounds" if isinstance(error, OutOfBoundsError) else "crashed"
+        message = str(error)
+    elif isinstance(error, MemoryError):
+        outcome, message = "crashed", "exceeded the memory limit"
+    else:  # while it runs, what else fails is ours
+        outcome, message = "infrastructure-error", f"{type(error).__name__}: {last_line(error)}"
+    return "build-error" if building else outcome, message
+
+
+def _check_output(program: Program, original: Program) -> None:
+    mine, theirs = program.values[program.output], original.values[original.output]
+    if (mine.shape, mine.dtype) != (theirs.shape, theirs.dtype):
+        raise BuildError(f"the output became {mine}, it was {theirs}")
+    if not any(program.output in call.results for call in program.calls):
+        raise BuildError("no code is left to run: the output became a constant or the image itself")
+
+
+def _run_images(report: Report, linked: Linked) -> None:
+    warm = report.warm
+    run = functools.partial(warm.evaluator.mutant, linked, reuse=warm.job.reuse)
+    for index in range(len(warm.job.images)):
+        if not warm.knows(index):
+            report.enter(f"{ORIGINAL} {index}")
+        known = warm.known(index)
+        report.enter(f"{IMAGE} {index}")
+        report.add(index, run(known))
+    if len(warm.job.images) and not report.executed:
+        raise InfrastructureError("no changed code was executed, so there is nothing to judge")

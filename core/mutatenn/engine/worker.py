@@ -1,0 +1,304 @@
+"""Runs mutants one after another in processes that keep a device open, for devices that no fork shares.
+
+The parent never opens a device. A process is replaced after any fault, and after damage to what it keeps.
+A fault counts only if it shows in a fresh process, where no other mutant has run.
+"""
+
+from __future__ import annotations
+
+import functools
+import multiprocessing
+import selectors
+import time
+from collections import deque
+from typing import TYPE_CHECKING, Any
+
+import attrs
+
+from mutatenn.api.executor import Executor, Job, Observation
+from mutatenn.engine import isolate
+from mutatenn.engine.trial import (
+    BUILD,
+    LONGEST_WATCH,
+    ORIGINAL,
+    POLL_SECONDS,
+    Report,
+    Trial,
+    Warm,
+    attempt,
+    image_limit,
+)
+from mutatenn.errors import InfrastructureError
+from mutatenn.hookspecs import hookimpl
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from multiprocessing.connection import Connection
+
+    from mutatenn.api.executor import Outcome
+
+OPENING = "open"
+OPEN_SECONDS = 600.0
+CLOSE_SECONDS = 10.0
+MOST_LOSSES = 3
+MOST_FAILURES = 3
+# A kernel that is stuck on another processor uses no time of this one, so time that passes must do.
+WALL_FACTOR = 5.0
+SOUND: set[Outcome] = {"ran", "equivalent", "duplicate", "build-error"}
+
+
+@attrs.define(eq=False)
+class Post:
+    """A worker process and the trial it is at: first the opening of its device, None when idle.
+
+    It is ``fresh`` until its first mutant is done, and ``spent`` when it can do no more. ``seconds`` is what
+    the original takes for an image there, ``problem`` what it says of a device it has lost, or cannot open.
+    """
+
+    child: isolate.Child
+    orders: Connection
+    trial: Trial | None
+    fresh: bool = True
+    spent: bool = False
+    seconds: float = 0.0
+    problem: str = ""
+    _told: int = 0
+
+    def give(self, mutant: str, ran: dict[str, str], *, complete: bool) -> None:
+        """Have it try a mutant; if ``complete``, after the original has run on all images."""
+        self.trial = Trial(mutant, self.child, wall_factor=WALL_FACTOR)
+        news = dict(list(ran.items())[self._told :])
+        self._told = len(ran)
+        isolate.send(self.orders, mutant=mutant, ran=news, complete=complete)
+
+    def listen(self) -> None:
+        """Take all messages that have come."""
+        try:
+            while self.child.pipe.poll():
+                self._take(isolate.receive(self.child.pipe))
+        except (EOFError, OSError, ValueError):  # the end, possibly in the middle of a message
+            self.spent = True
+
+    def _take(self, message: dict[str, Any]) -> None:
+        if "ready" in message:
+            self.seconds, self.trial = message["ready"], None
+        elif "problem" in message:
+            self.problem, self.spent = message["problem"], True
+        elif self.trial and "phase" in message:
+            self.trial.enter(message["phase"], message["cpu"])
+        elif self.trial:
+            self.trial.result, self.spent = self.trial.unpack(message), message["spent"]
+
+    def close(self) -> None:
+        """End it; one that is idle may give back its device in order."""
+        if self.trial is None and not self.spent:
+            isolate.send(self.orders)
+            self.child.pipe.poll(CLOSE_SECONDS)
+        self.child.kill()
+        self.child.reap()
+        self.orders.close()
+
+
+@attrs.define(eq=False)
+class Crew:
+    """The worker processes and the mutants that wait for them."""
+
+    job: Job
+    waiting: deque[str]
+    ran: dict[str, str] = attrs.field(init=False, factory=dict)
+    """The mutants that have run, by the identity of their programs."""
+    posts: list[Post] = attrs.field(init=False, factory=list)
+    _again: deque[str] = attrs.field(init=False, factory=deque)
+    """Mutants that want a fresh process."""
+    _complete: set[str] = attrs.field(init=False, factory=set)
+    """Mutants that want the original to run on all images before them."""
+    _losses: dict[str, int] = attrs.field(init=False, factory=dict)
+    _failures: int = attrs.field(init=False, default=0)
+    _places: int = attrs.field(init=False)
+    _looked: float = attrs.field(init=False, factory=time.monotonic)
+
+    def __attrs_post_init__(self) -> None:
+        places = self.job.backend.places
+        self._places = self.job.workers if places is None else min(self.job.workers, places)
+
+    @property
+    def busy(self) -> bool:
+        """Whether a mutant waits or is being tried."""
+        return bool(
+            self.waiting or self._again or any(post.trial and post.trial.mutant for post in self.posts)
+        )
+
+    def fill(self) -> None:
+        """Give mutants to those who are idle, and open devices while there is more to do."""
+        for post in [post for post in self.posts if post.trial is None]:
+            queue = self._again if post.fresh and self._again else self.waiting
+            if queue:
+                mutant = queue.popleft()
+                post.give(mutant, self.ran, complete=mutant in self._complete)
+            elif self._again:
+                self._end(post)  # what is left wants fresh ones
+        opening = sum(post.trial is not None and not post.trial.mutant for post in self.posts)
+        wanted = len(self.waiting) + len(self._again) - opening
+        for _ in range(min(wanted, self._places - len(self.posts))):
+            self.posts.append(self._hire())
+
+    def follow(self) -> list[Observation]:
+        """Follow the workers for a moment; return what was seen of mutants that are done."""
+        with selectors.DefaultSelector() as selector:
+            for post in self.posts:
+                selector.register(post.child.pipe, selectors.EVENT_READ, post)
+            heard = [key.data for key, _ in selector.select(POLL_SECONDS)]
+        seen = [each for post in heard for each in self._hear(post)]
+        return seen + self._watch()
+
+    def disband(self) -> None:
+        """End all workers."""
+        for post in list(self.posts):
+            self._end(post)
+
+    def _hire(self) -> Post:
+        receiver, sender = multiprocessing.Pipe(duplex=False)
+        # No limit of address space: drivers reserve far more of it than they use.
+        child = isolate.fork(functools.partial(_serve, self.job, receiver), None)
+        child.go()
+        receiver.close()
+        return Post(child, sender, Trial("", child, phase=OPENING, wall_factor=WALL_FACTOR))
+
+    def _end(self, post: Post) -> None:
+        self.posts.remove(post)
+        post.close()
+
+    def _hear(self, post: Post) -> list[Observation]:
+        post.listen()
+        trial, fresh = post.trial, post.fresh
+        if trial is None or not (trial.result or post.spent):
+            if trial is None and post.spent:
+                self._end(post)
+            return []
+        seen, post.trial, post.fresh = trial.result, None, False
+        if seen is None:  # it died, or gave up
+            self.posts.remove(post)
+            post.orders.close()
+            seen = trial.end()
+        elif post.spent:
+            self._end(post)
+        return self._settle(trial, seen, post.problem, fresh=fresh)
+
+    def _settle(self, trial: Trial, seen: Observation, problem: str, *, fresh: bool) -> list[Observation]:
+        """Return what was seen, if it says something of the mutant, or have the mutant tried again."""
+        if seen.outcome in SOUND:
+            self._failures = 0
+            if seen.outcome == "ran":
+                self.ran.setdefault(seen.program, seen.mutant)
+            return [seen]
+        if trial.phase.startswith((OPENING, ORIGINAL)):
+            return self._blame_device(trial, problem or seen.message, fresh=fresh)
+        if not fresh:
+            self._again.append(trial.mutant)
+            return []
+        return self._lose(trial.mutant, problem) if problem else [seen]
+
+    def _blame_device(self, trial: Trial, how: str, *, fresh: bool) -> list[Observation]:
+        """Try a mutant again during which the original failed; without its doing, the device is unfit."""
+        if trial.mutant:
+            self._again.append(trial.mutant)
+        if trial.began:
+            self._complete.add(trial.mutant)
+        elif fresh:
+            self._failures += 1
+            if self.posts:
+                self._places = len(self.posts)  # do with those that are open
+            elif self._failures >= MOST_FAILURES:
+                raise InfrastructureError(
+                    f"no device runs the original: {how}; mend that and run again to continue"
+                )
+        return []
+
+    def _lose(self, mutant: str, how: str) -> list[Observation]:
+        """Try a mutant again that may have taken its device with it, up to a number of times."""
+        self._losses[mutant] = self._losses.get(mutant, 0) + 1
+        if self._losses[mutant] < MOST_LOSSES:
+            self._again.append(mutant)
+            return []
+        message = f"lost its device {MOST_LOSSES} times, each time after the original had run well ({how})"
+        return [Observation(mutant, "crashed", message)]
+
+    def _watch(self) -> list[Observation]:
+        """Stop what has used up its limit, if it is time to look again."""
+        passed = time.monotonic() - self._looked
+        if passed < POLL_SECONDS:
+            return []
+        self._looked += passed
+        trying = [(post, post.trial) for post in self.posts if post.trial]
+        return [
+            seen for post, trial in trying for seen in self._stop(post, trial, min(passed, LONGEST_WATCH))
+        ]
+
+    def _stop(self, post: Post, trial: Trial, passed: float) -> list[Observation]:
+        trial.watched += passed
+        limits = {BUILD: self.job.limits.build_seconds, OPENING: OPEN_SECONDS}
+        how = trial.overtime(limits.get(trial.phase, image_limit(self.job, post.seconds)))
+        if not how:
+            return []
+        outcome: Outcome = "build-error" if trial.phase == BUILD else "timed-out"
+        self._end(post)
+        if outcome == "build-error":
+            return [Observation(trial.mutant, outcome, how)]
+        return self._settle(trial, Observation(trial.mutant, outcome, how), "", fresh=post.fresh)
+
+
+class Worker(Executor):
+    """Keeps devices open in processes of their own, which run one mutant after another."""
+
+    name = "worker"
+
+    def run(self, job: Job, mutants: Sequence[str]) -> Iterator[Observation]:
+        """Yield an observation per mutant as each ends, at most ``job.workers`` at a time.
+
+        Raises :class:`mutatenn.InfrastructureError` if no device can be opened, or none runs the original.
+        """
+        crew = Crew(job, deque(mutants))
+        try:
+            while crew.busy:
+                crew.fill()
+                yield from crew.follow()
+        finally:
+            crew.disband()
+
+
+# What follows runs in the worker process.
+
+
+def _serve(job: Job, orders: Connection, pipe: Connection) -> None:
+    try:
+        warm = Warm.up(job, sealed=True)
+        if len(job.images):
+            warm.known(0)
+        isolate.send(pipe, ready=warm.seconds)
+        _work(warm, orders, pipe)
+        warm.evaluator.device.close()
+    except Exception as error:  # of the device, or its driver
+        isolate.send(pipe, problem=f"{type(error).__name__}: {' '.join(str(error).split())}")
+
+
+def _work(warm: Warm, orders: Connection, pipe: Connection) -> None:
+    """Try mutants as ordered; raises what ends the usefulness of this process."""
+    ran: dict[str, str] = {}
+    while order := isolate.receive(orders):
+        ran |= order["ran"]
+        report = Report(warm, order["mutant"], pipe)
+        for index in range(len(warm.job.images)) if order["complete"] else ():
+            report.enter(f"{ORIGINAL} {index}")
+            warm.known(index)
+        report.enter(BUILD)
+        outcome, message = attempt(report, ran)
+        if outcome == "ran":
+            ran.setdefault(report.program, report.mutant)
+        warm.evaluator.linker.forget(but=warm.original)
+        report.send(outcome, message, spent=outcome not in SOUND or not warm.intact())
+
+
+@hookimpl
+def mutatenn_executors() -> list[type[Executor]]:
+    """Contribute the executor."""
+    return [Worker]
