@@ -14,8 +14,18 @@ from mutatenn.api.program import Call, Constant, Kernel, Program
 from mutatenn.api.reporter import Reporter
 from mutatenn.api.values import CATEGORIES, Example, Model, Scores, TensorSpec
 from mutatenn.compiler import ir
-from mutatenn.compiler.kernels import build_kernel
+from mutatenn.compiler.cache import cached_bytes, kernel_cache, load_library
+from mutatenn.compiler.device_code import DeviceCode, Launch, device_code
+from mutatenn.compiler.kernels import (
+    build_kernel,
+    compile_kernel,
+    kernel_library,
+    kernel_symbol,
+    lower_kernel,
+)
+from mutatenn.compiler.linking import link_library, link_objects
 from mutatenn.compiler.mutators import GraphMutator, KernelMutator, KernelPatternMutator
+from mutatenn.engine.isolate import call_isolated
 from mutatenn.errors import (
     BaselineError,
     BuildError,
@@ -26,6 +36,7 @@ from mutatenn.errors import (
     PluginError,
 )
 from mutatenn.hookspecs import hookimpl
+from mutatenn.nearest import unknown_name
 from mutatenn.sources import source_digest
 
 if TYPE_CHECKING:
@@ -59,6 +70,7 @@ __all__ = [
     "Comparator",
     "Constant",
     "Device",
+    "DeviceCode",
     "DeviceLostError",
     "Example",
     "Executor",
@@ -70,6 +82,7 @@ __all__ = [
     "Kernel",
     "KernelMutator",
     "KernelPatternMutator",
+    "Launch",
     "Limits",
     "Model",
     "Mutant",
@@ -83,9 +96,21 @@ __all__ = [
     "Site",
     "TensorSpec",
     "build_kernel",
+    "cached_bytes",
+    "call_isolated",
+    "compile_kernel",
+    "device_code",
     "hookimpl",
     "ir",
+    "kernel_cache",
+    "kernel_library",
+    "kernel_symbol",
+    "link_library",
+    "link_objects",
+    "load_library",
+    "lower_kernel",
     "open_run",
     "run",
     "source_digest",
+    "unknown_name",
 ]

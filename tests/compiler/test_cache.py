@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from mutatenn import Kernel, build_kernel, ir
-from mutatenn.compiler import cache as cache_module
+from mutatenn.compiler import kernels as kernels_module
 from mutatenn.compiler.cache import KernelCache, kernel_cache
 from mutatenn.compiler.kernels import lower_kernel
 from mutatenn_backends.llvm import Llvm
@@ -60,13 +60,13 @@ def count_builds(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     from mutatenn.compiler import kernels
 
     built: list[str] = []
-    original = kernels._compile
+    original = kernels.compile_kernel
 
-    def compile_(kernel: Kernel, symbol: str, target: Any) -> Any:
+    def compile_(kernel: Kernel, target: Any, symbol: str) -> Any:
         built.append(symbol)
-        return original(kernel, symbol, target)
+        return original(kernel, target, symbol)
 
-    monkeypatch.setattr(kernels, "_compile", compile_)
+    monkeypatch.setattr(kernels, "compile_kernel", compile_)
     return built
 
 
@@ -124,7 +124,7 @@ def test_leftovers_of_a_killed_writer_go(cache: KernelCache) -> None:
 
 
 def test_without_a_linker_kernels_stay_in_memory(cache: KernelCache, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cache_module, "find_linker", lambda: None)
+    monkeypatch.setattr(kernels_module, "find_linker", lambda: None)
     assert result(build_kernel(kernel(2), Llvm().target())) == 3.0
     assert entries(cache) == []
 

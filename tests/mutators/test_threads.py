@@ -74,7 +74,7 @@ def gpu(request: pytest.FixtureRequest) -> Any:
 def generated(function: Any, target: Any) -> tuple[str, list[list[str]]]:
     """Return the source of a lowered kernel's device code, and the extents of each launch."""
     build = importlib.import_module("tvm.tirx.build")
-    _, after = kernels._pipeline()
+    _, after = kernels.pipeline()
     module = ir.tvm.IRModule({"k": function.with_attr("global_symbol", "k")})
     with target:
         host, devices = build.split_host_device_mods(ir.tvm.ir.transform.Sequential(after)(module))

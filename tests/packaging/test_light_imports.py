@@ -15,6 +15,7 @@ HEAVY = [
     "onnx",
     "onnxruntime",
     "pandas",
+    "pyopencl",
     "rich",
     "scipy",
     "tensorflow",

@@ -10,9 +10,11 @@ import attrs
 import numpy as np
 
 from mutatenn.api.capability import Capability
+from mutatenn.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     from numpy.typing import NDArray
 
@@ -64,6 +66,10 @@ class Device(ABC):
         content = np.ascontiguousarray(self.fetch(tensor)).view(np.uint8).data
         return hashlib.blake2b(content, digest_size=8).digest()
 
+    def load(self, path: Path, kernel: Kernel) -> Any:
+        """Return a kernel that :meth:`Backend.export` built, from a ``.so`` file of that content."""
+        raise NotImplementedError(f"this device loads no kernels from files ({path}, {kernel.name})")
+
     def close(self) -> None:  # noqa: B027  # most have nothing to give back
         """Give the device back; called once, after which nothing else is."""
 
@@ -111,6 +117,17 @@ class Backend(Capability):
 
         Raises :class:`mutatenn.InputError` when this machine has no such device.
         """
+
+    def export(self, kernel: Kernel) -> bytes:
+        """Return a kernel built for a device that is elsewhere, as the content of a file.
+
+        Raises BuildError, and InputError where this kind of backend cannot do that.
+        """
+        raise InputError(f"backend {self.name} cannot build {kernel.name} for elsewhere; use llvm")
+
+    def open_elsewhere(self) -> Device:
+        """Open the device on its own machine, where kernels are loaded but not built."""
+        return self.open()
 
     @classmethod
     @abstractmethod

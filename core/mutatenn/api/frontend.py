@@ -23,7 +23,8 @@ class Frontend(Capability):
     """Imports models of one kind and can run them in their own framework.
 
     The fields of a subclass are the options a campaign file may set in ``[model] options``. A frontend that
-    can import a model in several ways has the field ``route``, with the best way as its default.
+    can import a model in several ways has the field ``route``, with the best way as its default. Fields with
+    the metadata ``{"path": True}`` are paths that start at the campaign file.
     """
 
     suffixes: ClassVar[tuple[str, ...]]
@@ -41,7 +42,8 @@ class Frontend(Capability):
         """Make or download a model that a campaign names as ``scheme:name``; return its path in ``folder``.
 
         ``folder`` exists and is this model's own; what an earlier call left there is used again where that is
-        right. Raises :class:`mutatenn.InputError`.
+        right. A file ``preprocess.json`` there tells `init` how images are prepared. Raises
+        :class:`mutatenn.InputError`.
         """
         raise NotImplementedError(f"frontend {self.name} has no scheme {scheme} ({name}, {folder})")
 

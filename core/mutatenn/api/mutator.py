@@ -34,10 +34,17 @@ class Mutator(Capability):
     """Raised when the operator's meaning changes; part of every mutant's id."""
     origin: ClassVar[str] = ""
     """The paper or issue the operator comes from."""
+    needs: ClassVar[str] = ""
+    """What a site is made of, as it follows "no": told where there is none."""
 
     @abstractmethod
     def sites(self, unit: Any) -> Sequence[str]:
         """Describe each place this operator can change, in a stable order, one line each."""
+
+    def absence(self, units: Sequence[Any]) -> str:
+        """Say on a line why none of a model's units has a site, "" where nothing is known."""
+        del units
+        return f"no {self.needs}" if self.needs else ""
 
     @abstractmethod
     def apply(self, unit: Any, sites: Collection[int]) -> Any:

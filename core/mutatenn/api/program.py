@@ -23,7 +23,8 @@ class Kernel:
     ``digest`` (hex) identifies everything that decides the generated code: the IR's structure, the target
     and the build options; two kernels with equal digests are the same kernel. ``name`` is for people.
     ``checksum`` (hex) is that of its IR's text where it is known; then ``lower`` may make the IR when it is
-    asked for.
+    asked for. ``plain`` is the same kernel without what only mutants get (poisoned scratch memory, guards of
+    bounds), None where there is nothing of it in here.
     """
 
     digest: str
@@ -31,6 +32,7 @@ class Kernel:
     _ir: Any = None
     checksum: str = ""
     lower: Callable[[], Any] | None = None
+    plain: Kernel | None = None
 
     @property
     def ir(self) -> Any:

@@ -14,7 +14,6 @@ import hashlib
 import os
 import shutil
 import struct
-import subprocess
 import tempfile
 import time
 from pathlib import Path
@@ -25,7 +24,7 @@ import attrs
 from mutatenn.compiler import ir
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from mutatenn.api.program import Kernel
 
@@ -35,6 +34,8 @@ LIMIT_VARIABLE = "MUTATENN_KERNEL_CACHE_BYTES"
 DEFAULT_LIMIT = 2 * 2**30
 TRAILER = struct.Struct("<QQ16s8s")  # bytes of library, bytes of IR, checksum of both, magic
 MAGIC = b"mutatenn"
+SUFFIXES = ("so", "note", "bin")
+SEAL = 16  # bytes of a checksum
 STALE_SECONDS = 3600
 STAT_BLOCK = 512  # bytes of st_blocks' unit
 
@@ -48,32 +49,37 @@ class KernelCache:
 
     def load(self, kernel: Kernel, symbol: str) -> Any:
         """Return the built function ``symbol`` of a kernel, or None if it is not here or not sound."""
+        return load_library(self._path(kernel), symbol) if self.library(kernel) else None
+
+    def library(self, kernel: Kernel) -> bytes | None:
+        """Return the shared library of a kernel, or None if it is not here or not sound."""
         path = self._path(kernel)
         try:
             content = path.read_bytes()
         except OSError:
             return None
-        source = _source(content)
-        if source is None:
+        parts = _parts(content)
+        if parts is None:
             path.unlink(missing_ok=True)
             return None
-        return load_library(path, symbol) if _is_of(kernel, source) else None
+        shared, source = parts
+        return shared if _is_of(kernel, source) else None
 
-    def store(self, kernel: Kernel, library: Any) -> Path | None:
-        """Keep a built kernel; return its file, or None if this machine cannot link or write it.
+    def store(self, kernel: Kernel, shared: bytes) -> Path | None:
+        """Keep a kernel's shared library; return its file, or None if it cannot be written.
 
         A file that is there already stays: the loader would take the new one for it.
         """
-        linker, path = find_linker(), self._path(kernel)
-        if linker is None or path.exists():
+        path = self._path(kernel)
+        if path.exists():
             return None
         try:
             path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             with tempfile.TemporaryDirectory(dir=path.parent, prefix=".new-") as folder:
-                shared = _link(linker, library, Path(folder))
-                shared.write_bytes(_entry(shared.read_bytes(), kernel))
-                shared.replace(path)
-        except (OSError, subprocess.SubprocessError):
+                new = Path(folder, path.name)
+                new.write_bytes(_entry(shared, kernel))
+                new.replace(path)
+        except OSError:
             return None
         return path
 
@@ -97,6 +103,23 @@ class KernelCache:
                 note.write_text(f"{digest} {checksum} {text_digest(key + digest + checksum)}")
                 note.replace(path)
 
+    def cached(self, key: str, make: Callable[[], bytes]) -> bytes:
+        """Return what ``make`` returns, from the disk if it was made before under this key (hex)."""
+        path = self.folder / key[:2] / f"{key}.bin"
+        with contextlib.suppress(OSError):
+            content = path.read_bytes()
+            os.utime(path)
+            if content[-SEAL:] == _checksum(key.encode() + content[:-SEAL]):
+                return content[:-SEAL]
+        made = make()
+        with contextlib.suppress(OSError):
+            path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            with tempfile.TemporaryDirectory(dir=path.parent, prefix=".new-") as folder:
+                new = Path(folder, path.name)
+                new.write_bytes(made + _checksum(key.encode() + made))
+                new.replace(path)
+        return made
+
     def tidy(self) -> None:
         """Drop what dead processes left behind, and the entries unused for longest until the limit holds."""
         now = time.time()
@@ -112,7 +135,7 @@ class KernelCache:
             total -= size
 
     def _entries(self) -> Iterator[tuple[float, int, Path]]:
-        for path in (*self.folder.glob("*/*.so"), *self.folder.glob("*/*.note")):
+        for path in (each for suffix in SUFFIXES for each in self.folder.glob(f"*/*.{suffix}")):
             try:
                 about = path.stat()
             except OSError:
@@ -135,31 +158,22 @@ def load_library(path: Path, symbol: str) -> Any:
         return None
 
 
+def cache_folder(kind: str) -> Path:
+    """Return the folder where this user keeps what can be made or downloaded again, of some kind."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "mutatenn" / kind
+
+
 @functools.cache
 def kernel_cache() -> KernelCache | None:
     """Return this user's cache, tidied once per process, or None where it is switched off."""
     place = os.environ.get(VARIABLE, "")
     if place == "off":
         return None
-    base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "mutatenn" / "kernels"
+    base = cache_folder("kernels")
     limit = os.environ.get(LIMIT_VARIABLE, "")
     cache = KernelCache(Path(place) if place else base, int(limit) if limit.isdigit() else DEFAULT_LIMIT)
     cache.tidy()
     return cache
-
-
-@functools.cache
-def find_linker() -> str | None:
-    """Return the program that makes a shared library of an object file, or None if there is none."""
-    return shutil.which("ld") or shutil.which("ld.lld")
-
-
-def _link(linker: str, library: Any, folder: Path) -> Path:
-    compiled, shared = folder / "kernel.o", folder / "kernel.so"
-    library.write_to_file(str(compiled), "o")
-    command = [linker, "-shared", "-o", str(shared), str(compiled)]
-    subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)  # noqa: S603  # ours
-    return shared
 
 
 def _entry(shared: bytes, kernel: Kernel) -> bytes:
@@ -168,15 +182,15 @@ def _entry(shared: bytes, kernel: Kernel) -> bytes:
     return body + TRAILER.pack(len(shared), len(source), _checksum(body), MAGIC)
 
 
-def _source(content: bytes) -> str | None:
-    """Return the IR of an entry, or None for a damaged one."""
+def _parts(content: bytes) -> tuple[bytes, str] | None:
+    """Return the library and the IR of an entry, or None for a damaged one."""
     body, trailer = content[: -TRAILER.size], content[-TRAILER.size :]
     if len(trailer) < TRAILER.size:
         return None
     shared, source, checksum, magic = TRAILER.unpack(trailer)
     if magic != MAGIC or shared + source != len(body) or _checksum(body) != checksum:
         return None
-    return body[shared:].decode()
+    return body[:shared], body[shared:].decode()
 
 
 def _is_of(kernel: Kernel, source: str) -> bool:
@@ -184,6 +198,12 @@ def _is_of(kernel: Kernel, source: str) -> bool:
     if kernel.checksum and kernel.checksum == text_digest(source):
         return True
     return bool(ir.ffi.structural_equal(ir.tvm.ir.load_json(source), kernel.ir))
+
+
+def cached_bytes(source: str, make: Callable[[], bytes]) -> bytes:
+    """Return what ``make`` returns; the kernel cache keeps it under a text that says all it depends on."""
+    cache = kernel_cache()
+    return cache.cached(text_digest(source), make) if cache else make()
 
 
 def text_digest(text: str) -> str:

@@ -5,19 +5,24 @@ from __future__ import annotations
 import functools
 import importlib
 import math
+import re
 from typing import TYPE_CHECKING, Any
 
 from mutatenn.compiler import ir
 from mutatenn.compiler.cache import kernel_cache, load_library
-from mutatenn.errors import BuildError
+from mutatenn.compiler.linking import find_linker, link_library
+from mutatenn.errors import BuildError, InputError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from pathlib import Path
 
     from mutatenn.api.program import Kernel
+    from mutatenn.compiler.cache import KernelCache
 
 # All kernels are lowered under one name, so that equal code has equal hashes.
 SYMBOL = "kernel"
+NO_IDENTIFIER = re.compile(r"^(?=\d)|\W", re.ASCII)
 
 
 def lower_kernel(function: Any, target: Any) -> Any:
@@ -26,7 +31,7 @@ def lower_kernel(function: Any, target: Any) -> Any:
     This is the last form in which a kernel is one function: thread and tail guards have become if statements.
     Raises BuildError if the compiler rejects it.
     """
-    before, _ = _pipeline()
+    before, _ = pipeline()
     module = ir.tvm.IRModule({SYMBOL: function.with_attr("global_symbol", SYMBOL)})
     module = ir.tirx.transform.BindTarget(_with_host(target))(module)
     with target:
@@ -72,25 +77,76 @@ def build_kernel(kernel: Kernel, target: Any) -> Callable[..., Any]:
     """
     if not kernel.checksum and isinstance(kernel.ir, ir.tvm.IRModule):
         return _build_module(kernel.ir, target)
-    # The symbol carries the content's digest: it cannot resolve to another kernel's code.
-    symbol = f"k_{kernel.digest}"
-    cache = kernel_cache() if "cpu" in target.keys else None
+    symbol = kernel_symbol(kernel)
+    cache = kernel_cache() if "cpu" in target.keys and find_linker() else None
     built = cache.load(kernel, symbol) if cache else None
     if built is None:
-        library = _compile(kernel, symbol, target)
-        path = cache.store(kernel, library) if cache else None
+        library = compile_kernel(kernel, target, symbol)
+        path = _keep(cache, kernel, library) if cache else None
         built = load_library(path, symbol) if path else None
     if built is None:
         built = guarded(lambda lib: lib[symbol], library)  # links the code in memory
     return built  # type: ignore[no-any-return]
 
 
-def _compile(kernel: Kernel, symbol: str, target: Any) -> Any:
-    _, after = _pipeline()
-    module = ir.tvm.IRModule({symbol: kernel.ir.with_attr("global_symbol", symbol)})
+def _keep(cache: KernelCache, kernel: Kernel, library: Any) -> Path | None:
+    try:
+        return cache.store(kernel, link_library(library))
+    except InputError:  # a linker that fails is missed later, by those who cannot do without
+        return None
+
+
+def kernel_library(kernel: Kernel, target: Any) -> bytes:
+    """Compile a kernel for a processor, maybe another machine's, and return it as a shared library's content.
+
+    Its function is :func:`kernel_symbol`. What was built before comes from the kernel cache. Raises
+    BuildError if the compiler rejects it, InputError where no linker for the target is installed.
+    """
+    cache = kernel_cache()
+    shared = cache.library(kernel) if cache else None
+    if shared is None:
+        triple = str(target.attrs.get("mtriple", ""))
+        shared = link_library(compile_kernel(kernel, target, kernel_symbol(kernel)), triple)
+        if cache:
+            cache.store(kernel, shared)
+    return shared
+
+
+def kernel_symbol(kernel: Kernel) -> str:
+    """Return a kernel's name in its library; as it has the digest in it, it resolves to no other's code."""
+    return f"k_{kernel.digest}"
+
+
+def compile_kernel(kernel: Kernel, target: Any, symbol: str = SYMBOL) -> Any:
+    """Compile a kernel and return TVM's runtime module with it under a symbol, device code among its imports.
+
+    Raises BuildError if the compiler rejects it, InputError for a kernel that holds a whole Relax module.
+    """
+    if isinstance(kernel.ir, ir.tvm.IRModule):
+        raise InputError(f"{kernel.name} has no code of its own: the model runs on TVM's virtual machine")
+    _, after = pipeline()
+    function = kernel.ir if "cpu" in target.keys else plain_names(kernel.ir)
+    module = ir.tvm.IRModule({symbol: function.with_attr("global_symbol", symbol)})
     with target:
         module = guarded(ir.tvm.ir.transform.Sequential(after), module)
         return guarded(functools.partial(_generate, target=target), module)
+
+
+def plain_names(function: Any) -> Any:
+    """Return a PrimFunc whose variables have identifiers as names.
+
+    Parameters are named as in the model, and TVM writes names into source as they are: a model could bring
+    its own code.
+    """
+    plain: dict[Any, Any] = {}
+
+    def variable(var: Any) -> Any:
+        if var not in plain:
+            name = NO_IDENTIFIER.sub("_", var.name)
+            plain[var] = var if name == var.name else ir.tvm.ir.Var(name, var.ty)
+        return plain[var]
+
+    return ir.ffi.structural_map(function, (ir.tvm.ir.Var, variable))
 
 
 def _build_module(module: Any, target: Any) -> Callable[..., Any]:
@@ -116,7 +172,7 @@ def _with_host(target: Any) -> Any:
 
 
 @functools.cache
-def _pipeline() -> tuple[Sequence[Any], Sequence[Any]]:
+def pipeline() -> tuple[Sequence[Any], Sequence[Any]]:
     """Return TVM's default TIR passes in two lists, cut before SplitHostDevice.
 
     TVM offers the pipeline only as a closure over its pass list; it is read by standing in for the

@@ -77,6 +77,21 @@ class Lowering:
         identity = kernel.digest + kernel.checksum
         return self._make(kernel.name, lambda: guard_bounds(kernel.ir), "guarded", lambda: identity)
 
+    def code(self, kernel: Kernel) -> str:
+        """Return the digest (hex) of a kernel's generated code, of all kinds the one closest to the device.
+
+        Raises what :meth:`Backend.source` does.
+        """
+        kind = self.backend.sources[-1]
+        cache = kernel_cache() if self.context and kernel.checksum else None
+        key = text_digest(f"{self.context} {kind} {kernel.digest}{kernel.checksum}")
+        if cache and (known := cache.recall(key)):
+            return known[0]
+        found = text_digest(self.backend.source(kernel, kind))
+        if cache:
+            cache.remember(key, found, kind)
+        return found
+
     def _make(self, name: str, lower: Callable[[], Any], how: str, source: Callable[[], str]) -> Kernel:
         if not self.context:
             function = lower()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, overload
 
@@ -83,6 +84,12 @@ class KernelPatternMutator(Mutator):
         edits = self.edits([each.node for each in found])
         return Descriptions([found[next(iter(edit))] for edit in edits])
 
+    def absence(self, units: Sequence[Any]) -> str:
+        """Say that what the operator needs, or else a node of its classes, is missing."""
+        if not units:
+            return "no kernels: the model runs as a whole"
+        return super().absence(units) or f"no {' or '.join(self.nodes)} in the kernels"
+
     def apply(self, unit: Any, sites: Collection[int]) -> Any:
         """Return a PrimFunc with the fault at the given sites, identical elsewhere."""
         edits = self.edits([each.node for each in self._occurrences(unit)])
@@ -152,6 +159,15 @@ class GraphMutator(Mutator):
         """Describe each site: the variable, the operator and the shapes it reads."""
         found = graph_occurrences(unit, self.ops)
         return Descriptions([each for each in found if self._is_site(each)])
+
+    def absence(self, units: Sequence[Any]) -> str:
+        """Say that no operator is there, or what all of these that are there lack."""
+        found = [each for unit in units for each in graph_occurrences(unit, self.ops) if not each.constant]
+        names = Counter(str(each.node.op.name).removeprefix("relax.") for each in found)
+        if not found:
+            return f"no {' or '.join(name.removeprefix('relax.') for name in self.ops)} in this model"
+        there = " and ".join(f"{count} {name}" for name, count in names.items())
+        return f"{super().absence(units) or 'nothing that fits'} in {there}"
 
     def apply(self, unit: Any, sites: Collection[int]) -> Any:
         """Return a well-formed IRModule with the fault at the given sites, identical elsewhere."""

@@ -182,8 +182,11 @@ class Toolchain:
         kernel = self._lowering.kernel(name, function, stage)
         if kernel.digest in self.program.kernels or "cpu" not in self.target.keys:
             return kernel
-        poisoned = self._lowering.poisoned(kernel)
-        return self._lowering.guarded(poisoned) if self.check_bounds else poisoned
+        changed = self._lowering.poisoned(kernel)
+        changed = self._lowering.guarded(changed) if self.check_bounds else changed
+        if changed is not kernel:
+            changed.plain = kernel
+        return changed
 
     def _constant(self, expr: Any) -> Constant:
         array = array_of(expr)

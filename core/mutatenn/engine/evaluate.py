@@ -15,7 +15,7 @@ import attrs
 
 from mutatenn.compiler.bounds import MARK
 from mutatenn.engine.link import IMAGE, Linked, Linker
-from mutatenn.errors import DeviceLostError
+from mutatenn.errors import InfrastructureError
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -178,7 +178,7 @@ class Evaluator:
             results.append(spare.pop() if spare else self.device.allocate(spec, poison=not sound))
         try:
             self.device.launch(step.built, [*arguments, *results])
-        except (TypeError, ValueError, DeviceLostError):
+        except (TypeError, ValueError, InfrastructureError):
             raise  # the arguments do not fit, this engine's mistake; neither is the kernel's behaviour
         except Exception as error:
             if MARK in str(error):

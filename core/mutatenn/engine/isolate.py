@@ -29,18 +29,18 @@ T = TypeVar("T")
 PR_SET_PDEATHSIG = 1
 
 
-def call_isolated(function: Callable[[], T]) -> T:
+def call_isolated(function: Callable[[], T], seconds: float | None = None) -> T:
     """Return ``function()`` computed in a forked process; see :func:`isolated`."""
-    with isolated(function) as answer:
+    with isolated(function, seconds) as answer:
         return answer()
 
 
 @contextlib.contextmanager
-def isolated(function: Callable[[], T]) -> Iterator[Callable[[], T]]:
+def isolated(function: Callable[[], T], seconds: float | None = None) -> Iterator[Callable[[], T]]:
     """Compute ``function()`` in a forked process meanwhile; yields a function that waits for the result.
 
-    What it raises is raised by that. Raises InfrastructureError if the process dies, or raises what cannot be
-    passed between processes. On leaving, the process is ended.
+    What it raises is raised by that. Raises InfrastructureError if the process dies, raises what cannot be
+    passed between processes, or does not answer for so many seconds. On leaving, the process is ended.
     """
     receiver, sender = multiprocessing.Pipe(duplex=False)
     process = multiprocessing.get_context("fork").Process(
@@ -50,7 +50,7 @@ def isolated(function: Callable[[], T]) -> Iterator[Callable[[], T]]:
         process.start()
     sender.close()
     try:
-        yield functools.cache(lambda: _wait_for(process, receiver))
+        yield functools.cache(lambda: _wait_for(process, receiver, seconds))
     finally:
         process.kill()  # where nobody waited for its end
         process.join()
@@ -58,7 +58,9 @@ def isolated(function: Callable[[], T]) -> Iterator[Callable[[], T]]:
         receiver.close()
 
 
-def _wait_for(process: BaseProcess, receiver: Connection) -> Any:
+def _wait_for(process: BaseProcess, receiver: Connection, seconds: float | None) -> Any:
+    if not receiver.poll(seconds):
+        raise InfrastructureError(f"it took more than {seconds:g} s")
     try:
         succeeded, value = receiver.recv()
         process.join()

@@ -1,0 +1,61 @@
+"""Makes shared libraries of compiled code, for this machine's processor or another's."""
+
+from __future__ import annotations
+
+import functools
+import platform
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mutatenn.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+UNSPECIFIC = ("unknown", "pc", "none")
+
+
+@functools.cache
+def find_linker(triple: str = "") -> str | None:
+    """Return the program that links for a target triple (empty: this machine's), or None if there is none."""
+    names = [name for name in linkers(triple) if shutil.which(name)]
+    return shutil.which(names[0]) if names else None
+
+
+def linkers(triple: str = "") -> list[str]:
+    """Return the names of programs that link for a target triple, as they are looked for."""
+    machine = triple.partition("-")[0]
+    if not triple or machine == platform.machine():
+        return ["ld", "ld.lld"]
+    short = "-".join(part for part in triple.split("-") if part not in UNSPECIFIC)
+    if short.count("-") == 1 and short.endswith("-linux"):
+        short += "-gnu"
+    return [*dict.fromkeys([f"{triple}-ld", f"{short}-ld"]), "ld.lld"]
+
+
+def link_library(library: Any, triple: str = "") -> bytes:
+    """Return a compiled runtime module of one object file as the content of a shared library.
+
+    Raises InputError where no linker for the triple is installed, or it fails.
+    """
+    with tempfile.TemporaryDirectory(prefix="mutatenn-") as folder:
+        compiled, shared = Path(folder, "kernel.o"), Path(folder, "kernel.so")
+        library.write_to_file(str(compiled), "o")
+        link_objects(shared, [compiled], triple)
+        return shared.read_bytes()
+
+
+def link_objects(shared: Path, objects: Sequence[Path], triple: str = "") -> None:
+    """Make a shared library of object files; raises as :func:`link_library`."""
+    linker, machine = find_linker(triple), triple or "this machine"
+    if linker is None:
+        package = f"binutils-{triple} or lld" if triple else "binutils or lld"
+        names = ", ".join(linkers(triple))
+        raise InputError(f"no linker for {machine} (looked for {names}); install {package}")
+    command = [linker, "-shared", "-s", "-o", str(shared), *map(str, objects)]
+    done = subprocess.run(command, check=False, capture_output=True, text=True)  # noqa: S603  # ours
+    if done.returncode:
+        raise InputError(f"{linker} cannot link for {machine}: {done.stderr.strip()}")
