@@ -37,6 +37,10 @@ With --trace, the results of all calls from the first that differs: the share of
 largest absolute difference, that over the original's largest value, and its order of magnitude. * marks
 changed kernels; a new result has no counterpart in the original. With --json too, a list of objects:
 environment, mutant, image, original_label, mutant_label, hops.
+
+With --source, the code generated for the changed kernels, of a kind that the backend has (llvm and asm for
+CPUs), as a diff of original and mutant, which passes over how the compiler numbers values. With --json too, a
+list of objects: environment, mutant, kind, diff (empty where the code is the same).
 """
 SHOWN = 5
 LONGEST_BAR = 12
@@ -56,7 +60,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("run", metavar="RUN", help="the run directory")
     parser.add_argument("mutant", metavar="MUTANT", help="its id, or the beginning of it")
     parser.add_argument("--environment", metavar="NAME", help="only this environment")
-    parser.add_argument("--trace", action="store_true", help="follow the difference kernel by kernel")
+    ways = parser.add_mutually_exclusive_group()
+    ways.add_argument("--trace", action="store_true", help="follow the difference kernel by kernel")
+    ways.add_argument("--source", metavar="KIND", help="compare generated code: llvm, asm, opencl, cuda, ptx")
     parser.add_argument("--image", metavar="NAME", help="the image to trace (default: one that noticed it)")
     parser.add_argument("--json", action="store_true", help="print an object")
     parser.epilog = EPILOG
@@ -75,6 +81,8 @@ def execute(args: argparse.Namespace, host: PluginHost) -> int:
         return _print_traces(run, record, names, args, host)
     if args.image is not None:
         raise InputError("--image goes with --trace; give both")
+    if args.source is not None:
+        return _print_code(run, record, names, args, host)
     mutator = host.mutators().get(record.operator)
     summary = mutator.summary() if mutator else ""  # its plugin may be gone since
     print(
@@ -95,6 +103,26 @@ def _print_traces(
         print(json.dumps([_finite(attrs.asdict(each)) for each in traces], indent=2))
     else:
         print("\n\n".join(_trace(each) for each in traces))
+    return 0
+
+
+def _print_code(
+    run: Run, record: Record, names: Sequence[str], args: argparse.Namespace, host: PluginHost
+) -> int:
+    from mutatenn.campaign.generated import code_diffs
+
+    diffs = code_diffs(run, record.mutant, names, args.source, host)
+    if args.json:
+        shown = [
+            {"environment": name, "mutant": record.id, "kind": args.source, "diff": diff}
+            for name, diff in diffs.items()
+        ]
+        print(json.dumps(shown, indent=2))
+        return 0
+    for diff in dict.fromkeys(diffs.values()):
+        where = ", ".join(name for name in diffs if diffs[name] == diff)
+        print(printable(f"{record.id} in {where}, {args.source}:"))
+        print(coloured(diff) if diff else "the code is the original's")
     return 0
 
 

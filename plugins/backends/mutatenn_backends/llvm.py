@@ -8,14 +8,30 @@ from typing import TYPE_CHECKING, Any
 import attrs
 import numpy as np
 
-from mutatenn import Backend, Device, build_kernel, hookimpl, ir, source_digest
+from mutatenn import (
+    Backend,
+    Device,
+    InfrastructureError,
+    Kernel,
+    build_kernel,
+    compile_kernel,
+    hookimpl,
+    ir,
+    kernel_library,
+    kernel_symbol,
+    load_library,
+    source_digest,
+)
+from mutatenn_backends._llvm_text import tidy_assembly, tidy_ir
+from mutatenn_backends._processor import NATIVE, make_target, refuse_elsewhere, runnable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     from numpy.typing import NDArray
 
-    from mutatenn import Kernel, TensorSpec
+    from mutatenn import TensorSpec
 
 LIBC = ctypes.CDLL(None)
 M_TRIM_THRESHOLD = -1
@@ -48,6 +64,13 @@ class Cpu(Device):
     def build(self, kernel: Kernel) -> Any:
         """Compile and link in memory."""
         return build_kernel(kernel, self.target)
+
+    def load(self, path: Path, kernel: Kernel) -> Any:
+        """Load a shared library."""
+        built = load_library(path, kernel_symbol(kernel))
+        if built is None:
+            raise InfrastructureError(f"{path} cannot be loaded; was it built for this machine's processor?")
+        return built
 
     def upload(self, array: NDArray[np.generic]) -> Tensor:
         """Copy an array between guards."""
@@ -109,22 +132,22 @@ def _guarded(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Tensor:
 class Llvm(Backend):
     """The CPU of this machine, through LLVM.
 
-    ``mcpu`` is an LLVM processor name (``native``: this machine's), ``mattr`` a list of features
-    such as ``+avx2``. Without ``schedules`` kernels run as the importer leaves them, many times slower.
+    ``mcpu`` is an LLVM processor name, ``mattr`` a list of features such as ``+avx2``, ``mtriple`` the
+    architecture and system of another machine, whose code is generated but does not run here. ``native`` is
+    this machine's processor, or the most general one of another. Without ``schedules`` kernels run as the
+    importer leaves them, many times slower.
     """
 
     name = "llvm"
-    mcpu: str = "native"
+    sources = ("llvm", "asm")
+    mcpu: str = NATIVE
     mattr: tuple[str, ...] = ()
+    mtriple: str = ""
     schedules: bool = True
 
     def target(self) -> Any:
-        """Return the LLVM target."""
-        cpu = ir.tvm.target.codegen.llvm_get_system_cpu() if self.mcpu == "native" else self.mcpu
-        config: dict[str, Any] = {"kind": "llvm", "mcpu": cpu}
-        if self.mattr:
-            config["mattr"] = list(self.mattr)
-        return ir.tvm.target.Target(config)
+        """Return the LLVM target; raise InputError for a name that LLVM does not know."""
+        return make_target(self.mcpu, self.mattr, self.mtriple)
 
     def schedule(self, function: Any) -> Any:
         """Return the kernel scheduled by the first rule that fits it."""
@@ -138,17 +161,52 @@ class Llvm(Backend):
         """Return the digest of the schedule rules."""
         return f"{self.schedules} {source_digest(__file__)}"
 
-    def open(self) -> Cpu:
-        """Open the CPU."""
+    def source(self, kernel: Kernel, kind: str) -> str:
+        """Return a kernel's optimised LLVM IR (``llvm``) or machine code (``asm``), debugging left out."""
+        if kind not in self.sources:
+            return super().source(kernel, kind)
+        if kind == "llvm":
+            return tidy_ir(str(compile_kernel(kernel, self.target()).inspect_source("ll")))
+        library = compile_kernel(_with_numbered_parameters(kernel), self.target())
+        return tidy_assembly(str(library.inspect_source("asm")))
+
+    def open(self) -> Device:
+        """Open the CPU; raise InputError where it cannot execute the target's code."""
+        refuse_elsewhere(self.target())
         return Cpu(self.target())
+
+    def export(self, kernel: Kernel) -> bytes:
+        """Return a kernel as a shared library."""
+        return kernel_library(kernel, self.target())
+
+    def open_elsewhere(self) -> Device:
+        """Open the CPU of a machine that only runs what was built for it."""
+        return Cpu(None)
 
     @classmethod
     def diagnose(cls) -> tuple[bool, str]:
-        """Tell the LLVM version and processor."""
+        """Tell what LLVM builds for, and what this machine's processor runs."""
         if not ir.tvm.runtime.enabled("llvm"):
             return False, "this build of TVM has no LLVM; install the apache-tvm wheel"
         codegen = ir.tvm.target.codegen
-        return True, f"LLVM {codegen.llvm_version_major()}, processor {codegen.llvm_get_system_cpu()}"
+        builds = (
+            f"LLVM {codegen.llvm_version_major()} builds for {len(codegen.llvm_get_targets())} architectures"
+        )
+        return (
+            True,
+            f"{builds}; this processor, {codegen.llvm_get_system_cpu()}, runs {', '.join(runnable())}",
+        )
+
+
+def _with_numbered_parameters(kernel: Kernel) -> Kernel:
+    """Return a kernel that does not name its parameters as it did: machine code has messages about them."""
+    if isinstance(kernel.ir, ir.tvm.IRModule):
+        return kernel
+    names = {each: ir.tirx.Var(f"p{number}", each.ty) for number, each in enumerate(kernel.ir.params)}
+    renamed = ir.ffi.structural_map(
+        kernel.ir, (ir.tvm.ir.Var, lambda each: names.get(each, each)), order="post"
+    )
+    return Kernel(kernel.digest, kernel.name, renamed)
 
 
 @hookimpl
