@@ -88,6 +88,7 @@ ENVIRONMENT = {
     "kernels": 12,
     "calls": 12,
     "fallback": "",
+    "offline": False,
 }
 
 

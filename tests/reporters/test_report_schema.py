@@ -1,4 +1,4 @@
-"""The JSON Schema says what the code writes, and the documentation says what the schema says.
+"""The JSON Schemas say what the code writes, and the documentation says what the schemas say.
 
 ``python tests/reporters/test_report_schema.py`` writes the documentation anew.
 """
@@ -9,22 +9,29 @@ import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import attrs
 import jsonschema
 import pytest
 
 from mutatenn.api.mutant import Mutant, Site
+from mutatenn.campaign import devices_json
+from mutatenn.campaign.compared import Pair
+from mutatenn.campaign.distance import Distance, Spread
 from mutatenn.campaign.gate import Baseline
 from mutatenn.campaign.judge import STATUSES, Verdict
 from mutatenn.campaign.plan import Operators
+from mutatenn.campaign.sides import Ended
 from mutatenn_reporters import json as reporter
 
 PATH = Path(reporter.__file__).with_name("report.schema.json")
 PAGE = Path(__file__).parents[2] / "docs" / "report-schema.md"
 SCHEMA: dict[str, Any] = json.loads(PATH.read_text())
 DEFINITIONS: dict[str, Any] = SCHEMA["$defs"]
+DEVICES_PATH = PATH.with_name("devices.schema.json")
+DEVICES: dict[str, Any] = json.loads(DEVICES_PATH.read_text())
+BOTH = pytest.mark.parametrize("schema", [SCHEMA, DEVICES], ids=["report", "devices"])
 
 INTRODUCTION = """\
 # `report.json`
@@ -44,11 +51,47 @@ For example, the survivors of an environment:
 Every key is always there.
 """
 
+DEVICES_INTRODUCTION = """
+# `device_evaluation.json`, `device_discrepancies.json`
+
+The reporter `devices` compares the environments of a run and writes both files into `RUN/report`, with a
+picture, `device_matrix.svg`; `mutatenn compare RUN... --json` prints the first, also for several runs,
+and with `--discrepancies` the second, which holds only the mutants that differ.
+
+- What holds of `report.json` holds of them, too. Their JSON Schema is
+  [`devices.schema.json`](../plugins/reporters/mutatenn_reporters/devices.schema.json).
+- Environments are compared in pairs, first the originals: how far these are apart is the **noise
+  floor**, which no fault causes. Images are matched by name and content; runs of other images are
+  refused.
+- A mutant **diverges** where it behaved differently in two environments: killed here, unnoticed there;
+  crashed here, killed there. Survived, never infected and equivalent are one behaviour, *unnoticed*;
+  killed, crashed, timed out, out of bounds and build error are one each. An infrastructure error, or a
+  mutant that was not run, says nothing: the pair is *undecided*.
+- A mutant is **beyond the noise floor** by an oracle if the oracle notices (by its threshold) the
+  difference between its outputs in the two environments on more images than it does for the originals,
+  or on an image that is worse than every image of the originals.
+- A mutant **differs** if it diverges in some pair, or is beyond the noise floor there by the kill
+  oracle: then both environments may have killed it, but by other answers.
+- Mutants have the same id where the same operator was applied at the same ordinal of the same kernel.
+  Other compiler settings may have another line of code there: `same_change` tells.
+- What an environment computes from a mutant that reads beyond its memory is chance, and may differ from
+  run to run.
+
+For example, what is noticed in one environment and not in the other:
+
+    jq -r '.mutants[].pairs[] | select(.outcome == "diverges") | .reason' device_discrepancies.json
+"""
+
 
 def page() -> str:
-    """Return the documentation of the schema."""
-    sections = [("The report", SCHEMA), *((name.capitalize(), each) for name, each in DEFINITIONS.items())]
-    return INTRODUCTION + "".join(_section(title, each) for title, each in sections)
+    """Return the documentation of the schemas."""
+    report = _sections("The report", SCHEMA)
+    return INTRODUCTION + report + DEVICES_INTRODUCTION + _sections("The comparison", DEVICES)
+
+
+def _sections(title: str, schema: dict[str, Any]) -> str:
+    parts = [(title, schema), *((name.capitalize(), each) for name, each in schema["$defs"].items())]
+    return "".join(_section(title, each) for title, each in parts)
 
 
 def _section(title: str, schema: dict[str, Any]) -> str:
@@ -84,9 +127,17 @@ def test_the_page_says_what_the_schema_says() -> None:
     assert PAGE.read_text(encoding="utf-8") == page(), f"run: python {Path(__file__).name}"
 
 
-def test_the_schema_is_one() -> None:
-    jsonschema.Draft202012Validator.check_schema(SCHEMA)
-    assert SCHEMA["properties"]["schema"]["const"] == SCHEMA["$id"] == reporter.SCHEMA
+@pytest.mark.parametrize(
+    ("schema", "name"), [(SCHEMA, reporter.SCHEMA), (DEVICES, devices_json.SCHEMA)], ids=["report", "devices"]
+)
+def test_the_schema_is_one(schema: dict[str, Any], name: str) -> None:
+    jsonschema.Draft202012Validator.check_schema(schema)
+    assert schema["properties"]["schema"]["const"] == schema["$id"] == name
+
+
+def test_no_section_of_the_page_has_the_name_of_another() -> None:
+    titles = re.findall(r"^##? (.*)$", page(), re.MULTILINE)
+    assert sorted(set(titles)) == sorted(titles)
 
 
 @pytest.mark.parametrize(
@@ -97,16 +148,23 @@ def test_the_schema_is_one() -> None:
         ("operator", Operators, []),
         ("mutant", Mutant, ["skipped", "accepted", "verdicts"]),
         ("site", Site, []),
+        ("distance", Distance, []),
+        ("spread", Spread, []),
+        ("pair", Pair, []),
     ],
 )
 def test_values_have_all_their_fields(definition: str, cls: type, more: list[str]) -> None:
     fields = [field.name for field in attrs.fields(cls)]
-    assert [*DEFINITIONS[definition]["properties"]] == [*fields, *more]
+    assert [*(DEFINITIONS | DEVICES["$defs"])[definition]["properties"]] == [*fields, *more]
 
 
 def test_it_knows_every_status() -> None:
     assert DEFINITIONS["verdict"]["properties"]["status"]["enum"] == list(STATUSES)
     assert [*DEFINITIONS["score"]["properties"]["counts"]["properties"]] == list(STATUSES)
+    devices = DEVICES["$defs"]
+    assert [*devices["count"]["properties"]["counts"]["properties"]] == list(STATUSES)
+    assert devices["ending"]["properties"]["status"]["enum"] == list(get_args(Ended))
+    assert list(get_args(Ended))[: len(STATUSES)] == list(STATUSES)
 
 
 def objects(schema: dict[str, Any]) -> Iterator[dict[str, Any]]:
@@ -118,16 +176,18 @@ def objects(schema: dict[str, Any]) -> Iterator[dict[str, Any]]:
             yield from objects(each)
 
 
-def test_every_object_is_closed_and_complete() -> None:
-    found = list(objects(SCHEMA))
-    assert len(found) > len(DEFINITIONS)
+@BOTH
+def test_every_object_is_closed_and_complete(schema: dict[str, Any]) -> None:
+    found = list(objects(schema))
+    assert len(found) > len(schema["$defs"])
     for each in found:
         assert each["additionalProperties"] is False
         assert each["required"] == [*each["properties"]]
 
 
-def test_every_definition_is_used() -> None:
-    assert set(re.findall(r"#/\$defs/([a-z]+)", PATH.read_text())) == set(DEFINITIONS)
+@BOTH
+def test_every_definition_is_used(schema: dict[str, Any]) -> None:
+    assert set(re.findall(r"#/\$defs/([a-z]+)", json.dumps(schema))) == set(schema["$defs"])
 
 
 if __name__ == "__main__":

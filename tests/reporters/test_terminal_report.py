@@ -8,9 +8,12 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
+import attrs
+import numpy as np
 import pytest
 
 from mutatenn.campaign.run import Run
+from mutatenn.campaign.store import Store
 from mutatenn_reporters.terminal import Terminal
 
 Make = Callable[..., Run]
@@ -103,7 +106,7 @@ def test_a_real_run(finished: Any) -> None:
     assert [line for line in lines if line.startswith("all")] != []
     assert lines.count("no site in this model: gt-to-ge") == 2
     assert max(map(len, lines[:-3])) <= 80
-    assert re.search(r"the originals of cpu and cpu-basic differ by at most \d", "\n".join(lines))
+    assert re.search(r"^  cpu +cpu-basic +0 of \d+ +\S+ +\d", "\n".join(lines), re.MULTILINE)
     assert run.score().valid + run.score().counts["equivalent"] == 12
 
 
@@ -127,21 +130,69 @@ def test_environments_are_compared(make: Make) -> None:
     )
     between = text(run).split("between environments\n")[1]
     assert between.startswith(
-        "  the originals of a and b differ by at most 0.25\n"
-        "  1 mutant did not end alike in all environments:\n"
-        "    lt-to-le.x.0.1\n"
-        "      killed in a, never infected in b\n\n"
+        "  originals     labels differ  largest difference  time ratio\n"
+        "  a          b        0 of 10                0.25        1.00\n\n"
+        "  detected / valid    a    b  diverging\n"
+        "  lt-to-le          2/3  0/2          1\n"
+        "  all               2/3  0/2          1\n\n"
+        "1 mutant did not end alike in all environments:\n"
+        "  lt-to-le.x.0.1\n"
+        "    killed in a (3 of 10 images), never infected in b\n"
+        "  `mutatenn compare --discrepancies` compares the outputs, too\n\n"
+        "environment a "
     )
 
 
-def test_five_of_those_that_did_not_end_alike(make: Make) -> None:
-    names = [f"lt-to-le.x.{9 - index}.0" for index in range(7)]
-    run = make({"b": dict.fromkeys(names, KILLED), "a": dict.fromkeys(names, SURVIVED)})
+def test_five_of_those_that_did_not_end_alike_most_notable_first(make: Make) -> None:
+    names = [f"lt-to-le.x.{index}.0" for index in range(7)]
+    killed = {name: {**KILLED, "killed": index + 1} for index, name in enumerate(names)}
+    run = make({"b": killed, "a": dict.fromkeys(names, SURVIVED)})
     between = text(run).split("between environments\n")[1]
-    assert "  7 mutants did not end alike in all environments:\n    lt-to-le.x.9.0\n" in between
-    assert between.count("killed in b, survived in a\n") == 5
-    assert "    and 2 more\n" in between
-    assert "lt-to-le.x.4.0" not in between
+    assert "\n7 mutants did not end alike in all environments, most notable first:\n" in between
+    assert re.findall(r"^  lt-to-le\.x\.(\d)", between, re.MULTILINE) == ["6", "5", "4", "3", "2"]
+    assert "    killed in b (7 of 10 images), survived in a\n" in between
+    assert "  and 2 more\n" in between
+
+
+def test_operators_with_the_same_counts_have_no_row(make: Make) -> None:
+    both = {"lt-to-le.x.0.1": KILLED, "store-int8.x.0.1": SURVIVED, "relu-to-sigmoid.x.0.1": KILLED}
+    run = make({"a": both, "b": {**both, "store-int8.x.0.1": KILLED}})
+    between = text(run).split("between environments\n")[1].split("\n\n")
+    assert [line.split() for line in between[1].splitlines()] == [
+        ["detected", "/", "valid", "a", "b", "diverging"],
+        ["store-int8", "0/1", "1/1", "1"],
+        ["all", "2/3", "3/3", "1"],
+        ["2", "operators", "with", "the", "same", "counts", "everywhere"],
+    ]
+
+
+def test_what_was_not_judged_is_no_disagreement(make: Make) -> None:
+    lost = {"status": "infrastructure-error", "message": "it was killed"}
+    run = make(
+        {
+            "a": {"lt-to-le.x.0.1": lost, "lt-to-le.x.1.1": None},
+            "b": dict.fromkeys(["lt-to-le.x.0.1"], KILLED),
+        }
+    )
+    between = text(run).split("between environments\n")[1]
+    assert "did not end alike" not in between
+    assert "\n  all               0/0  1/1          0\n" in between
+
+
+def test_environments_without_mutants_show_their_originals(make: Make) -> None:
+    run = make({"native": {"lt-to-le.x.0.1": KILLED}, "reference": {}, "broken": {}}, noise=0.0)
+    store = Store.open(run.directory, write=True)
+    baseline = attrs.evolve(run.baselines["broken"], seconds=0.004)
+    store.set_baseline(baseline, np.full((10, 10), np.nan, np.float32))
+    store.close()
+    between = text(Run.open(run.directory)).split("between environments\n")[1]
+    assert between.startswith(
+        "  originals             labels differ  largest difference  time ratio\n"
+        "  native     reference        0 of 10                0.25        1.00\n"
+        "  native     broken          10 of 10          not finite        4.00\n"
+        "  reference  broken          10 of 10          not finite        4.00\n\n"
+        "environment native "
+    )
 
 
 def test_the_five_survivors_that_came_closest(make: Make) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,7 +26,9 @@ if TYPE_CHECKING:
     from mutatenn.api.comparator import Comparator
     from mutatenn.api.executor import Observation
     from mutatenn.api.mutant import Mutant, Site
+    from mutatenn.campaign.devices import Comparison
     from mutatenn.campaign.gate import Baseline
+    from mutatenn.campaign.images import Survivor
     from mutatenn.campaign.judge import Status, Verdict
     from mutatenn.campaign.kills import KillMatrix
     from mutatenn.campaign.plan import Operators
@@ -204,6 +207,22 @@ class Run:
 
         return kill_matrix(self, environment)
 
+    def closest_survivors(self, environment: str) -> list[Survivor]:
+        """Return how close an environment's survivors came to being noticed, the closest first."""
+        from mutatenn.campaign.images import closest_survivors
+
+        return closest_survivors(self, environment)
+
+    def compare(self, *others: Run, oracles: Mapping[str, Comparator] | None = None) -> Comparison:
+        """Compare the environments of this run, and of others of the same images, with each other.
+
+        By the oracles of this run's campaign, or by ``oracles``; an empty mapping spares what they take, and
+        leaves labels and the largest difference. Raises InputError for runs that cannot be compared.
+        """
+        from mutatenn.campaign.devices import compare
+
+        return compare([self, *others], oracles)
+
     def masking(self, environment: str) -> Iterator[tuple[str, int, str, int]]:
         """Yield the higher-order mutants that fewer images kill than one of their parts alone.
 
@@ -238,11 +257,27 @@ class Run:
             import pandas as pd
         except ImportError:
             raise InputError("frames need pandas; install it: pip install 'mutatenn[frame]'") from None
-        rows = []
+        return pd.DataFrame(self._rows())
+
+    def table(self) -> Any:
+        """Return the verdicts as a pyarrow Table, one row per mutant and environment, ``masked`` as JSON.
+
+        Raises InputError where pyarrow is not installed.
+        """
+        try:
+            import pyarrow as pa
+        except ImportError:
+            raise InputError("tables need pyarrow; install it: pip install 'mutatenn[arrow]'") from None
+        rows = [{**row, "masked": json.dumps(row["masked"])} for row in self._rows()]
+        names = {name: None for row in rows for name in row}  # not every verdict has every oracle
+        return pa.table({name: [row.get(name) for row in rows] for name in names})
+
+    def _rows(self) -> Iterator[dict[str, Any]]:
+        """Yield what a frame or table says of each mutant in each environment."""
         for record in self.records():
             about = {key: getattr(record, key) for key in ("operator", "category", "level", "stage")}
-            rows += [{**about, **_row(verdict)} for verdict in record.verdicts.values()]
-        return pd.DataFrame(rows)
+            for verdict in record.verdicts.values():
+                yield {**about, **_row(verdict)}
 
 
 def _stratum(entry: Operators, score: Score | None) -> Stratum:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import heapq
 import itertools
 import signal
 from typing import TYPE_CHECKING
@@ -12,8 +11,9 @@ import attrs
 from mutatenn_reporters._text import count, number, shorten
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator
 
+    from mutatenn.campaign.images import Survivor
     from mutatenn.campaign.judge import Status, Verdict
     from mutatenn.campaign.run import Run
     from mutatenn_reporters._view import View
@@ -44,11 +44,10 @@ def notable(run: Run, view: View) -> Iterator[Group]:
     accepted = run.store.remarks("accept")
     survived = view.score.counts["survived"] - run.store.accepted(view.name)
     if survived:
-        new = (v for v in run.store.verdicts(view.name, "survived") if v.mutant not in accepted)
-        closest = heapq.nlargest(MOST, new, _closeness)  # the first of equals first
+        closest = run.closest_survivors(view.name)[:MOST]
         title = "survivors closest to being killed" if survived > MOST else "survivors"
         title = f"new {title}" if accepted else title
-        yield Group(title, tuple((verdict.mutant, _survival(verdict)) for verdict in closest))
+        yield Group(title, tuple((each.mutant, _survival(run, view, each)) for each in closest))
     for status, title in ENDED.items():
         if view.score.counts[status]:
             verdicts = run.store.verdicts(view.name, status)
@@ -79,41 +78,25 @@ def _slow(run: Run, view: View) -> Iterator[Group]:
         yield attrs.evolve(group, title=title)
 
 
-def diverging(run: Run) -> Iterator[Group]:
-    """Yield the mutants that did not end alike in all environments that could judge them."""
-    ends = ((mutant, _ends(run.environments, by)) for mutant, by in run.store.diverging())
-    group = _group("", ends)
-    if group.mutants:
-        different = len(group.mutants) + group.more
-        title = f"{count(different, 'mutant')} did not end alike in all environments"
-        yield attrs.evolve(group, title=title)
-
-
 def _group(title: str, mutants: Iterator[tuple[str, str]]) -> Group:
     shown = tuple(itertools.islice(mutants, MOST))
     return Group(title, shown, more=sum(1 for _ in mutants))
-
-
-def _ends(environments: Sequence[str], statuses: Mapping[str, str]) -> str:
-    known = [name for name in environments if name in statuses]
-    return ", ".join(f"{statuses[name].replace('-', ' ')} in {name}" for name in known)
-
-
-def _closeness(verdict: Verdict) -> tuple[float, ...]:
-    return (verdict.labels_changed, _worst(verdict) or 0.0, verdict.propagated, verdict.infected)
 
 
 def _worst(verdict: Verdict) -> float | None:
     return verdict.oracles.get("max-abs", {}).get("worst")
 
 
-def _survival(verdict: Verdict) -> str:
+def _survival(run: Run, view: View, survivor: Survivor) -> str:
+    verdict = run.store.verdict(view.name, survivor.mutant)
+    assert verdict  # noqa: S101  # it is listed because of it
     parts = [f"infected {verdict.infected} of {count(verdict.images, 'image')}"]
     worst = _worst(verdict)
     by = f" by up to {number(worst)}" if worst else ""
     parts.append(
         f"changed the output on {verdict.propagated}{by}" if verdict.propagated else "changed no output"
     )
+    parts += [f"took {survivor.lost:.0%} of a top-1 margin"] if survivor.lost else []
     parts += [f"changed {count(verdict.labels_changed, 'label')}"] if verdict.labels_changed else []
     return ", ".join(parts)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections import Counter
 from typing import TYPE_CHECKING, TextIO
 
@@ -11,14 +12,16 @@ from rich.table import Table
 from rich.text import Text
 
 from mutatenn_reporters import _notable
+from mutatenn_reporters._between import between
 from mutatenn_reporters._table import table, zeros
-from mutatenn_reporters._text import clean, count, environment, number, ratio, verdict_of_gate
-from mutatenn_reporters._view import differences, views
+from mutatenn_reporters._text import clean, count, environment, ratio, verdict_of_gate
+from mutatenn_reporters._view import views
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from mutatenn.campaign.run import Run
+    from mutatenn_reporters._between import Between
     from mutatenn_reporters._view import View
 
 WIDTH = 80
@@ -26,31 +29,35 @@ WIDTH = 80
 
 def page(run: Run, stream: TextIO) -> str:
     """Return the whole text: as wide as a terminal, or 80 columns (more if a table needs more) elsewhere."""
-    every = views(run)
-    tables = [table(each) for each in every if each.judged]
+    every, together = views(run), between(run)
+    tables = [*(table(each) for each in every if each.judged), *(together.tables if together else ())]
     natural = max([WIDTH, *(len(line) for each in tables for line in each.plain.splitlines())])
     width = None if stream.isatty() else natural
     console = Console(file=stream, highlight=False, width=width, force_jupyter=False)
     with console.capture() as capture:
-        for block in _blocks(run, every):
+        for block in _blocks(run, every, together):
             console.print(block, width=min(console.width, natural))
     lines = [line.rstrip() for line in capture.get().splitlines()]
     return "\n".join([*lines, *_for_programs(run)])
 
 
 def _for_programs(run: Run) -> list[str]:
-    names = run.environments if len(run.environments) > 1 else ()
+    """Return the score lines, none where there is nothing to score."""
+    mutated = [name for name in run.environments if run.store.trials(name)]
+    if not mutated and len(run.environments) > 1:
+        return []
+    names = mutated if len(run.environments) > 1 else ()
     return [*(f"environment {clean(name)} {run.score(name).line()}" for name in names), run.score().line()]
 
 
-def _blocks(run: Run, every: Sequence[View]) -> Iterator[RenderableType]:
+def _blocks(run: Run, every: Sequence[View], together: Between | None) -> Iterator[RenderableType]:
     yield _header(run)
     yield ""
     for each in every:
         yield from _environment(run, each)
         yield ""
-    if len(every) > 1:
-        yield from _between(run)
+    if together:
+        yield from _between(together)
 
 
 def _header(run: Run) -> RenderableType:
@@ -60,8 +67,9 @@ def _header(run: Run) -> RenderableType:
     rows = {
         "model": f"{model.get('name', '?')}: {model.get('input', '?')} -> {model.get('output', '?')}",
         "images": str(len(run.image_names)),
-        "killed by": f"{oracles.get('kill', '?')}{'; measured too: ' if also else ''}{', '.join(also)}",
     }
+    if run.store.ids():
+        rows["killed by"] = f"{oracles.get('kill', '?')}{'; measured too: ' if also else ''}{', '.join(also)}"
     grid = Table.grid(padding=(0, 2, 0, 0))
     for label, value in rows.items():
         grid.add_row(Text(f"  {label}"), Text(clean(value)))
@@ -89,6 +97,8 @@ def _rest(run: Run, each: View) -> str:
     stop, interval = run.store.meta("stop"), None
     if stop:
         interval = run.interval(each.name, stop["confidence"])
+    if each.facts.get("offline"):
+        return f"`mutatenn bundle {shlex.quote(str(run.directory))} --environment {each.name}` packs them"
     if interval and interval.narrow_enough(stop["width"]):
         return f"the score's interval is no wider than {stop['width']:g}, as the campaign asks"
     return "`mutatenn run` continues"
@@ -144,11 +154,12 @@ def _score(each: View) -> Text:
     )
 
 
-def _between(run: Run) -> Iterator[RenderableType]:
+def _between(together: Between) -> Iterator[RenderableType]:
     yield Text("between environments", "bold")
-    for one, other, largest in differences(run):
-        by = "not finite" if largest is None else f"at most {number(largest)}"
-        yield Padding.indent(Text(f"the originals of {clean(one)} and {clean(other)} differ by {by}"), 2)
-    for group in _notable.diverging(run):
-        yield Padding.indent(_group(group), 2)
-    yield ""
+    for each in together.tables:
+        yield each
+        yield ""
+    if together.diverging:
+        yield _group(together.diverging)
+        yield Text("  `mutatenn compare --discrepancies` compares the outputs, too")
+        yield ""

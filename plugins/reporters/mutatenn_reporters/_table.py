@@ -88,7 +88,7 @@ def _heading(keys: Sequence[str], name_width: int, widths: list[int]) -> Text:
     widths[1:] = [max(width, *map(len, word)) for width, word in zip(widths[1:], words[1:], strict=True)]
     upper = " ".join(f"{word[0]:>{width}}" for word, width in zip(words[1:], widths[1:], strict=True))
     lower = " ".join(f"{word[1]:>{width}}" for word, width in zip(words[1:], widths[1:], strict=True))
-    first = name_width + 1 + widths[0] - len("operator")
+    first = max(1, name_width + 1 + widths[0] - len("operator"))
     return Text(f"{'':{name_width + 1 + widths[0]}} {upper}\noperator{words[0][1]:>{first}} {lower}", "bold")
 
 

@@ -61,10 +61,18 @@ def verdict_of_gate(baseline: Baseline) -> str:
 
 def environment(facts: dict[str, Any]) -> str:
     """Return backend, target, profile and kernels of an environment, from its provenance."""
+    if facts.get("backend") == "reference":
+        return f"reference on {clean(facts.get('target', '?'))}"
+    route = [f"route {clean(facts['route'])}"] if facts.get("route") else []
     profile = clean(facts.get("profile", "?"))
     kernels = count(int(facts.get("kernels", 0)), "kernel")
     backend, where = clean(facts.get("backend", "?")), target(str(facts.get("target", "?")))
-    parts = [where if where.startswith(backend) else f"{backend} on {where}", f"profile {profile}", kernels]
+    parts = [
+        where if where.startswith(backend) else f"{backend} on {where}",
+        *route,
+        f"profile {profile}",
+        kernels,
+    ]
     return ", ".join(
         parts + ([f"run as a whole: {shorten(facts['fallback'])}"] if facts.get("fallback") else [])
     )

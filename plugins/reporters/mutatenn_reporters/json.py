@@ -14,7 +14,7 @@ from mutatenn_reporters._text import clean
 from mutatenn_reporters._view import differences, views
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
 
     from mutatenn.campaign.judge import Score
@@ -43,7 +43,7 @@ class Json(Reporter):
         head = json.dumps(plain(_head(run)), indent=1, allow_nan=False)
         try:
             directory.mkdir(parents=True, exist_ok=True)
-            _write(directory / FILE, _with_mutants(head, run))
+            write(directory / FILE, _with_mutants(head, run))
         except OSError as error:
             raise InputError(
                 f"cannot write {directory / FILE}: {error.strerror}; choose another folder"
@@ -82,6 +82,7 @@ def _with_mutants(head: str, run: Run) -> Iterator[str]:
 def _environment(run: Run, each: View) -> dict[str, Any]:
     return {
         "name": each.name,
+        "route": "",  # runs of earlier versions tell of none
         **each.facts,
         "noise_floor": each.baseline.noise if each.baseline else None,
         "baseline": attrs.asdict(each.baseline) if each.baseline else None,
@@ -117,11 +118,11 @@ def plain(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def _write(path: Path, pieces: Iterator[str]) -> None:
+def write(path: Path, pieces: Iterable[str], encoding: str = "ascii") -> None:
     """Write a file so that a reader finds it either absent or whole."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        with temporary.open("w", encoding="ascii") as file:
+        with temporary.open("w", encoding=encoding) as file:
             file.writelines(pieces)
         temporary.replace(path)
     finally:

@@ -1,0 +1,312 @@
+"""Compares environments: how far their originals are apart, which mutants are noticed here but not there."""
+
+from __future__ import annotations
+
+import functools
+import heapq
+import itertools
+import sys
+from collections import Counter
+from typing import TYPE_CHECKING, Any, Literal
+
+import attrs
+import numpy as np
+
+from mutatenn.campaign.compared import (
+    BEHAVIOUR,
+    Compared,
+    Ending,
+    Pair,
+    notability,
+    outcome,
+    reason,
+)
+from mutatenn.campaign.distance import Distance, Measures, measure
+from mutatenn.campaign.options import create
+from mutatenn.campaign.sides import Ended, Seen, Side, open_sides
+from mutatenn.errors import InputError
+from mutatenn.host import PluginHost
+from mutatenn.nearest import unknown_name
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+    from pathlib import Path
+
+    from mutatenn.api.comparator import Comparator
+    from mutatenn.api.mutant import Mutant
+    from mutatenn.campaign.judge import Score
+    from mutatenn.campaign.run import Run
+
+Selection = Literal["all", "differing"]
+
+
+@attrs.frozen
+class Floor:
+    """The noise floor of two environments: the distance of the second's original from the first's.
+
+    ``ratio`` is the second's time per image over the first's, None where one was not measured.
+    """
+
+    first: str
+    second: str
+    distance: Distance
+    ratio: float | None
+
+
+@attrs.frozen(eq=False)
+class Comparison:
+    """Environments of one run or several, on the same images.
+
+    ``oracles`` are by name; ``kill`` is the one that judged the mutants. Distances are those of
+    probabilities where some environments give logits and others do not.
+    """
+
+    sides: tuple[Side, ...]
+    oracles: Mapping[str, Comparator]
+    kill: str
+    _measured: dict[tuple[str, str], Measures] = attrs.field(init=False, factory=dict)
+
+    def __attrs_post_init__(self) -> None:
+        for one, other in itertools.combinations_with_replacement(self.sides, 2):
+            if one.original is not None and other.original is not None:
+                found = measure(one.original.scores, other.original.scores, self.oracles)
+                self._measured[one.name, other.name] = found
+
+    @property
+    def images(self) -> tuple[str, ...]:
+        """The images' names, in the order of every array."""
+        return self.sides[0].run.image_names
+
+    @property
+    def mutated(self) -> tuple[Side, ...]:
+        """The environments that have mutants."""
+        return tuple(side for side in self.sides if side.planned)
+
+    @property
+    def floors(self) -> tuple[Floor, ...]:
+        """The noise floor of every pair of environments whose originals ran."""
+        pairs = itertools.combinations(self.sides, 2)
+        return tuple(self._floor(*pair) for pair in pairs if (pair[0].name, pair[1].name) in self._measured)
+
+    def _floor(self, one: Side, other: Side) -> Floor:
+        times = [side.baseline.seconds if side.baseline else 0.0 for side in (one, other)]
+        ratio = times[1] / times[0] if all(times) else None
+        return Floor(one.name, other.name, self._distance((one.name, other.name)), ratio)
+
+    def _distance(self, names: tuple[str, str]) -> Distance:
+        return self._measured[names].distance(self.oracles)
+
+    def scores(self) -> dict[str, dict[str, Score]]:
+        """Count the verdicts per operator, in the plan's order, and environment that has mutants of it."""
+        found: dict[str, dict[str, Score]] = {}
+        for side in self.mutated:
+            for operator, score in side.run.scores(side.environment).items():
+                found.setdefault(operator, {})[side.name] = score
+        return found
+
+    def ended(self) -> dict[tuple[str, str], Counter[tuple[Ended, Ended]]]:
+        """Count the mutants by how they ended in the first and in the second of every pair."""
+        found: dict[tuple[str, str], Counter[tuple[Ended, Ended]]] = {}
+        ids = dict.fromkeys(name for side in self.mutated for name in side.planned)
+        for one, other in itertools.combinations(self.mutated, 2):
+            found[one.name, other.name] = Counter((one.ended(name), other.ended(name)) for name in ids)
+        return found
+
+    def planned(self) -> Iterator[Mutant]:
+        """Yield every mutant of these environments once, in the order of the first plan that has it."""
+        left = {name for side in self.mutated for name in side.planned}
+        for run in {id(side.run): side.run for side in self.mutated}.values():
+            for mutant in run.store.mutants():
+                if mutant.id in left:
+                    left.remove(mutant.id)
+                    yield mutant
+
+    def mutants(self, *, outputs: bool = True) -> Iterator[Compared]:
+        """Compare every mutant, one at a time, in the order of the plan.
+
+        Without ``outputs`` none are read: there are no distances. Raises InfrastructureError where stored
+        outputs are gone or damaged.
+        """
+        for mutant in self.planned():
+            yield self._compared(mutant, outputs=outputs)
+
+    def diverging(self, most: int) -> list[Compared]:
+        """Return mutants that diverge, most notable first, without distances.
+
+        Most notable is where the shares of the images that noticed it differ most between environments; a
+        mutant that ended by itself counts as noticed on all, and one that a compiler rejected in no share.
+        Those that changed other code come last.
+        """
+        found = (each for each in self.planned() if self.diverges(each.id))
+        compared = (self._compared(each, outputs=False) for each in found)
+        return heapq.nlargest(most, compared, key=notability)
+
+    @functools.cached_property
+    def divergences(self) -> Counter[str]:
+        """The number of mutants that diverge, by operator."""
+        return Counter(each.operator for each in self.planned() if self.diverges(each.id))
+
+    def diverges(self, mutant: str) -> bool:
+        """Tell whether a mutant behaved differently in two environments."""
+        ends = {BEHAVIOUR[end] for side in self.mutated if (end := side.ended(mutant)) in BEHAVIOUR}
+        return len(ends) > 1
+
+    def document(self, selection: Selection = "all") -> Iterator[str]:
+        """Yield the comparison as JSON, piece by piece: with all mutants, or those that differ."""
+        from mutatenn.campaign.devices_json import document
+
+        return document(self, selection)
+
+    def save(self, directory: Path) -> list[Path]:
+        """Write both documents into a directory, reading the outputs once; return their paths.
+
+        ``device_evaluation.json`` has all mutants, ``device_discrepancies.json`` those that differ. Raises
+        OSError where a file cannot be written; each is either absent or whole.
+        """
+        from mutatenn.campaign.devices_json import save
+
+        return save(self, directory)
+
+    def frame(self) -> Any:
+        """Return a pandas DataFrame of :meth:`mutants`, one row per mutant and pair of environments.
+
+        Raises InputError where pandas is not installed.
+        """
+        try:
+            import pandas as pd
+        except ImportError:
+            raise InputError("frames need pandas; install it: pip install 'mutatenn[frame]'") from None
+        return pd.DataFrame([_row(each, pair) for each in self.mutants() for pair in each.pairs])
+
+    def _compared(self, mutant: Mutant, *, outputs: bool) -> Compared:
+        name = mutant.id
+        seen = {side.name: side.outputs(name) if outputs else None for side in self.mutated}
+        endings = {side.name: self._ending(side, name, seen[side.name]) for side in self.mutated}
+        changes = {side.name: side.change(name) for side in self.mutated}
+        pairs = []
+        for names in itertools.combinations(endings, 2):
+            first, second = (changes[each] for each in names)
+            same = first == second if first and second else None
+            measured = self._apart(names, *(seen[each] for each in names))
+            pairs.append(self._pair({each: endings[each] for each in names}, measured, same))
+        differs = any(pair.outcome == "diverges" or self.kill in pair.beyond for pair in pairs)
+        return Compared(mutant, endings, tuple(pairs), differs)
+
+    def _ending(self, side: Side, mutant: str, seen: Seen | None) -> Ending:
+        measured = self._apart((side.name, side.name), side.original, seen)
+        distance = measured.distance(self.oracles) if measured else None
+        return Ending(side.ended(mutant), side.verdict(mutant), distance)
+
+    def _apart(self, names: tuple[str, str], first: Seen | None, second: Seen | None) -> Measures | None:
+        """Measure what is not as with the originals, and take the rest from them."""
+        if first is None or second is None:
+            return None
+        rows = np.union1d(first.changed, second.changed)
+        return self._measured[names].patched(rows, measure(first.rows(rows), second.rows(rows), self.oracles))
+
+    def _pair(self, ends: Mapping[str, Ending], measured: Measures | None, same: bool | None) -> Pair:
+        first, second = ends
+        distance: Distance | None = None
+        beyond: tuple[str, ...] = ()
+        if measured is not None:
+            floor = self._measured[first, second]
+            distance, beyond = measured.distance(self.oracles), measured.beyond(floor, self.oracles)
+        found = outcome([end.status for end in ends.values()])
+        why = reason(found, ends, distance if beyond else None, same)
+        return Pair(first, second, found, why, distance, beyond, same)
+
+
+def _row(compared: Compared, pair: Pair) -> dict[str, Any]:
+    mutant = compared.mutant
+    row: dict[str, Any] = {
+        "mutant": mutant.id,
+        **{key: getattr(mutant, key) for key in ("operator", "category", "level", "stage")},
+        "first": pair.first,
+        "second": pair.second,
+        "first_status": compared.endings[pair.first].status,
+        "second_status": compared.endings[pair.second].status,
+        "outcome": pair.outcome,
+        "reason": pair.reason,
+        "beyond": ",".join(pair.beyond),
+        "same_change": pair.same_change,
+    }
+    if pair.distance is not None:
+        row |= {"labels": pair.distance.labels, "largest": pair.distance.largest}
+        for oracle, spread in pair.distance.oracles.items():
+            row |= {f"{oracle}.{key}": value for key, value in attrs.asdict(spread).items()}
+    return row
+
+
+def compare(
+    runs: Sequence[Run],
+    oracles: Mapping[str, Comparator] | None = None,
+    *,
+    environments: Sequence[str] = (),
+    host: PluginHost | None = None,
+) -> Comparison:
+    """Compare environments of some runs, by the oracles of the first campaign, or by others.
+
+    ``environments`` chooses some, by the names they have in their campaigns or in the comparison. Raises
+    InputError for an unknown one, for fewer than two, if the runs are not of the same images, or if their
+    mutants are not judged by the same oracle.
+    """
+    sides = _chosen(open_sides(runs), environments)
+    for run in runs[1:]:
+        _check_judges(runs[0], run)
+    if oracles is None:
+        oracles = configured_oracles(runs[0], host or PluginHost.installed())
+    return Comparison(sides, oracles, runs[0].facts.get("oracles", {}).get("kill", ""))
+
+
+def _chosen(sides: tuple[Side, ...], names: Sequence[str]) -> tuple[Side, ...]:
+    """Return the sides of these names; all, where there are no names."""
+    for name in names:
+        if not any(name in (side.name, side.environment) for side in sides):
+            raise InputError(unknown_name("environment", name, [side.name for side in sides]))
+    chosen = tuple(s for s in sides if not names or s.name in names or s.environment in names)
+    if len(chosen) < 2:  # noqa: PLR2004  # it takes two to disagree
+        raise InputError(
+            f"there is only environment {chosen[0].name!r}, nothing to compare it with; name another run, too"
+        )
+    return chosen
+
+
+def _check_judges(one: Run, other: Run) -> None:
+    """Refuse mutants that were judged by different oracles."""
+    mutated = [run for run in (one, other) if any(map(run.store.trials, run.environments))]
+    if len(mutated) > 1 and _spec(_oracles(one)["kill"]) != _spec(_oracles(other)["kill"]):
+        raise InputError(
+            f"{one.directory} and {other.directory} are judged by different oracles; "
+            "run both with the same [oracles] kill"
+        )
+
+
+def configured_oracles(run: Run, host: PluginHost) -> dict[str, Comparator]:
+    """Return the oracles of a run's campaign by name, the kill oracle first, with their options."""
+    section = _oracles(run)
+    specs = [_spec(each) for each in (section["kill"], *section.get("also", ()))]
+    named = {spec["name"]: spec for spec in specs}
+    return {
+        name: create(host.get("comparator", name), {key: spec[key] for key in spec if key != "name"})
+        for name, spec in named.items()
+    }
+
+
+def _spec(written: str | dict[str, Any]) -> dict[str, Any]:
+    return {"name": written} if isinstance(written, str) else written
+
+
+def _oracles(run: Run) -> dict[str, Any]:
+    """Return the section of the campaign file that a run keeps."""
+    from mutatenn.campaign.run import CAMPAIGN_FILE
+
+    path = run.directory / CAMPAIGN_FILE
+    try:
+        return dict(tomllib.loads(path.read_text(encoding="utf-8"))["oracles"])
+    except (OSError, ValueError, KeyError) as error:
+        raise InputError(f"cannot read the oracles from {path} ({error}); put the file back") from None

@@ -1,0 +1,167 @@
+"""A comparison of environments as JSON, piece by piece: there may be more mutants than fit into memory."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from typing import TYPE_CHECKING, Any
+
+import attrs
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from mutatenn.campaign.compared import Compared
+    from mutatenn.campaign.devices import Comparison, Floor, Selection
+    from mutatenn.campaign.sides import Side
+
+SCHEMA = "mutatenn-devices/1"
+END = "\n ]\n}\n"
+FILES: dict[Selection, str] = {"all": "device_evaluation.json", "differing": "device_discrepancies.json"}
+
+
+def document(comparison: Comparison, selection: Selection = "all") -> Iterator[str]:
+    """Yield the pieces of an evaluation: of all mutants, or of those that differ."""
+    yield _opening(comparison, selection)
+    number = 0
+    for each in comparison.mutants():
+        if each.differs or selection == "all":
+            yield _entry(each, number)
+            number += 1
+    yield END
+
+
+def save(comparison: Comparison, directory: Path) -> list[Path]:
+    """Write the evaluation of all mutants and that of those that differ, in one pass; return where."""
+    paths = {selection: directory / name for selection, name in FILES.items()}
+    parts = {key: path.with_name(f".{path.name}.{os.getpid()}.tmp") for key, path in paths.items()}
+    try:
+        with (
+            parts["all"].open("w", encoding="ascii") as every,
+            parts["differing"].open("w", encoding="ascii") as differing,
+        ):
+            every.write(_opening(comparison, "all"))
+            differing.write(_opening(comparison, "differing"))
+            different = 0
+            for number, each in enumerate(comparison.mutants()):
+                every.write(_entry(each, number))
+                if each.differs:
+                    differing.write(_entry(each, different))
+                    different += 1
+            every.write(END)
+            differing.write(END)
+        for key, part in parts.items():
+            part.replace(paths[key])
+    finally:
+        for part in parts.values():
+            part.unlink(missing_ok=True)
+    return list(paths.values())
+
+
+def _opening(comparison: Comparison, selection: Selection) -> str:
+    """Return all that stands before the mutants, each of which follows by :func:`_entry`, and then END."""
+    head = {
+        "schema": SCHEMA,
+        "selection": selection,
+        "kill": comparison.kill,
+        "oracles": [
+            {"name": name, "worse": oracle.worse, "threshold": oracle.threshold}
+            for name, oracle in comparison.oracles.items()
+        ],
+        "images": list(comparison.images),
+        "environments": [_side(side) for side in comparison.sides],
+        "noise_floors": [_floor(floor) for floor in comparison.floors],
+        "operators": _operators(comparison),
+        "statuses": _statuses(comparison),
+    }
+    text = json.dumps(_plain(head), indent=1, allow_nan=False)
+    return text.removesuffix("\n}") + ',\n "mutants": ['
+
+
+def _entry(compared: Compared, number: int) -> str:
+    """Return a mutant as a line, after so many others."""
+    return f"{',' * bool(number)}\n  {json.dumps(_plain(_mutant(compared)), allow_nan=False)}"
+
+
+def _side(side: Side) -> dict[str, Any]:
+    facts = side.run.facts.get("environments", {}).get(side.environment, {})
+    return {
+        "name": side.name,
+        "campaign": side.run.name,
+        "environment": side.environment,
+        **{key: str(facts.get(key, "")) for key in ("backend", "target", "profile")},
+        "mutants": len(side.planned),
+        "seconds": side.baseline.seconds if side.baseline else None,
+        "noise": side.baseline.noise if side.baseline else None,
+        "accuracy": side.baseline.accuracy if side.baseline else None,
+    }
+
+
+def _floor(floor: Floor) -> dict[str, Any]:
+    return {
+        "first": floor.first,
+        "second": floor.second,
+        "time_ratio": floor.ratio,
+        "distance": attrs.asdict(floor.distance),
+    }
+
+
+def _operators(comparison: Comparison) -> list[dict[str, Any]]:
+    return [
+        {
+            "operator": operator,
+            "environments": {
+                name: {"detected": score.detected, "valid": score.valid, "counts": dict(score.counts)}
+                for name, score in scores.items()
+            },
+        }
+        for operator, scores in comparison.scores().items()
+    ]
+
+
+def _statuses(comparison: Comparison) -> list[dict[str, Any]]:
+    return [
+        {
+            "first": first,
+            "second": second,
+            "counts": [
+                {"first": one, "second": other, "mutants": number}
+                for (one, other), number in counts.most_common()
+            ],
+        }
+        for (first, second), counts in comparison.ended().items()
+    ]
+
+
+def _mutant(compared: Compared) -> dict[str, Any]:
+    mutant = compared.mutant
+    endings = {
+        name: {
+            "status": end.status,
+            "by": end.verdict.by if end.verdict else [],
+            "killed": end.verdict.killed if end.verdict else 0,
+            "infected": end.verdict.infected if end.verdict else 0,
+            "signal": end.verdict.signal if end.verdict else None,
+            "seconds": end.verdict.seconds if end.verdict else None,
+            "distance": attrs.asdict(end.distance) if end.distance else None,
+        }
+        for name, end in compared.endings.items()
+    }
+    return {
+        **{key: getattr(mutant, key) for key in ("id", "operator", "category", "level", "stage")},
+        "outcome": compared.outcome,
+        "differs": compared.differs,
+        "environments": endings,
+        "pairs": [attrs.asdict(pair) for pair in compared.pairs],
+    }
+
+
+def _plain(value: Any) -> Any:
+    """Return the value as JSON has it: lists for tuples, null for numbers that are not finite."""
+    if isinstance(value, dict):
+        return {str(key): _plain(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(each) for each in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

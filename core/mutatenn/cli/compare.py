@@ -1,0 +1,138 @@
+"""``mutatenn compare``: environments against each other, within one run or across several."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+from mutatenn.cli.text import columns, printable
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Iterator, Sequence
+
+    from mutatenn.campaign.compared import Compared
+    from mutatenn.campaign.devices import Comparison, Floor
+    from mutatenn.campaign.judge import Score
+    from mutatenn.campaign.sides import Side
+    from mutatenn.host import PluginHost
+
+NAME = "compare"
+HELP = "compare environments: how far their originals are apart, what is killed here and survives there"
+EPILOG = """
+A mutant diverges where it behaved differently in two environments: killed here, unnoticed there; crashed
+here, killed there. It differs where it diverges, or where the kill oracle notices more of a difference
+between its outputs in two environments than between the originals'. With --json, an object as in
+device_evaluation.json, which docs/report-schema.md describes.
+"""
+SHOWN = 10
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Declare the options."""
+    parser.add_argument("runs", metavar="RUN", nargs="+", help="a run directory; all of the same images")
+    parser.add_argument(
+        "--environment", metavar="NAME", action="append", default=[], help="one of these; may be repeated"
+    )
+    parser.add_argument(
+        "--discrepancies", action="store_true", help="only the mutants that differ, all of them"
+    )
+    parser.add_argument("--json", action="store_true", help="print an object, every mutant in it")
+    parser.epilog = EPILOG
+
+
+def execute(args: argparse.Namespace, host: PluginHost) -> int:
+    """Print the comparison."""
+    import mutatenn
+    from mutatenn.campaign.devices import compare
+
+    runs = [mutatenn.open_run(path) for path in args.runs]
+    deep = args.json or args.discrepancies  # what is printed else needs labels and scores only
+    found = compare(runs, None if deep else {}, environments=args.environment, host=host)
+    if args.json:
+        sys.stdout.writelines(found.document("differing" if args.discrepancies else "all"))
+    elif args.discrepancies:
+        sys.stdout.writelines(_differing(found))
+    else:
+        print("\n\n".join(_sections(found)))
+    return 0
+
+
+def _sections(found: Comparison) -> Iterator[str]:
+    yield _environments(found.sides)
+    yield _originals(found.floors)
+    if len(found.mutated) > 1:
+        yield _matrix(found)
+        yield _diverging(found)
+
+
+def _environments(sides: Sequence[Side]) -> str:
+    head = ("environment", "backend", "profile", "mutants", "ms per image", "accuracy")
+    return _table(f"{len(sides)} environments", [head, *map(_environment, sides)], right=[3, 4, 5])
+
+
+def _environment(side: Side) -> Sequence[object]:
+    facts = side.run.facts.get("environments", {}).get(side.environment, {})
+    about = facts.get("backend", "?"), facts.get("profile", "?") or "-", len(side.planned) or "-"
+    if side.baseline is None:
+        return side.name, *about, "-", "-"
+    accuracy = "-" if side.baseline.accuracy is None else f"{side.baseline.accuracy:.1%}"
+    return side.name, *about, f"{1000 * side.baseline.seconds:.3g}", accuracy
+
+
+def _originals(floors: Sequence[Floor]) -> str:
+    if not floors:
+        return "no two originals have run yet; `mutatenn run` continues"
+    head = ("first", "second", "labels differ", "largest difference", "time ratio")
+    return _table("originals: the noise floor", [head, *map(_floor, floors)], right=[2, 3, 4])
+
+
+def _floor(floor: Floor) -> Sequence[object]:
+    apart = floor.distance
+    largest = "not finite" if apart.largest is None else f"{apart.largest:.2g}"
+    ratio = "-" if floor.ratio is None else f"{floor.ratio:.2f}"
+    return floor.first, floor.second, f"{apart.labels} of {apart.images}", largest, ratio
+
+
+def _matrix(found: Comparison) -> str:
+    """Return a table of operators and environments: detected of valid."""
+    names, diverging = [side.name for side in found.mutated], found.divergences
+    rows = [
+        (operator, *(_cell(scores.get(name)) for name in names), diverging[operator] or ".")
+        for operator, scores in found.scores().items()
+    ]
+    total = ("all", *(_cell(side.run.score(side.environment)) for side in found.mutated), diverging.total())
+    table = [("operator", *names, "diverging"), *rows, total]
+    return _table("mutants detected / valid", table, right=range(1, len(names) + 2))
+
+
+def _cell(score: Score | None) -> str:
+    return f"{score.detected}/{score.valid}" if score and any(score.counts.values()) else "-"
+
+
+def _diverging(found: Comparison) -> str:
+    number = found.divergences.total()
+    told = f"{number} mutant{'s' * (number != 1)} did not end alike"
+    if not number:
+        return told
+    lines = [line for each in found.diverging(SHOWN) for line in _told(each)]
+    more = f"\n  and {number - SHOWN} more; --discrepancies lists all" if number > SHOWN else ""
+    return f"{told}{', most notable first' * (number > 1)}\n" + "\n".join(lines) + more
+
+
+def _differing(found: Comparison) -> Iterator[str]:
+    """Yield every mutant that differs."""
+    number = 0
+    for each in found.mutants():
+        if each.differs:
+            number += 1
+            yield "".join(f"{line}\n" for line in _told(each))
+    yield f"{number} mutant{'s' * (number != 1)} that differ{'s' * (number == 1)}\n"
+
+
+def _told(compared: Compared) -> list[str]:
+    return [f"  {printable(compared.mutant.id)}", f"    {printable(compared.reason)}"]
+
+
+def _table(title: str, rows: Sequence[Sequence[object]], right: Sequence[int]) -> str:
+    return "\n".join([title, *(f"  {line}" for line in columns(rows, right=right).splitlines())])
