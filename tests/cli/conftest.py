@@ -35,8 +35,8 @@ sites = "together"
 operator = "store-int16"
 sites = [37]
 [[mutations]]
-operator = "store-times-one-plus-epsilon"
-sites = [0]
+operator = "store-minus-epsilon"
+sites = [47]
 """
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -57,7 +58,7 @@ def test_a_sound_machine(command: Command, tmp_path: Path, monkeypatch: pytest.M
     assert (done.code, done.err) == (0, "")
     *lines, _, last = done.out.splitlines()
     assert last == "no problems"
-    found = {line.split("  ")[1].strip(): line for line in lines}
+    found = {re.split(" {2,}", line)[1]: line for line in lines}
     assert {"python", "system", "processors", "apache-tvm", "apache-tvm-ffi", "onnx", "onnxruntime"} < set(
         found
     )

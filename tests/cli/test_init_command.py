@@ -69,6 +69,7 @@ def test_its_optional_keys_are_valid(folder: Path, command: Command) -> None:
     command("init")
     text = Path("campaign.toml").read_text()
     defaults = load_campaign("campaign.toml", {})
+    text = re.sub(r"^path = .*\n", "", text, flags=re.MULTILINE)  # source stands in its place
     Path("campaign.toml").write_text(re.sub(r"^# (?=\w+ = )", "", text, flags=re.MULTILINE))
     shown = load_campaign("campaign.toml", {})
     assert shown != defaults

@@ -11,6 +11,7 @@ import pytest
 
 import mutatenn
 from mutatenn.cli.text import columns
+from mutatenn.host import PluginHost
 
 Command = Callable[..., Any]
 Write = Callable[..., Path]
@@ -27,7 +28,7 @@ def test_the_table_counts_sites_and_mutants(finished: Any, command: Command) -> 
         "transpose-conv2d-data",
         "exp-conv2d-before",
         "store-int16",
-        "store-times-one-plus-epsilon",
+        "store-minus-epsilon",
         "total",
     ]
     assert rows[-1].split()[-1] == "4"
@@ -38,6 +39,25 @@ def test_operators_without_sites_count_zero(write: Write, command: Command) -> N
     counts = {row.split()[0]: row.split()[-2:] for row in done.out.splitlines() if " CSO " in row}
     assert counts["gt-to-ge"] == ["0", "0"]
     assert counts["lt-to-le"][0] == counts["lt-to-le"][1] != "0"
+
+
+def test_no_site_has_a_reason(write: Write, command: Command) -> None:
+    campaign = write(mutations='[[mutations]]\noperator = "paper"\n')
+    lines = command("plan", campaign).out.split("\n\nno site:\n")[1].splitlines()
+    assert lines == [
+        "  gt-to-ge, gt-to-lt: no > in the kernels (TVM turns a > b into b < a)",
+        "  transpose-dense-data, transpose-dense-weight: no two axes of equal size to swap in 1 matmul",
+    ]
+    (environment,) = json.loads(command("plan", campaign, "--json").out)["environments"]
+    for entry in environment["operators"]:
+        assert bool(entry["absence"]) == (entry["sites"] == 0)
+    assert "no site" not in command("plan", write()).out
+
+
+def test_no_kernel_operator_has_a_site_where_the_model_runs_as_a_whole() -> None:
+    for operator in PluginHost.installed().mutators().values():
+        if operator.level == "kernel":
+            assert operator().absence([]) == "no kernels: the model runs as a whole"
 
 
 def test_a_line_per_mutant(finished: Any, command: Command) -> None:
@@ -143,7 +163,7 @@ sites = [37]
 def test_a_plan_can_be_filtered(write: Any, command: Command) -> None:
     done = command("plan", write(), "--only", "store-*", "--list")
     names = [line.split(".")[0] for line in done.out.splitlines()[3:]]
-    assert names == ["store-int16", "store-times-one-plus-epsilon"]
+    assert names == ["store-int16", "store-minus-epsilon"]
     counted = command("plan", write(), "--only", "transpose").out.splitlines()
     assert [line.split()[-1] for line in counted[3:]] == ["1", "0", "0", "0", "1"]
     wrong = command("plan", write(), "--only", "transpoze-conv2d")

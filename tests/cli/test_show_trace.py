@@ -54,7 +54,7 @@ def test_the_image_can_be_chosen(finished: Any, command: Command) -> None:
 
 
 def test_what_never_differs_says_so(finished: Any, command: Command) -> None:
-    done = command("show", finished.directory, "store-times", "--trace")
+    done = command("show", finished.directory, "store-minus", "--trace")
     assert done.code == 0
     assert done.out.splitlines()[1] == "no value differs from the original's"
 

@@ -45,18 +45,27 @@ def maybe(strategy: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
     return st.none() | strategy
 
 
+def models(folder: Path) -> st.SearchStrategy[config.ModelSection]:
+    about = {
+        "frontend": maybe(TEXTS),
+        "label_offset": st.integers(-5, 5),
+        "scores": st.sampled_from(["auto", "probabilities", "logits"]),
+        "options": OPTIONS,
+    }
+    digests = maybe(st.from_regex(r"[0-9a-f]{64}", fullmatch=True))
+    return (
+        st.builds(config.ModelSection, path=st.just(folder / "net.onnx"), **about)
+        | st.builds(config.ModelSection, source=st.just("zoo:n"), **about)
+        | st.builds(config.ModelSection, source=st.just("url:https://a.org/n"), sha256=digests, **about)
+    )
+
+
 def campaigns(folder: Path) -> st.SearchStrategy[config.Campaign]:
     pattern = str(folder / "images" / "*.png").replace("[", "[[]")
     return st.builds(
         config.Campaign,
         name=NAMES,
-        model=st.builds(
-            config.ModelSection,
-            path=st.just(folder / "net.onnx"),
-            frontend=maybe(TEXTS),
-            label_offset=st.integers(-5, 5),
-            scores=st.sampled_from(["auto", "probabilities", "logits"]),
-        ),
+        model=models(folder),
         dataset=st.builds(
             config.DatasetSection,
             images=st.just((pattern,)),
@@ -80,6 +89,7 @@ def campaigns(folder: Path) -> st.SearchStrategy[config.Campaign]:
                 backend=TEXTS,
                 profile=st.builds(Profile, st.sampled_from(list(PROFILES)), PASSES, PASSES),
                 options=OPTIONS,
+                route=maybe(TEXTS),
             ),
             min_size=1,
             max_size=3,

@@ -30,8 +30,9 @@ Write = Callable[..., Path]
 CATALOGUES = {
     "mutators": ["lt-to-le", "relu-to-sigmoid"],
     "groups": ["paper", "all"],
-    "backends": ["llvm", "cuda"],
+    "backends": ["llvm", "cuda", "reference"],
     "frontends": ["onnx"],
+    "schemes": ["url", "zoo"],
     "comparators": ["top-1", "max-abs", "top-k-jaccard"],
 }
 
@@ -143,6 +144,25 @@ def test_every_section_and_form(write: Write, folder: Path) -> None:
     assert campaign.seed == 5
 
 
+def test_a_source_and_options_in_place_of_a_path(write: Write) -> None:
+    digest = "0123456789ABCDEF" * 4
+    model = f"[model]\nsource = 'url:https://a.org/n.onnx'\nsha256 = '{digest}'\noptions = {{ route = 'x' }}"
+    assert load_campaign(write(model=model), CATALOGUES).model == ModelSection(
+        source="url:https://a.org/n.onnx", sha256=digest.lower(), options={"route": "x"}
+    )
+
+
+def test_a_model_may_be_a_folder(write: Write, folder: Path) -> None:
+    model = load_campaign(write(model="[model]\npath = 'images'"), CATALOGUES).model
+    assert model.path == folder / "images"
+
+
+def test_routes_and_the_models_own_framework(write: Write) -> None:
+    tail = "[[environments]]\nname = 'a'\nroute = 'onnx'\n[[environments]]\nname = 'b'\nbackend = 'reference'"
+    one, other = load_campaign(write(tail), CATALOGUES).environments
+    assert (one.route, one.backend, other.route, other.backend) == ("onnx", "llvm", None, "reference")
+
+
 def test_one_number_for_crop_is_a_square(write: Write) -> None:
     assert load_campaign(write("[preprocess]\ncrop = 8"), CATALOGUES).preprocess.crop == (8, 8)
 
@@ -193,6 +213,11 @@ def test_a_single_problem_is_one_line(write: Write, tail: str, line: str) -> Non
 @pytest.mark.parametrize(
     ("text", "line"),
     [
+        ("route = 3", "route: expected a string, got 3"),
+        (
+            "backend = 'reference'\noptions = { a = 1 }",
+            "options: the backend 'reference' has none; remove them",
+        ),
         ("profil = 'basic'", "profil: unknown key; did you mean 'profile'?"),
         ("backend = 'lvm'", "backend: unknown backend 'lvm'; did you mean 'llvm'?"),
         ("profile = 'defualt'", "profile: must be one of 'basic', 'default', 'extended', got 'defualt'; did"),
@@ -256,7 +281,17 @@ def test_problems_of_the_head(write: Write, head: str, line: str) -> None:
     ("model", "line"),
     [
         ("", "model: missing; this key is required"),
-        ("[model]", "model.path: missing; this key is required"),
+        ("[model]", "model: give path (a file or folder) or source ('scheme:name'), one of them is required"),
+        (
+            "[model]\npath = 'net.onnx'\nsource = 'url:https://a.org/n.onnx'",
+            "model: give path (a file or folder) or source ('scheme:name'), not both",
+        ),
+        ("[model]\nsource = 'net.onnx'", "model.source: must be 'scheme:name', got 'net.onnx'; a file"),
+        ("[model]\nsource = 'ulr:https://a.org/n.onnx'", "model.source: unknown scheme 'ulr'; did you mean"),
+        ("[model]\nsource = 'zoo: '", "model.source: must be 'scheme:name'"),
+        ("[model]\npath = 'net.onnx'\nsha256 = 'cafe'", "model.sha256: must be 64 hexadecimal digits"),
+        (f"[model]\npath = 'net.onnx'\nsha256 = '{'0' * 64}'", "model.sha256: only for a source 'url:...'"),
+        ("[model]\npath = 'net.onnx'\noptions = 3", "model.options: expected a table, got 3"),
         ("[model]\npath = 'nett.onnx'", "model.path: no file 'nett.onnx' in '"),
         ("[model]\npath = 'imags/net.onnx'", "model.path: no folder 'imags' in '"),
         ("[model]\npath = 'a/b/net.onnx'", "model.path: no folder 'a' in '"),

@@ -19,20 +19,28 @@ Channels = Literal["RGB", "BGR", "L"]
 Resample = Literal["nearest", "box", "bilinear", "hamming", "bicubic", "lanczos"]
 KernelStage = Literal["schedulable", "scheduled", "lowered"]
 FILENAME_PREFIX: Literal["filename-prefix"] = "filename-prefix"
+REFERENCE = "reference"
+"""The backend of an environment that is the model's own framework."""
+URL = "url"
+"""The scheme of sources that are downloaded."""
 
 
 @attrs.frozen
 class ModelSection:
-    """The model under test.
+    """The model under test: a file or folder ``path``, or a ``source``, ``scheme:name``, never both.
 
-    ``frontend`` None means: by the suffix of ``path``. Class ``c`` is output ``c + label_offset``.
-    ``scores`` says what the outputs are; ``auto`` looks at them.
+    ``frontend`` None means: the one that reads the path, or knows the scheme; ``options`` are its own.
+    ``sha256`` (hex) is that of a downloaded file. Class ``c`` is output ``c + label_offset``. ``scores`` says
+    what the outputs are; ``auto`` looks at them.
     """
 
-    path: Path
+    path: Path | None = None
     frontend: str | None = None
     label_offset: int = 0
     scores: ScoreKind = "auto"
+    source: str | None = None
+    sha256: str | None = None
+    options: dict[str, Any] = attrs.field(factory=dict)
 
 
 @attrs.frozen
@@ -67,12 +75,19 @@ class DatasetSection:
 
 @attrs.frozen
 class Environment:
-    """One cell of the matrix: a backend with its options, and a compiler profile."""
+    """One cell of the matrix: a route of the frontend, a compiler profile, a backend with its options.
+
+    ``route`` None is the one of ``[model] options``, or else the frontend's default. The backend
+    ``reference`` is the model's own framework: nothing is compiled, and it has no mutants. What is
+    ``offline`` is planned but not run here: a bundle takes it to its device.
+    """
 
     name: str
     backend: str = "llvm"
     profile: Profile = attrs.field(factory=Profile)
     options: dict[str, Any] = attrs.field(factory=dict)
+    route: str | None = None
+    offline: bool = False
 
 
 @attrs.frozen

@@ -102,7 +102,8 @@ class Campaign:
 
     def execute(self) -> None:
         """Plan if this run has no plan yet, pass the gate, then run what is not done."""
-        missing = [env.name for env in self.setup.campaign.environments if self._needs_baseline(env.name)]
+        here = [env.name for env in self.setup.campaign.environments if not env.offline]
+        missing = [name for name in here if self._needs_baseline(name)]
         with self._reference() if missing else contextlib.nullcontext() as reference:
             if not self.run.store.began():
                 self._plan()
@@ -114,7 +115,8 @@ class Campaign:
             if reference:
                 self._pass_gate(missing, reference)
         for environment, toolchain in self.setup.toolchains.items():
-            Trials(self, environment, toolchain, chosen).execute()
+            if environment in here:
+                Trials(self, environment, toolchain, chosen).execute()
 
     def _chosen(self) -> set[str]:
         """Return the mutants to run now."""
@@ -131,7 +133,7 @@ class Campaign:
             {name: (each.mutants, each.operators) for name, each in plans.items()},
             identity=provenance.identity(self.setup),
             name=self.setup.campaign.name,
-            environments=list(plans),
+            environments=[env.name for env in self.setup.campaign.environments],
             facts=provenance.facts(self.setup),
             shards=len(self._shards()),
             shard_images=self._shards()[0],
@@ -139,7 +141,8 @@ class Campaign:
 
     def _shards(self) -> list[int]:
         """Return the number of images per shard: as many as the memory budget allows."""
-        largest = max(toolchain.program.result_bytes for toolchain in self.setup.toolchains.values())
+        programs = [toolchain.program for toolchain in self.setup.toolchains.values()]
+        largest = max((program.result_bytes for program in programs), default=1)
         images = len(self.setup.images)
         room = SMALLEST_SHARE * self.setup.campaign.limits.shard_bytes
         size = min(images, max(1, room // largest))
@@ -160,9 +163,9 @@ class Campaign:
         return baseline is None or bool(baseline.problems)
 
     def _measure(self, environment: str, reference: Callable[[], NDArray[np.float32]]) -> list[str]:
-        setup, toolchain = self.setup, self.setup.toolchains[environment]
+        setup = self.setup
         try:
-            measured = gate.measure(toolchain.backend, toolchain.program, setup.images)
+            measured = self._measured(environment)
         except (BuildError, InfrastructureError, KernelError) as error:
             return [f"environment {environment!r}: the original cannot be built and run: {error}"]
         expected = gate.scores_of(reference(), setup.campaign.model.scores)
@@ -170,6 +173,14 @@ class Campaign:
         self.run.store.set_baseline(baseline, measured.first)
         self.host.emit("mutatenn_baseline_finished", run=self.run, baseline=baseline)
         return [f"environment {environment!r}: {problem}" for problem in baseline.problems]
+
+    def _measured(self, environment: str) -> gate.Measured:
+        setup = self.setup
+        if environment in setup.backends:
+            toolchain = setup.toolchains[environment]
+            return gate.measure(toolchain.backend, toolchain.program, setup.images)
+        imported = setup.imported[environment]
+        return gate.measure_reference(imported.frontend, imported.model, setup.images)
 
 
 @attrs.define(eq=False)

@@ -21,6 +21,7 @@ from mutatenn.campaign.reading import (
     number,
     options,
     problem,
+    shown,
     table,
     text,
 )
@@ -48,9 +49,9 @@ def load_campaign(path: str | Path, catalogues: Catalogues) -> config.Campaign:
     """Read a campaign file.
 
     ``catalogues`` holds the names that exist, by kind: ``mutators``, ``groups`` (of mutators),
-    ``frontends``, ``backends``, ``comparators``; a kind that it lacks is not checked. Relative paths start
-    at the file's folder. Raises InputError naming every problem of the file, one a line; the first line
-    counts them if there are several.
+    ``frontends``, ``schemes``, ``backends``, ``comparators``; a kind that it lacks is not checked. Relative
+    paths start at the file's folder. Raises InputError naming every problem of the file, one a line; the
+    first line counts them if there are several.
     """
     path = Path(path)
     try:
@@ -124,13 +125,46 @@ def _campaign(base: Path, catalogues: Catalogues) -> Callable[[Any], config.Camp
 
 
 def _model(base: Path, catalogues: Catalogues) -> Callable[[Any], config.ModelSection]:
-    return table(
+    read = table(
         config.ModelSection,
         path=_file(base),
         frontend=_listed("frontend", catalogues.get("frontends")),
         label_offset=integer(),
         scores=choice(*get_args(config.ScoreKind)),
+        source=_source(catalogues.get("schemes")),
+        sha256=_sha256,
+        options=options,
     )
+    return lambda value: _placed(read(value))
+
+
+def _placed(model: config.ModelSection) -> config.ModelSection:
+    if (model.path is None) == (model.source is None):
+        both = "not both" if model.path else "one of them is required"
+        raise problem(f"give path (a file or folder) or source ('scheme:name'), {both}")
+    problems = Problems()
+    with problems.at(".sha256"):
+        if model.sha256 and not (model.source or "").startswith(f"{config.URL}:"):
+            raise problem(f"only for a source '{config.URL}:...'; remove it")
+    problems.check()
+    return model
+
+
+def _source(schemes: Collection[str] | None) -> Callable[[Any], str]:
+    def read(value: Any) -> str:
+        scheme, colon, name = text(value).partition(":")
+        if not (scheme and colon and name.strip()):
+            raise problem(f"must be 'scheme:name', got {shown(value)}; a file or folder is a path")
+        _listed("scheme", schemes)(scheme)
+        return str(value)
+
+    return read
+
+
+def _sha256(value: Any) -> str:
+    if not re.fullmatch(r"[0-9A-Fa-f]{64}", text(value)):
+        raise problem(f"must be 64 hexadecimal digits, got {shown(value)}")
+    return str(value).lower()
 
 
 def _dataset(base: Path) -> Callable[[Any], config.DatasetSection]:
@@ -145,6 +179,11 @@ def _dataset(base: Path) -> Callable[[Any], config.DatasetSection]:
         truth=lambda value: value if value == config.FILENAME_PREFIX else file(value),
         limit=integer(1),
     )
+
+
+def preprocess_section(values: dict[str, Any]) -> config.PreprocessSection:
+    """Return the section with these keys, as a campaign file has them; raises SchemaError."""
+    return _preprocess()(values)
 
 
 def _preprocess() -> Callable[[Any], config.PreprocessSection]:
@@ -163,7 +202,7 @@ def _preprocess() -> Callable[[Any], config.PreprocessSection]:
 
 def _environment(catalogues: Catalogues) -> Callable[[Any], config.Environment]:
     base, passes = choice(*PROFILES), array(_listed("pass", SEQUENCE))
-    return table(
+    read = table(
         config.Environment,
         name=_name,
         backend=_listed("backend", catalogues.get("backends")),
@@ -173,7 +212,19 @@ def _environment(catalogues: Catalogues) -> Callable[[Any], config.Environment]:
             dict=table(Profile, base=base, off=passes, on=passes),
         ),
         options=options,
+        route=text,
+        offline=by_type("true or false", bool=bool),
     )
+    return lambda value: _without_options(read(value))
+
+
+def _without_options(environment: config.Environment) -> config.Environment:
+    problems = Problems()
+    with problems.at(".options"):
+        if environment.backend == config.REFERENCE and environment.options:
+            raise problem(f"the backend {config.REFERENCE!r} has none; remove them")
+    problems.check()
+    return environment
 
 
 def _mutation(catalogues: Catalogues) -> Callable[[Any], config.Mutation]:

@@ -45,17 +45,23 @@ def preprocess(path: Path, section: PreprocessSection, spec: TensorSpec) -> NDAr
     Raises InputError for a file that is not an intact 8-bit image, and where the result does not fit the
     model.
     """
-    layout = input_layout(section, spec)
-    size = (spec.shape[2], spec.shape[3]) if layout == "NCHW" else (spec.shape[1], spec.shape[2])
-    depth = spec.shape[1] if layout == "NCHW" else spec.shape[3]
-    channels = _channels(section, depth)
-    _check_crop(section, spec, size, depth)
+    layout, (height, width, depth) = input_layout(section, spec), image_shape(section, spec)
+    size, channels = (height, width), image_channels(section, spec)
     pixels = np.asarray(_fitted(_decoded(path, MODES[depth]), path, section, spec, size))
     pixels = pixels.reshape(*size, depth)
     if channels == "BGR":
         pixels = pixels[:, :, ::-1]
     values = _typed(_normalised(pixels, section, depth), spec)
     return np.ascontiguousarray(values.transpose(2, 0, 1) if layout == "NCHW" else values)
+
+
+def image_shape(section: PreprocessSection, spec: TensorSpec) -> tuple[int, int, int]:
+    """Return height, width and channels of the image that a model takes; raises as :func:`input_layout`."""
+    if input_layout(section, spec) == "NHWC":
+        _, height, width, depth = spec.shape
+    else:
+        _, depth, height, width = spec.shape
+    return height, width, depth
 
 
 def input_layout(section: PreprocessSection, spec: TensorSpec) -> Layout:
@@ -79,7 +85,10 @@ def _layout_cure(fitting: list[Layout]) -> str:
     return f"set preprocess.layout = '{fitting[0]}'" if fitting else "give a model that takes one image"
 
 
-def _channels(section: PreprocessSection, depth: int) -> Channels:
+def image_channels(section: PreprocessSection, spec: TensorSpec) -> Channels:
+    """Return the order of the image's channels; raises InputError if it, or the crop, does not fit."""
+    height, width, depth = image_shape(section, spec)
+    _check_crop(section, spec, (height, width), depth)
     channels = section.channels or ("L" if depth == 1 else "RGB")
     if (channels == "L") != (depth == 1):
         cure = "'L'" if depth == 1 else "'RGB' or 'BGR'"

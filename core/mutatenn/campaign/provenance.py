@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import importlib_metadata
 
+from mutatenn.campaign.config import REFERENCE
+
 if TYPE_CHECKING:
     from mutatenn.campaign.setup import Setup
 
@@ -31,14 +33,18 @@ def facts(setup: Setup) -> dict[str, Any]:
             "output": str(setup.model.output),
         },
         "oracles": {"kill": setup.kill, "all": list(setup.oracles)},
-        "environments": {name: _environment(setup, name) for name in setup.toolchains},
+        "environments": {env.name: _environment(setup, env.name) for env in setup.campaign.environments},
     }
 
 
 def _environment(setup: Setup, name: str) -> dict[str, Any]:
+    if name not in setup.backends:
+        return _own_framework(setup, name)
     toolchain = setup.toolchains[name]
     return {
+        "route": setup.imported[name].route,
         "backend": toolchain.backend.name,
+        "offline": any(env.offline for env in setup.campaign.environments if env.name == name),
         "target": str(toolchain.target),
         "profile": str(toolchain.profile),
         "passes": list(toolchain.profile.passes),
@@ -48,9 +54,23 @@ def _environment(setup: Setup, name: str) -> dict[str, Any]:
     }
 
 
+def _own_framework(setup: Setup, name: str) -> dict[str, Any]:
+    imported = setup.imported[name]
+    nothing: dict[str, Any] = {
+        "offline": False,
+        "profile": "",
+        "passes": [],
+        "kernels": 0,
+        "calls": 0,
+        "fallback": "",
+    }
+    return {"route": imported.route, "backend": REFERENCE, "target": imported.frontend.name, **nothing}
+
+
 def identity(setup: Setup) -> str:
-    """Return the sha256 (hex) of all that decides a run's results: configuration, model and images."""
-    parts = [setup.campaign.fingerprint(), setup.model.digest, *setup.dataset.digests()]
+    """Return the sha256 (hex) of all that decides a run's results: configuration, models and images."""
+    models = dict.fromkeys(each.model.digest for each in setup.imported.values())
+    parts = [setup.campaign.fingerprint(), *models, *setup.dataset.digests()]
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
 

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import functools
+import os
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import attrs
 
+from mutatenn.campaign.config import REFERENCE, URL
 from mutatenn.campaign.dataset import open_dataset
 from mutatenn.campaign.load import load_campaign
+from mutatenn.campaign.models import import_models, settled
 from mutatenn.campaign.options import create
 from mutatenn.campaign.plan import Plan, groups, plan
 from mutatenn.campaign.preprocess import load_images
@@ -18,8 +22,6 @@ from mutatenn.engine.isolate import call_isolated
 from mutatenn.errors import BaselineError, BuildError, InfrastructureError, InputError
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     import numpy as np
     from numpy.typing import NDArray
 
@@ -27,8 +29,9 @@ if TYPE_CHECKING:
     from mutatenn.api.comparator import Comparator
     from mutatenn.api.frontend import Frontend
     from mutatenn.api.values import Model
-    from mutatenn.campaign.config import Campaign, Environment, ModelSection, Oracles
+    from mutatenn.campaign.config import Campaign, Environment, Oracles
     from mutatenn.campaign.dataset import Dataset
+    from mutatenn.campaign.models import Imported
     from mutatenn.host import PluginHost
 
 
@@ -36,30 +39,43 @@ if TYPE_CHECKING:
 class Setup:
     """A loaded campaign.
 
-    ``images`` is ``[images, *model.input.shape[1:]]``; ``backends`` are by environment name, ``oracles`` by
-    comparator name with the kill oracle ``kill`` first.
+    ``images`` is ``[images, *model.input.shape[1:]]``; ``imported`` is the model by environment name,
+    ``backends`` the same without those that are the model's own framework, ``oracles`` are by comparator name
+    with the kill oracle ``kill`` first.
     """
 
     host: PluginHost
     campaign: Campaign
-    frontend: Frontend
-    model: Model
+    imported: dict[str, Imported]
     dataset: Dataset
     images: NDArray[np.generic]
     kill: str
     oracles: dict[str, Comparator]
     backends: dict[str, Backend]
 
+    @property
+    def frontend(self) -> Frontend:
+        """The frontend of the first environment; its framework is the yardstick of all."""
+        return next(iter(self.imported.values())).frontend
+
+    @property
+    def model(self) -> Model:
+        """The model of the first environment; the others' take and give the same."""
+        return next(iter(self.imported.values())).model
+
     @functools.cached_property
     def toolchains(self) -> dict[str, Toolchain]:
-        """The model lowered for every environment, by its name.
+        """The model lowered for every environment that compiles it, by its name.
 
         The first access lowers it, and raises BaselineError if the compiler rejects the original.
         """
         check = self.campaign.checks.bounds
         return {
-            env.name: _toolchain(self.model, env, self.backends[env.name], check_bounds=check)
+            env.name: _toolchain(
+                self.imported[env.name].model, env, self.backends[env.name], check_bounds=check
+            )
             for env in self.campaign.environments
+            if env.name in self.backends
         }
 
     @property
@@ -70,9 +86,13 @@ class Setup:
         return [label + self.campaign.model.label_offset for label in self.dataset.truth]
 
     def plans(self) -> dict[str, Plan]:
-        """Plan every environment; raises InputError if no mutant comes of it."""
+        """Plan every environment that compiles; raises InputError if no mutant comes of it.
+
+        Several environments may do without mutations: their originals are compared.
+        """
         plans = {name: self._plan(toolchain) for name, toolchain in self.toolchains.items()}
-        if not any(each.mutants for each in plans.values()):
+        differential = len(self.campaign.environments) > 1 and not self.campaign.mutations
+        if not (differential or any(each.mutants for each in plans.values())):
             raise InputError(_nothing_planned(plans))
         return plans
 
@@ -85,16 +105,26 @@ class Setup:
 def set_up(path: str | Path, host: PluginHost) -> Setup:
     """Load a campaign file and all it names; raises InputError for whatever the user can mend."""
     campaign = load_campaign(path, catalogues(host))
-    frontend = host.get("frontend", frontend_name(campaign.model, host))()
-    backends = {env.name: _backend(env, host) for env in campaign.environments}
+    base = Path(os.path.abspath(Path(path).parent))
+    campaign = attrs.evolve(campaign, model=settled(campaign.model, base, host))
+    backends = {env.name: _backend(env, host) for env in campaign.environments if env.backend != REFERENCE}
     oracles = _oracles(campaign.oracles, host)
+    _check(campaign, path)
+    dataset = open_dataset(campaign.dataset)
+    imported = import_models(campaign.model, campaign.environments, host)
+    images = load_images(dataset, campaign.preprocess, next(iter(imported.values())).model.input)
+    kill = campaign.oracles.kill.name
+    return Setup(host, campaign, imported, dataset, images, kill, oracles, backends)
+
+
+def _check(campaign: Campaign, path: str | Path) -> None:
+    """Raise InputError for parts of a campaign that do not go together."""
     if campaign.gate.min_accuracy is not None and campaign.dataset.truth is None:
         raise InputError(f"{path}: gate.min_accuracy needs dataset.truth: give it, or leave min_accuracy out")
-    dataset = open_dataset(campaign.dataset)
-    model = frontend.load(campaign.model.path)
-    images = load_images(dataset, campaign.preprocess, model.input)
-    kill = campaign.oracles.kill.name
-    return Setup(host, campaign, frontend, model, dataset, images, kill, oracles, backends)
+    if campaign.mutations and all(env.backend == REFERENCE for env in campaign.environments):
+        raise InputError(
+            f"{path}: a model's own framework has no mutants: add an environment with another backend"
+        )
 
 
 def catalogues(host: PluginHost) -> dict[str, list[str]]:
@@ -104,26 +134,10 @@ def catalogues(host: PluginHost) -> dict[str, list[str]]:
         "mutators": list(host.mutators()),
         "groups": sorted(selectors - set(host.mutators())),
         "frontends": list(host.frontends()),
-        "backends": list(host.backends()),
+        "schemes": sorted({URL, *(scheme for cls in host.frontends().values() for scheme in cls.schemes)}),
+        "backends": [*host.backends(), REFERENCE],
         "comparators": list(host.comparators()),
     }
-
-
-def frontend_name(section: ModelSection, host: PluginHost) -> str:
-    """Return the frontend that a campaign or the suffix asks for; raises InputError if there is none."""
-    if section.frontend is not None:
-        return section.frontend
-    suffix = section.path.suffix.lower()
-    able = [name for name, cls in host.frontends().items() if suffix in cls.suffixes]
-    if len(able) == 1:
-        return able[0]
-    known = ", ".join(sorted(suffix for cls in host.frontends().values() for suffix in cls.suffixes))
-    problem = (
-        f"several frontends read {suffix} files" if able else f"no frontend reads {suffix!r} files ({known})"
-    )
-    raise InputError(
-        f"{section.path}: {problem}; set model.frontend to one of {', '.join(able or host.frontends())}"
-    )
 
 
 def _backend(environment: Environment, host: PluginHost) -> Backend:
@@ -164,7 +178,10 @@ def _toolchain(model: Model, environment: Environment, backend: Backend, *, chec
 def _nothing_planned(plans: dict[str, Plan]) -> str:
     operators = {entry.operator: entry.sites for each in plans.values() for entry in each.operators}
     if not operators:
-        return 'the campaign asks for no mutations: add a [[mutations]] table, for example operator = "all"'
+        return (
+            'the campaign asks for no mutations: add a [[mutations]] table, for example operator = "all", '
+            "or a second environment to compare the first one with"
+        )
     without = [name for name, sites in operators.items() if not sites]
     return (
         f"no mutants to run: {', '.join(without) or 'the chosen sites'} found no site in this model; "

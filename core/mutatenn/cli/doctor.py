@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Literal, TypeVar
 
 import attrs
 
+from mutatenn.cli.contract import show_contract
 from mutatenn.cli.text import columns
 
 if TYPE_CHECKING:
@@ -27,7 +28,10 @@ NAME = "doctor"
 HELP = "check what this machine can build and run"
 EPILOG = """
 Exits with 4 if something needed does not work. With --json, an object: "ok" (true or false) and "checks",
-a list of objects: "name", "state" ("ok", "warning", "problem"), "detail", "cure".
+a list of objects: "name", "state" ("ok", "warning", "problem"), "detail", "cure". With --model and --json, a
+list of objects, one for each route that the campaign file uses: "frontend", "route", "routes", "input",
+"output", "layout", "image" (height, width, channels), "channels", "scores", "classes", "layers" (how often
+each operator is there), "preprocess".
 """
 PINNED = {"apache-tvm": "apache-tvm>=0.27,<0.28", "apache-tvm-ffi": "apache-tvm-ffi==0.1.14.post1"}
 """As in pyproject: TVM's API moves with every minor version, and newer tvm-ffi segfault on saving IR."""
@@ -55,12 +59,20 @@ class Check:
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
+    parser.add_argument(
+        "--model",
+        metavar="MODEL",
+        help="instead, tell what a model takes and gives: a file or folder, scheme:name, or a campaign file",
+    )
     parser.add_argument("--json", action="store_true", help="print an object")
     parser.epilog = EPILOG
 
 
 def execute(args: argparse.Namespace, host: PluginHost) -> int:
     """Print a line per check; return 0 if everything needed works."""
+    if args.model is not None:
+        show_contract(args.model, host, as_json=args.json)
+        return 0
     checks = examine(host)
     problems = sum(check.state == "problem" for check in checks)
     if args.json:
@@ -131,7 +143,8 @@ def _folders() -> Iterator[Check]:
 
 
 def _kernel_cache() -> Check:
-    from mutatenn.compiler.cache import VARIABLE, find_linker, kernel_cache
+    from mutatenn.compiler.cache import VARIABLE, kernel_cache
+    from mutatenn.compiler.linking import find_linker
 
     cache = kernel_cache()
     if cache is None:

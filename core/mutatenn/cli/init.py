@@ -9,12 +9,13 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mutatenn.cli.contract import section_of
 from mutatenn.errors import InputError, MutatennError
-from mutatenn.nearest import missing
 
 if TYPE_CHECKING:
     import argparse
 
+    from mutatenn.campaign.config import ModelSection
     from mutatenn.host import PluginHost
 
 NAME = "init"
@@ -31,8 +32,11 @@ name = "digits"                  # of the run directory, too
 # accept = [{ mutants = "store-int8.*", reason = "why" }] # survivors that are known
 
 [model]
-path = "mutatenn:digits.onnx"    # the classifier
-# frontend = "onnx"              # default: by the file's suffix
+path = "mutatenn:digits.onnx"    # the classifier, a file or a folder; or, in its place:
+# source = "url:https://example.org/net.onnx"   # or torchvision:NAME, python:MODULE:FUNCTION, ...
+# sha256 = "0000000000000000000000000000000000000000000000000000000000000000"   # of what is downloaded
+# frontend = "onnx"              # default: the one that reads such files
+# options = {}                   # of the frontend
 # label_offset = 0               # class c is output c + label_offset; 1 where output 0 is "background"
 # scores = "auto"                # what the outputs are: probabilities, logits, or auto: by their looks
 
@@ -52,9 +56,11 @@ truth = "filename-prefix"        # 7_cat.png is of class 7; or a CSV file of ima
 
 [[environments]]                 # where it runs; repeat this table to compare several
 name = "cpu"
-# backend = "llvm"               # `mutatenn plugins` lists all
+# backend = "llvm"               # `mutatenn plugins` lists all; "reference" is the model's own framework
 # profile = "default"            # basic, default, extended, or { base = "default", off = ["FuseOps"] }
 # options = { mcpu = "native" }  # of the backend
+# route = "onnx"                 # how the frontend imports the model, where it knows several ways
+# offline = false                # true: planned here, run elsewhere, from a bundle
 
 [[mutations]]                    # which faults: operator, category, paper, weights, bugs, graph, tir, all
 operator = "graph"
@@ -98,7 +104,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
         default="campaign.toml",
         help="what to write (default: %(default)s)",
     )
-    parser.add_argument("--model", metavar="PATH", help="the model (default: the bundled digit classifier)")
+    parser.add_argument(
+        "--model",
+        metavar="MODEL",
+        help="a file, a folder, or a source such as torchvision:resnet18 (default: the bundled digits)",
+    )
     parser.add_argument("--images", metavar="GLOB", help="the images, such as 'photos/*.jpg'")
     parser.add_argument("--force", action="store_true", help="overwrite FILE")
 
@@ -113,7 +123,8 @@ def execute(args: argparse.Namespace, host: PluginHost) -> int:
         path.write_text(text, encoding="utf-8")
     except OSError as error:
         raise InputError(f"cannot write {path}: {error.strerror}; name another file") from None
-    unknown = ["mean", "std", *([] if args.images else ["images"])] if args.model else []
+    unset = [key for key in ("mean", "std") if re.search(rf"^# {key} = ", text, re.MULTILINE)]
+    unknown = [*unset, *([] if args.images else ["images"])] if args.model else []
     todo = f"set {', '.join(unknown)} in it, then" if unknown else "next"
     print(f"wrote {path}; {todo}: mutatenn run {shlex.quote(str(path))}")
     return 0
@@ -122,7 +133,7 @@ def execute(args: argparse.Namespace, host: PluginHost) -> int:
 def starter(folder: Path, model: str | None, images: str | None, host: PluginHost) -> str:
     """Return a campaign file in ``folder`` for a model and images, by default the bundled ones.
 
-    Raises InputError if there is no such model file.
+    ``model`` is a path or a source. Raises InputError if there is no such model.
     """
     text = STARTER
     if model is not None:
@@ -135,32 +146,35 @@ def starter(folder: Path, model: str | None, images: str | None, host: PluginHos
 
 
 def _for_model(text: str, model: str, folder: Path, host: PluginHost) -> str:
-    from mutatenn.campaign.resources import resolve_path
-
-    path = resolve_path(model, Path.cwd())
-    if not path.exists():
-        raise InputError(missing(path))
-    name = re.sub(r"[^A-Za-z0-9]+", "-", path.stem).strip("-")[:100] or "model"
-    text = _off(_set(_set(text, "name", name), "path", _moved(model, folder)), "mean", "std")
+    section = section_of(model, Path(os.path.abspath(folder)), host)
+    stem = Path(re.split(r"[/:]", model)[-1]).stem
+    text = _set(text, "name", re.sub(r"[^A-Za-z0-9]+", "-", stem).strip("-")[:100] or "model")
+    if section.source is None:
+        text = _set(text, "path", _moved(model, folder))
+    else:
+        text = _set(_off(text, "path"), "source", model)
+    text = _off(text, "mean", "std")
     try:
-        height, width = _input_size(path, host)
+        known = _preparation(section, host)
     except MutatennError as error:
         print(f"mutatenn: warning: set preprocess.crop, it cannot be told: {error}", file=sys.stderr)
         return text
-    text = _set(text, "resize", max(height, width))
-    return _set(text, "crop", height if height == width else [height, width])
+    for key, value in known.items():
+        text = _set(text, key, value)
+    return text
 
 
-def _input_size(path: Path, host: PluginHost) -> tuple[int, int]:
-    """Return height and width of the images a model takes; raises what importing it raises."""
-    from mutatenn.campaign.config import ModelSection, PreprocessSection
-    from mutatenn.campaign.preprocess import input_layout
-    from mutatenn.campaign.setup import frontend_name
+def _preparation(section: ModelSection, host: PluginHost) -> dict[str, Any]:
+    """Return what is known of how images become the model's input; raises what importing it raises."""
+    from mutatenn.campaign.config import Environment, PreprocessSection
+    from mutatenn.campaign.contract import preset
+    from mutatenn.campaign.models import import_models
+    from mutatenn.campaign.preprocess import image_shape
 
-    frontend = host.get("frontend", frontend_name(ModelSection(path), host))()
-    spec = frontend.load(path).input
-    first = 2 if input_layout(PreprocessSection(), spec) == "NCHW" else 1
-    return spec.shape[first], spec.shape[first + 1]
+    (imported,) = import_models(section, [Environment("model")], host).values()
+    height, width, _ = image_shape(PreprocessSection(), imported.model.input)
+    size = {"resize": max(height, width), "crop": height if height == width else [height, width]}
+    return {**size, **preset(section.source, imported.model.source)}
 
 
 def _moved(place: str, folder: Path) -> str:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, ClassVar
 import attrs
 
 from mutatenn import Frontend, InputError, Model, hookimpl
-from mutatenn_frontends import _pytorch_file, _pytorch_import
+from mutatenn_frontends import _pytorch_file, _pytorch_import, _pytorch_source
 from mutatenn_frontends._files import naming
 
 if TYPE_CHECKING:
@@ -20,10 +20,33 @@ if TYPE_CHECKING:
 
 @attrs.frozen(kw_only=True)
 class PyTorch(Frontend):
-    """Exported PyTorch programs (.pt2), compared with PyTorch (install with mutatenn[torch])."""
+    """Exported PyTorch programs (.pt2), compared with PyTorch (install with mutatenn[torch]).
+
+    ``torchvision:NAME`` is a model of torchvision with its best weights, ``python:MODULE:FUNCTION`` the model
+    that the user's own function returns, with an image's place-holder. The module is looked for in
+    ``folder``; ``weights`` is a file of weights (a state dict) for either.
+    """
 
     name: ClassVar[str] = "pytorch"
     suffixes: ClassVar[tuple[str, ...]] = (".pt2",)
+    schemes: ClassVar[tuple[str, ...]] = ("torchvision", "python")
+    folder: str = attrs.field(default=".", metadata={"path": True})
+    weights: str | None = attrs.field(
+        default=None,
+        metadata={"path": True},
+        validator=attrs.validators.optional(attrs.validators.instance_of(str)),
+    )
+
+    def obtain(self, scheme: str, name: str, folder: Path) -> Path:
+        """Export the model in a process of its own, which runs the code that makes it; return the .pt2 file.
+
+        A model of torchvision is exported once, the user's own every time. Raises
+        :class:`mutatenn.InputError` for whatever fails there.
+        """
+        try:
+            return _pytorch_source.obtain(scheme, name, folder, self.folder, self.weights)
+        except InputError as error:
+            raise InputError(f"{scheme}:{name}: {error}") from error.__cause__
 
     def load(self, source: Path) -> Model:
         """Import a program of batch 1 with one float32 image and one float32 ``[1, classes]`` output.
@@ -39,6 +62,8 @@ class PyTorch(Frontend):
         """
         # In this process: TVM imports an installed PyTorch itself, and no thread that computes is started.
         with naming(source):
+            if self.weights and _pytorch_source.made_with(source).get("weights") != self.weights:
+                raise InputError("has weights of its own; remove model.options.weights")
             archive, digest = _pytorch_file.read(source)
             program, image, scores = _pytorch_import.load(archive)
             module = _pytorch_import.to_relax(program)

@@ -1,0 +1,141 @@
+"""The models of a campaign: found, or obtained from their source, and imported once per route."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import attrs
+
+from mutatenn.campaign.config import URL
+from mutatenn.campaign.download import file_name
+from mutatenn.campaign.obtain import obtain
+from mutatenn.campaign.options import create, with_absolute_paths
+from mutatenn.errors import InputError
+from mutatenn.nearest import unknown_name
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from mutatenn.api.frontend import Frontend
+    from mutatenn.api.values import Model
+    from mutatenn.campaign.config import Environment, ModelSection
+    from mutatenn.host import PluginHost
+
+
+@attrs.frozen(eq=False)
+class Imported:
+    """A model as one environment has it, and the frontend that imported it."""
+
+    frontend: Frontend
+    model: Model
+
+    @property
+    def route(self) -> str:
+        """The way it was imported; empty where its frontend knows only one."""
+        return str(getattr(self.frontend, "route", ""))
+
+
+def settled(section: ModelSection, base: Path, host: PluginHost) -> ModelSection:
+    """Return the section with the paths among its frontend's options absolute; they start at ``base``.
+
+    Raises InputError if no frontend fits, or several do.
+    """
+    cls = host.get("frontend", frontend_name(section, host))
+    return attrs.evolve(section, options=with_absolute_paths(cls, section.options, base))
+
+
+def import_models(
+    section: ModelSection, environments: Sequence[Environment], host: PluginHost
+) -> dict[str, Imported]:
+    """Return a settled section's model by environment, imported once per route.
+
+    Raises InputError for a model that cannot be had or imported, for a route that does not exist, and where
+    two environments' models do not take and give the same.
+    """
+    cls = host.get("frontend", frontend_name(section, host))
+    frontends = {env.name: _frontend(cls, section.options, env) for env in environments}
+    path = obtain(section, next(iter(frontends.values())))
+    models: dict[str, Model] = {}
+    found: dict[str, Imported] = {}
+    for name, frontend in frontends.items():
+        route = str(getattr(frontend, "route", ""))
+        if route not in models:
+            models[route] = _load(frontend, path, section)
+        found[name] = Imported(frontend, models[route])
+    _check_alike(found)
+    return found
+
+
+def _load(frontend: Frontend, path: Path, section: ModelSection) -> Model:
+    try:
+        return frontend.load(path)
+    except InputError as error:
+        if (section.source or "").startswith(f"{URL}:"):  # an error page, maybe
+            raise InputError(f"{error} (delete the file to download it again)") from error.__cause__
+        raise
+
+
+def _frontend(cls: type[Frontend], options: Mapping[str, Any], environment: Environment) -> Frontend:
+    if environment.route is None:
+        if cls.routes:
+            _check_route(cls, options.get("route"), "model.options.route")
+        return create(cls, options)
+    _check_route(cls, environment.route, f"environment {environment.name!r}")
+    return create(cls, {**options, "route": environment.route})
+
+
+def _check_route(cls: type[Frontend], route: object, where: str) -> None:
+    if route is None or route in cls.routes:
+        return
+    if not cls.routes:
+        raise InputError(f"{where}: frontend {cls.name} knows one route only; leave route out")
+    raise InputError(f"{where}: {unknown_name('route', str(route), cls.routes)}")
+
+
+def _check_alike(found: Mapping[str, Imported]) -> None:
+    """Raise InputError unless every environment can be fed the same images and compared with the others."""
+    (first, one), *others = found.items()
+    for name, other in others:
+        if _contract(one.model) != _contract(other.model):
+            raise InputError(
+                f"environments {first!r} and {name!r} import different models: {_contract(one.model)} and "
+                f"{_contract(other.model)}; choose routes that agree"
+            )
+
+
+def _contract(model: Model) -> str:
+    shape = "x".join(map(str, model.input.shape))
+    return f"{model.input.dtype}[{shape}] to {model.output.shape[1]} classes"
+
+
+def frontend_name(section: ModelSection, host: PluginHost) -> str:
+    """Return the frontend that a campaign, its model's path or its source asks for.
+
+    Raises InputError if there is none, or several.
+    """
+    if section.frontend is not None:
+        return section.frontend
+    able, kind = _able(section, host)
+    if len(able) == 1:
+        return able[0]
+    if able:
+        problem = f"several frontends know {kind}"
+    else:
+        known = ", ".join(sorted({suffix for cls in host.frontends().values() for suffix in cls.suffixes}))
+        problem = f"no frontend knows {kind} ({known})"
+    place, names = section.path or section.source, ", ".join(able or host.frontends())
+    raise InputError(f"{place}: {problem}; set model.frontend to one of {names}")
+
+
+def _able(section: ModelSection, host: PluginHost) -> tuple[list[str], str]:
+    """Return the frontends that may import a model, and what kind of model that is."""
+    frontends = host.frontends()
+    if section.path is not None:
+        able = [name for name, cls in frontends.items() if cls.reads(section.path)]
+        return able, "folders of this kind" if section.path.is_dir() else f"{section.path.suffix!r} files"
+    scheme, _, name = str(section.source).partition(":")
+    if scheme != URL:
+        return [name for name, cls in frontends.items() if scheme in cls.schemes], f"the scheme {scheme!r}"
+    suffix = Path(file_name(name)).suffix.lower()
+    return [name for name, cls in frontends.items() if suffix in cls.suffixes], f"{suffix!r} files"

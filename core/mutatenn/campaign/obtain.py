@@ -1,0 +1,54 @@
+"""Models that a campaign names by their source: where they are kept, and who fetches or makes them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import TYPE_CHECKING
+
+from mutatenn.campaign.config import URL
+from mutatenn.campaign.download import download
+from mutatenn.campaign.options import path_options
+from mutatenn.compiler.cache import cache_folder
+from mutatenn.errors import InputError, PluginError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from mutatenn.api.frontend import Frontend
+    from mutatenn.campaign.config import ModelSection
+
+
+def obtain(section: ModelSection, frontend: Frontend) -> Path:
+    """Return where the model is: its path, or what its source comes to, in a cache folder of its own.
+
+    Raises InputError for a source that cannot be had.
+    """
+    if section.path is not None:
+        return section.path
+    scheme, _, name = str(section.source).partition(":")
+    if scheme == URL:
+        return download(name, _folder(scheme, name), section.sha256)
+    if scheme not in frontend.schemes:
+        known = ", ".join(frontend.schemes) or "none"
+        raise InputError(f"{section.source}: frontend {frontend.name} does not know this scheme ({known})")
+    others = {"route", *path_options(type(frontend))}  # these do not tell what a source is
+    options = {key: value for key, value in section.options.items() if key not in others}
+    path = frontend.obtain(scheme, name, _folder(scheme, json.dumps([name, options], sort_keys=True)))
+    if not path.exists():
+        raise PluginError(
+            f"frontend {frontend.name} says that {section.source} is {path}, which is not there"
+        )
+    return path
+
+
+def _folder(scheme: str, what: str) -> Path:
+    """Return the folder of one source, made if needed."""
+    folder = cache_folder("models") / f"{scheme}-{hashlib.sha256(what.encode()).hexdigest()[:16]}"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(
+            f"there is no folder {folder} ({error.strerror}); set XDG_CACHE_HOME to another"
+        ) from None
+    return folder

@@ -1,0 +1,115 @@
+"""``mutatenn doctor --model``: what a model takes and gives, and how its images will be prepared."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import attrs
+
+from mutatenn.cli.text import columns
+from mutatenn.errors import InputError
+from mutatenn.nearest import missing
+
+if TYPE_CHECKING:
+    from mutatenn.campaign.config import ModelSection
+    from mutatenn.campaign.contract import Contract
+    from mutatenn.host import PluginHost
+
+
+def show_contract(name: str, host: PluginHost, *, as_json: bool) -> None:
+    """Print the contract of a model: a path, a source ``scheme:name``, or the model of a campaign file.
+
+    Raises InputError if it cannot be imported, or images cannot be prepared for it as the campaign says.
+    """
+    found = _contracts(name, host)
+    if as_json:
+        print(json.dumps([_plain(each) for each in found], indent=2))
+    else:
+        print("\n\n".join(columns(_rows(each)) for each in found))
+
+
+def section_of(name: str, base: Path, host: PluginHost) -> ModelSection:
+    """Return the model section for a path or a source, as a user types it; raises InputError.
+
+    Paths among the options' defaults start at ``base``.
+    """
+    from mutatenn.campaign.config import ModelSection
+    from mutatenn.campaign.models import settled
+    from mutatenn.campaign.resources import resolve_path
+    from mutatenn.campaign.setup import catalogues
+
+    scheme, colon, _ = name.partition(":")
+    if colon and scheme in catalogues(host)["schemes"] and not os.path.exists(name):
+        return settled(ModelSection(source=name), base, host)
+    path = resolve_path(name, Path.cwd())
+    if not path.exists():
+        raise InputError(missing(path))
+    return settled(ModelSection(path), base, host)
+
+
+def _contracts(name: str, host: PluginHost) -> list[Contract]:
+    """Return one contract per route of a campaign, or the only one of a model."""
+    from mutatenn.campaign.config import Environment
+    from mutatenn.campaign.contract import contract, preset
+    from mutatenn.campaign.load import load_campaign, preprocess_section
+    from mutatenn.campaign.models import import_models, settled
+    from mutatenn.campaign.setup import catalogues
+
+    if Path(name).suffix == ".toml":
+        campaign = load_campaign(name, catalogues(host))
+        base = Path(os.path.abspath(name)).parent
+        imported = import_models(settled(campaign.model, base, host), campaign.environments, host)
+        per_route = {each.route: each for each in imported.values()}
+        return [contract(each, campaign.preprocess) for each in per_route.values()]
+    section = section_of(name, Path.cwd(), host)
+    (only,) = import_models(section, [Environment("model")], host).values()
+    return [contract(only, preprocess_section(preset(section.source, only.model.source)))]
+
+
+def _rows(found: Contract) -> list[tuple[str, str]]:
+    height, width, _ = found.image
+    shape = "x".join(map(str, found.input.shape))
+    kind = "they end with softmax" if found.scores == "probabilities" else "no softmax at the end"
+    norms, convolutions = (found.layers.get(name, 0) for name in ("batch_norm", "conv2d"))
+    routes = ", ".join(found.routes) or "one only"
+    return [
+        ("frontend", found.frontend),
+        ("route", f"{found.route} (known: {routes})" if found.route else routes),
+        ("input", f"{found.input.name}: {found.input.dtype}[{shape}], {found.layout}"),
+        ("image", f"{height} pixels high, {width} wide, {found.channels}"),
+        ("output", f"{found.output.name}: {found.classes} classes"),
+        ("scores", f"{found.scores}, it seems: {kind}"),
+        (
+            "operators",
+            f"{found.operators}, of them {convolutions} convolutions and {norms} batch normalisations",
+        ),
+        *_preparation(found),
+    ]
+
+
+def _preparation(found: Contract) -> list[tuple[str, str]]:
+    section, (height, width, _) = found.preprocess, found.image
+    if section.resize is None and section.crop is None:
+        size = f"shorter side to {max(height, width)} pixels ({section.resample}), unless of this size"
+    elif section.resize is None:
+        size = "as the file is"
+    else:
+        size = f"shorter side to {section.resize} pixels ({section.resample})"
+    mean, std = (_numbers(value) for value in (section.mean, section.std))
+    values = "0 to 255" if (section.mean, section.std) == (0.0, 1.0) else f"(0 to 255 - {mean}) / {std}"
+    return [
+        ("resize", size),
+        ("crop", f"{height} high, {width} wide, from the centre"),
+        ("pixels", values),
+    ]
+
+
+def _numbers(value: float | tuple[float, ...]) -> str:
+    return str(list(value)) if isinstance(value, tuple) else f"{value:g}"
+
+
+def _plain(found: Contract) -> dict[str, Any]:
+    return {**attrs.asdict(found), "classes": found.classes}
