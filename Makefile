@@ -4,6 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 BENCH_STAMP := $(VENV)/.installed-bench
+AARCH64 := .aarch64
 FRONTENDS_VENV := .venv-frontends
 FRONTENDS_STAMP := $(FRONTENDS_VENV)/.installed
 WORKERS ?= 2
@@ -13,18 +14,19 @@ IMAGES ?=
 OPTIONS ?=
 BENCH := benchmarks/run.py $(if $(MODEL),--model '$(MODEL)') $(if $(IMAGES),--images '$(IMAGES)') $(OPTIONS)
 
-.PHONY: help demo test test-slow test-frontends bench bench-quick lint format clean
+.PHONY: help demo test test-slow test-frontends test-aarch64 bench bench-quick lint format clean
 
 help:
-	@echo "make demo         run the bundled campaign and print its report"
-	@echo "make test         run the tests"
-	@echo "make test-slow    run the tests on the larger models (minutes)"
-	@echo "make test-frontends  run the frontends' tests with PyTorch and TFLite, in .venv-frontends"
-	@echo "make bench        measure the speed (minutes); MODEL=m.onnx IMAGES=folder for another model"
-	@echo "make bench-quick  the same, smaller, in under 3 minutes"
-	@echo "make lint         ruff, ruff format, mypy --strict"
-	@echo "make format       format the code"
-	@echo "make clean        remove the virtual environment and what was built"
+	@echo "make demo            run the bundled campaign and print its report"
+	@echo "make test            run the tests"
+	@echo "make test-slow       run the tests on the larger models (minutes)"
+	@echo "make test-frontends  run the frontends' tests with their frameworks, in .venv-frontends"
+	@echo "make test-aarch64    run a campaign on 64-bit ARM, emulated, set up in .aarch64 (1 GiB)"
+	@echo "make bench           measure the speed (minutes); MODEL=m.onnx IMAGES=folder for another model"
+	@echo "make bench-quick     the same, smaller, in under 3 minutes"
+	@echo "make lint            ruff, ruff format, mypy --strict"
+	@echo "make format          format the code"
+	@echo "make clean           remove the virtual environments and what was built"
 
 $(STAMP): pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' \
@@ -53,6 +55,10 @@ $(FRONTENDS_STAMP): pyproject.toml
 test-frontends: $(FRONTENDS_STAMP)
 	$(FRONTENDS_VENV)/bin/python -m pytest tests/frontends
 
+test-aarch64: $(STAMP)
+	$(BIN)/python scripts/aarch64.py $(AARCH64)
+	MUTATENN_AARCH64=$(AARCH64) $(BIN)/python -m pytest tests/aarch64 tests/backends/rpc/test_rpc_aarch64.py
+
 $(BENCH_STAMP): $(STAMP)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --group bench
 	@touch $@
@@ -73,4 +79,4 @@ format: $(STAMP)
 	$(BIN)/ruff format .
 
 clean:
-	rm -rf $(VENV) $(FRONTENDS_VENV) .mypy_cache .pytest_cache .ruff_cache build dist
+	rm -rf $(VENV) $(FRONTENDS_VENV) $(AARCH64) .mypy_cache .pytest_cache .ruff_cache build dist

@@ -12,7 +12,10 @@ from importlib import import_module
 from mutatenn import MutatennError, __version__
 from mutatenn.host import BLOCK_VARIABLE, PluginHost
 
-COMMANDS = ("init", "plan", "run", "show", "report", "score", "images", "plugins", "doctor")
+COMMANDS = (
+    *("init", "plan", "run", "show", "report", "score", "compare", "images"),
+    *("bundle", "ingest", "plugins", "doctor"),
+)
 """Modules of this package; each has NAME, HELP, ``configure(parser)`` and ``execute(args, host) -> int``."""
 
 INTERRUPTED = 128 + 2

@@ -1,0 +1,45 @@
+"""``mutatenn bundle``: pack an environment's mutants for a device without a network."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Callable
+
+    from mutatenn.host import PluginHost
+
+NAME = "bundle"
+HELP = "pack an environment's mutants for a device without a network"
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Declare the options."""
+    parser.add_argument("run", metavar="RUN", help="the run directory; `mutatenn run` plans it")
+    parser.add_argument("--environment", metavar="NAME", required=True, help="the environment to pack")
+    parser.add_argument("--out", metavar="FILE", help="the archive (default: RUN/bundles/NAME.zip)")
+
+
+def execute(args: argparse.Namespace, host: PluginHost) -> int:
+    """Write the archive and tell what to do with it."""
+    from mutatenn.campaign.bundle import bundle
+
+    directory = Path(args.run)
+    archive = Path(args.out) if args.out else directory / "bundles" / f"{args.environment}.zip"
+    manifest = bundle(directory, args.environment, archive, host, _told())
+    size, ended = archive.stat().st_size / 2**20, len(manifest["ended"])
+    mutants = f"{len(manifest['mutants'])} mutants to run, {ended} that need not"
+    print(f"wrote {archive}: {mutants}, {size:.1f} MiB")
+    print(f"on the device: python3 -m zipfile -e {archive.name} . && python3 {archive.stem}/run.py")
+    print(f"then here:     mutatenn ingest {directory} results.zip")
+    return 0
+
+
+def _told() -> Callable[[str], None]:
+    """Return what shows progress on a terminal."""
+    if not sys.stderr.isatty():
+        return lambda _: None
+    return lambda mutant: print(f"\r\x1b[K{mutant}", end="", file=sys.stderr, flush=True)

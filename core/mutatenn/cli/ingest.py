@@ -1,0 +1,32 @@
+"""``mutatenn ingest``: take the results of a bundle into its run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import argparse
+
+    from mutatenn.host import PluginHost
+
+NAME = "ingest"
+HELP = "take the results of a bundle into its run"
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Declare the options."""
+    parser.add_argument("run", metavar="RUN", help="the run directory that the bundle was made of")
+    parser.add_argument("results", metavar="RESULTS", help="the results.zip that the bundle's run.py wrote")
+
+
+def execute(args: argparse.Namespace, host: PluginHost) -> int:
+    """Take the results in and tell how many mutants have their verdict."""
+    from mutatenn.campaign.ingest import ingest
+
+    found = ingest(Path(args.run), Path(args.results), host)
+    print(
+        f"environment {found.environment}: {found.judged} verdicts, {found.waiting} mutants have not run yet"
+    )
+    print(f"next: mutatenn report {args.run}")
+    return 0

@@ -1,0 +1,259 @@
+"""Runs a bundle on the machine it was made for, which may lack a compiler, a network and everything else.
+
+It needs Python, numpy, and TVM for the kernels to call into. What has run is not run again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import functools
+import hashlib
+import json
+import os
+import sys
+import time
+import zipfile
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+import attrs
+import numpy as np
+
+from mutatenn.api.backend import Backend, Device
+from mutatenn.api.executor import Job, Limits
+from mutatenn.engine.evaluate import Evaluator
+from mutatenn.engine.fork import Fork
+from mutatenn.engine.isolate import call_isolated
+from mutatenn.engine.parcel import load_arrays, read_program, save_arrays, write_observation
+from mutatenn.errors import InputError, MutatennError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from mutatenn.api.program import Kernel, Program
+    from mutatenn.api.values import TensorSpec
+
+MANIFEST = "manifest.json"
+RESULTS = "results"
+ORIGINAL = "original.npz"
+FORMAT = 1
+
+
+class Loading(Device):
+    """A device that loads the kernels of a bundle instead of building them."""
+
+    def __init__(self, device: Device, folder: Path) -> None:
+        self.device, self.folder = device, folder
+
+    def build(self, kernel: Kernel) -> Any:
+        """Load the kernel."""
+        return self.device.load(self.folder / "kernels" / f"{kernel.digest}.so", kernel)
+
+    def upload(self, array: NDArray[np.generic]) -> Any:
+        """Pass on."""
+        return self.device.upload(array)
+
+    def allocate(self, spec: TensorSpec, *, poison: bool = True) -> Any:
+        """Pass on."""
+        return self.device.allocate(spec, poison=poison)
+
+    def launch(self, built: Any, tensors: Sequence[Any]) -> None:
+        """Pass on."""
+        self.device.launch(built, tensors)
+
+    def fetch(self, tensor: Any) -> NDArray[np.generic]:
+        """Pass on."""
+        return self.device.fetch(tensor)
+
+    def sketch(self, tensor: Any) -> bytes:
+        """Pass on."""
+        return self.device.sketch(tensor)
+
+    def same(self, one: Any, other: Any) -> bool:
+        """Pass on."""
+        return self.device.same(one, other)
+
+
+@attrs.frozen(kw_only=True)
+class Elsewhere(Backend):
+    """The backend of a bundle, on its own machine."""
+
+    name = "elsewhere"
+    backend: Backend
+    folder: Path
+
+    def target(self) -> Any:
+        """Return the target that the kernels were built for."""
+        return self.backend.target()
+
+    def open(self) -> Device:
+        """Open the device that loads the bundle's kernels."""
+        return Loading(self.backend.open_elsewhere(), self.folder)
+
+    @classmethod
+    def diagnose(cls) -> tuple[bool, str]:
+        """Tell that there is nothing to say of it without a bundle."""
+        return True, "runs bundles"
+
+
+@attrs.frozen(eq=False)
+class Bundle:
+    """An unpacked bundle, checked."""
+
+    folder: Path
+    manifest: dict[str, Any]
+    images: NDArray[np.generic]
+
+    @classmethod
+    def open(cls, folder: Path) -> Bundle:
+        """Open a bundle; raises InputError if something of it is missing or damaged."""
+        try:
+            manifest = json.loads((folder / MANIFEST).read_bytes())
+            if manifest["format"] != FORMAT:
+                raise InputError(f"{folder} is a bundle of another version of mutatenn; make it again")
+            for name, digest in manifest["files"].items():
+                if file_digest(folder / name) != digest:
+                    raise InputError(f"{folder / name} is damaged; unpack the bundle again")
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise InputError(f"{folder} is no whole bundle ({error}); unpack it again") from None
+        return cls(folder, manifest, np.load(folder / "images.npy", allow_pickle=False))
+
+    @functools.cached_property
+    def backend(self) -> Elsewhere:
+        """The backend that runs it."""
+        module, _, name = self.manifest["backend"].rpartition(".")
+        cls = getattr(import_module(module), name)
+        options = {key: _frozen(value) for key, value in self.manifest["options"].items()}
+        return Elsewhere(backend=cls(**options), folder=self.folder)
+
+    def program(self, name: str) -> Program:
+        """Return the original (``original``) or a mutant's program."""
+        folder = "programs" if name != "original" else "."
+        record = json.loads((self.folder / folder / f"{name}.json").read_bytes())
+        return read_program(
+            record, {digest: self._constant(digest) for digest in record["constants"].values()}
+        )
+
+    def _constant(self, digest: str) -> NDArray[np.generic]:
+        found = self._constants.get(digest)
+        if found is None:
+            found = self._constants[digest] = np.load(
+                self.folder / "constants" / f"{digest}.npy", allow_pickle=False
+            )
+        return found
+
+    @functools.cached_property
+    def _constants(self) -> dict[str, NDArray[np.generic]]:
+        return {}
+
+    @property
+    def shards(self) -> list[slice]:
+        """Which images run together."""
+        size = self.manifest["shard_images"]
+        return [slice(start, start + size) for start in range(0, len(self.images), size)]
+
+    @property
+    def results(self) -> Path:
+        """The folder of what has been seen."""
+        return self.folder / RESULTS
+
+
+def main(folder: Path, arguments: Sequence[str] | None = None) -> int:
+    """Run the bundle in a folder; return the exit code."""
+    parser = argparse.ArgumentParser(prog="run.py", description="Run this bundle of mutants, or continue.")
+    parser.add_argument("--workers", type=int, default=len(os.sched_getaffinity(0)), help="mutants at a time")
+    args = parser.parse_args(arguments)
+    os.environ.setdefault("TVM_NUM_THREADS", "1")
+    try:
+        _run(Bundle.open(folder), max(1, args.workers))
+    except MutatennError as error:
+        print(f"mutatenn: error: {error}", file=sys.stderr)
+        return error.exit_code
+    return 0
+
+
+def _run(bundle: Bundle, workers: int) -> None:
+    original = bundle.program("original")
+    expected, noise = _original(bundle, original)
+    count = len(bundle.manifest["mutants"])
+    print(f"original: {len(expected)} images, noise {noise:g}; {count} mutants", flush=True)
+    for shard, images in enumerate(bundle.shards):
+        waiting = [name for name in bundle.manifest["mutants"] if not _ended(bundle, name, shard)]
+        job = Job(
+            backend=bundle.backend,
+            original=original,
+            images=bundle.images[images],
+            derive=bundle.program,
+            expected=expected[images],
+            noise=noise,
+            limits=Limits(**bundle.manifest["limits"]),
+            workers=workers,
+        )
+        for seen in Fork().run(job, waiting) if waiting else ():
+            write_observation(observation_file(bundle.results, seen.mutant, shard), seen)
+            print(f"{seen.mutant}: {seen.outcome}", flush=True)
+    archive = bundle.folder / "results.zip"
+    _pack(bundle, archive)
+    print(f"wrote {archive}; next, where the run is: mutatenn ingest RUN {archive.name}")
+
+
+def _ended(bundle: Bundle, mutant: str, shard: int) -> bool:
+    """Tell whether a mutant need not run on a shard: it has, or ended for good on one before."""
+    for number in range(shard + 1):
+        path = observation_file(bundle.results, mutant, number)
+        if path.exists():
+            about = json.loads(load_arrays(path, ("about",))["about"].tobytes())
+            if number == shard or about["outcome"] not in ("ran", "infrastructure-error"):
+                return bool(about["outcome"] != "infrastructure-error")
+    return False
+
+
+def _original(bundle: Bundle, program: Program) -> tuple[NDArray[np.float32], float]:
+    """Return the original's outputs and the noise between two runs; runs it only the first time."""
+    path = bundle.results / ORIGINAL
+    if not path.exists():
+        runs = [call_isolated(functools.partial(_outputs, bundle, program)) for _ in range(2)]
+        (first, seconds), (second, more) = runs
+        save_arrays(path, first=first, second=second, seconds=np.array(min(seconds, more)))
+    found = load_arrays(path, ("first", "second"))
+    return found["first"], float(np.abs(found["first"] - found["second"]).max(initial=0.0))
+
+
+def _outputs(bundle: Bundle, program: Program) -> tuple[NDArray[np.float32], float]:
+    evaluator = Evaluator(bundle.backend.open())
+    linked = evaluator.link(program)
+    evaluator.output(linked, bundle.images[0])
+    start = time.monotonic()
+    rows = [evaluator.device.fetch(evaluator.output(linked, image)) for image in bundle.images]
+    seconds = (time.monotonic() - start) / len(bundle.images)
+    return np.stack(rows).reshape(len(rows), -1).astype(np.float32), seconds
+
+
+def _pack(bundle: Bundle, archive: Path) -> None:
+    temporary = archive.with_name(f".{archive.name}.tmp")
+    with zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as file:
+        file.write(bundle.folder / MANIFEST, MANIFEST)
+        for path in _files(bundle.results):
+            file.write(path, f"{RESULTS}/{path.relative_to(bundle.results).as_posix()}")
+    temporary.replace(archive)
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    return (path for path in sorted(folder.rglob("*.npz")) if not path.name.startswith("."))
+
+
+def observation_file(results: Path, mutant: str, shard: int) -> Path:
+    """Return where the observation of a mutant on a shard of images is."""
+    return results / str(shard) / f"{mutant}.npz"
+
+
+def file_digest(path: Path) -> str:
+    """Return the sha256 (hex) of a file."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def _frozen(value: Any) -> Any:
+    return tuple(_frozen(part) for part in value) if isinstance(value, list) else value
