@@ -73,6 +73,17 @@ def test_sample_is_seeded_over_all_operators_of_the_entry(setup: Setup) -> None:
     assert chosen == planned(setup, Mutation("graph", Sample(10)), seed=5).mutants
 
 
+def test_where_some_sites_are_missing_the_others_are_drawn_as_elsewhere(setup: Setup) -> None:
+    """Environments do not have all the same sites; what they share must be comparable."""
+    mutators = setup.host.mutators()
+    fewer = {name: cls for name, cls in mutators.items() if name != "relu-to-sigmoid"}
+    entry = Mutation("graph", Sample(40, 5))
+    here, there = (plan(setup.toolchains["cpu"], [entry], known, 0).mutants for known in (mutators, fewer))
+    shared = {mutant.id for mutant in here if mutant.operator in fewer}
+    assert 0 < len(shared) < 40 == len(there)
+    assert shared <= {mutant.id for mutant in there}
+
+
 @attrs.frozen(kw_only=True)
 class LongStore(KernelMutator):
     """Drop the last digit of long stores, an operator whose sites depend on its option."""

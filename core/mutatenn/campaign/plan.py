@@ -56,11 +56,15 @@ class Operators:
 
 @attrs.frozen(eq=False)
 class Found:
-    """An operator of an entry, with its options and stage, and what stands at each of its sites, by unit."""
+    """An operator of an entry, with its options and stage, and what stands at each of its sites, by unit.
+
+    ``absence`` says why there is none, where that is known.
+    """
 
     mutator: Mutator
     stage: Stage
     details: dict[str, Sequence[str]]
+    absence: str = ""
     options: dict[str, Any] = attrs.field(init=False)
 
     @options.default
@@ -74,10 +78,14 @@ class Found:
 
 @attrs.define
 class Plan:
-    """The mutants of one environment, in order, and what each operator found there."""
+    """The mutants of one environment, in order, and what each operator found there.
+
+    ``absences`` say why an operator found nothing, where that is known.
+    """
 
     mutants: list[Mutant] = attrs.field(factory=list)
     operators: list[Operators] = attrs.field(factory=list)
+    absences: dict[str, str] = attrs.field(factory=dict)
 
     def recounted(self) -> Plan:
         """Return the plan with each operator's mutants counted anew, after some were dropped."""
@@ -88,7 +96,7 @@ class Plan:
             left[entry.operator] -= kept
             population = max(kept, entry.population - (entry.mutants - kept))
             entries.append(attrs.evolve(entry, mutants=kept, population=population))
-        return Plan(self.mutants, entries)
+        return Plan(self.mutants, entries, self.absences)
 
 
 def plan(
@@ -108,6 +116,7 @@ def plan(
         ):
             fresh += _mutants(toolchain.model.digest, choice, seen)
         result.mutants += fresh
+        result.absences |= {each.mutator.name: each.absence for each in found if each.absence}
         result.operators += _summary(found, fresh, sampled=isinstance(mutation.sites, Sample))
     return result
 
@@ -147,9 +156,11 @@ def _found(toolchain: Toolchain, mutation: Mutation, mutators: Mapping[str, type
         if mutation.operator in groups(cls):
             mutator = create(cls, mutation.options)
             stage: Stage = mutator.stage if mutator.level == "graph" else mutation.stage or mutator.stage
-            units: Iterable[str] = (GRAPH_UNIT,) if stage == "graph" else toolchain.units
-            details = {unit: mutator.sites(toolchain.unit(unit, stage)) for unit in units}
-            found.append(Found(mutator, stage, details))
+            names: Iterable[str] = (GRAPH_UNIT,) if stage == "graph" else toolchain.units
+            units = {name: toolchain.unit(name, stage) for name in names}
+            details = {name: mutator.sites(unit) for name, unit in units.items()}
+            absence = "" if any(map(len, details.values())) else mutator.absence(list(units.values()))
+            found.append(Found(mutator, stage, details, absence))
     return found
 
 
@@ -190,10 +201,22 @@ def _chosen(mutation: Mutation, found: Sequence[Found], seed: int) -> list[Choic
     every: list[Choice] = [(each, [place]) for each in found for place in each.places()]
     if not isinstance(sites, Sample):
         return every
-    chance = random.Random(seed if sites.seed is None else sites.seed)  # noqa: S311  # no secret
+    seed = seed if sites.seed is None else sites.seed
     if sites.stratified and sites.sample < len(every):
+        chance = random.Random(seed)  # noqa: S311  # no secret
         return [every[n] for n in _spread(len(every), sites.sample, chance)]
-    return [every[n] for n in sorted(chance.sample(range(len(every)), min(sites.sample, len(every))))]
+    drawn = sorted(range(len(every)), key=lambda n: _lot(every[n], seed))[: sites.sample]
+    return [every[n] for n in sorted(drawn)]
+
+
+def _lot(choice: Choice, seed: int) -> bytes:
+    """Return the lot of a site, of which the lowest are drawn.
+
+    It depends on nothing but the site, so environments that share sites draw the same of them.
+    """
+    found, [(unit, ordinal)] = choice
+    identity = f"{seed} {found.mutator.name} {found.stage} {unit} {ordinal}"
+    return hashlib.blake2b(identity.encode(), digest_size=8).digest()
 
 
 def _spread(population: int, sample: int, chance: random.Random) -> list[int]:
