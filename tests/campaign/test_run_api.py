@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections import Counter
 from pathlib import Path
@@ -87,6 +88,24 @@ def test_frame_without_pandas_names_the_cure(finished: Run, monkeypatch: pytest.
     monkeypatch.setitem(sys.modules, "pandas", None)
     with pytest.raises(mutatenn.InputError, match=r"pip install 'mutatenn\[frame\]'"):
         finished.frame()
+
+
+def test_a_table_says_what_the_frame_says(finished: Run) -> None:
+    pytest.importorskip("pyarrow", reason="needs pip install 'mutatenn[arrow]'")
+    table, frame = finished.table(), finished.frame()
+    assert table.num_rows == len(frame)
+    assert set(table.column_names) == set(frame.columns)
+    for name in ("mutant", "status", "infected", "by"):
+        assert table[name].to_pylist() == frame[name].tolist()
+    worst = table["max-abs.worst"].to_pylist()
+    assert [each is None for each in worst] == frame["max-abs.worst"].isna().tolist()
+    assert [json.loads(text) for text in table["masked"].to_pylist()] == frame["masked"].tolist()
+
+
+def test_a_table_without_pyarrow_names_the_cure(finished: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    with pytest.raises(mutatenn.InputError, match=r"pip install 'mutatenn\[arrow\]'"):
+        finished.table()
 
 
 def test_mutant_is_found_by_unique_prefix(finished: Run) -> None:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from mutatenn.campaign.kills import KillMatrix
     from mutatenn.campaign.run import Run
 
-EXAMINED = 1000  # survivors whose outputs are read
+EXAMINED = 200  # survivors whose outputs are read
 
 
 @attrs.frozen
@@ -99,21 +99,25 @@ def _needed(matrix: KillMatrix, cover: Cover) -> dict[str, int]:
 def closest_survivors(run: Run, environment: str, examined: int = EXAMINED) -> list[Survivor]:
     """Return the survivors of an environment that came closest to being noticed, closest first.
 
-    Reads the outputs, one mutant at a time, of the ``examined`` survivors that changed most labels, or else
-    scores (by the oracle ``max-abs`` where it was measured), or else images; the others are left out.
+    Those that the campaign accepts are left out. First come those that changed most labels, among these those
+    that took most of a margin, then those that changed most by :func:`_change`. Reads the outputs, one mutant
+    at a time, of the ``examined`` survivors that changed most by that; the others are left out.
     """
-    verdicts = heapq.nlargest(examined, run.store.verdicts(environment, "survived"), key=_change)
+    accepted = run.store.remarks("accept")
+    survived = (each for each in run.store.verdicts(environment, "survived") if each.mutant not in accepted)
+    verdicts = heapq.nlargest(examined, survived, key=_change)
     if not verdicts:
         return []
     original = run.outputs(environment, None).astype(np.float64)
     names = run.image_names
     found = [_survivor(each, run.observation(environment, each.mutant), original, names) for each in verdicts]
-    return sorted(found, key=lambda each: (-each.labels_changed, -each.lost, -each.propagated, each.mutant))
+    return sorted(found, key=lambda each: (-each.labels_changed, -each.lost))  # else as they stand
 
 
 def _change(verdict: Verdict) -> tuple[float, ...]:
+    """Return labels changed, largest change of a score (where measured), outputs changed, images infected."""
     worst = verdict.oracles.get("max-abs", {}).get("worst") or 0.0
-    return (verdict.labels_changed, worst, verdict.propagated)
+    return (verdict.labels_changed, worst, verdict.propagated, verdict.infected)
 
 
 def _survivor(

@@ -68,13 +68,11 @@ def _found(run: Run, environment: str) -> Worth | None:
 
 
 def _plain(run: Run, environment: str) -> dict[str, Any] | None:
-    from mutatenn.campaign.images import closest_survivors
-
     found = _found(run, environment)
     if found is None:
         return None
     cover = found.cover
-    survivors = closest_survivors(run, environment)
+    survivors = run.closest_survivors(environment)
     return {
         "mutants": found.mutants,
         "killed": found.killed,
@@ -91,8 +89,6 @@ def _plain(run: Run, environment: str) -> dict[str, Any] | None:
 
 
 def _sections(run: Run, environment: str) -> Iterator[str]:
-    from mutatenn.campaign.images import closest_survivors
-
     found = _found(run, environment)
     if found is None:
         yield printable(f"environment {environment}: no mutant was judged yet; `mutatenn run` continues it")
@@ -106,7 +102,7 @@ def _sections(run: Run, environment: str) -> Iterator[str]:
             f"only one image kills: {_count(len(found.sole), 'mutant')}", ("mutant", "image"), found.sole
         )
     yield from filter(None, (_idle(found), _dominated(found), _apart(found)))
-    if survivors := closest_survivors(run, environment):
+    if survivors := run.closest_survivors(environment):
         yield _survivors(survivors)
 
 

@@ -29,8 +29,8 @@ EPILOG = """
 With --json, an object: "campaign" (its name), "model", "images" (how many) and "environments", a list of
 objects: "name", "backend", "target", "profile", "kernels" (how many different ones), "fallback" (why the
 model runs as a whole, or ""), "operators" (per entry of the campaign and operator: operator, category, level,
-sites, mutants, population) and "mutants" (id, operator, category, level, stage, options, parts, sites: unit,
-ordinal, detail).
+sites, mutants, population, absence: why it found no site, or "") and "mutants" (id, operator, category,
+level, stage, options, parts, sites: unit, ordinal, detail).
 """
 
 
@@ -82,6 +82,7 @@ def _text(setup: Setup, plans: dict[str, Plan], args: argparse.Namespace) -> Ite
             yield from _list(plan.mutants)
         else:
             yield f"{_layers(plan) if args.layers else _table(plan)}\n"
+            yield from _absences(plan)
 
 
 def _title(setup: Setup, name: str) -> str:
@@ -97,6 +98,16 @@ def _table(plan: Plan) -> str:
     rows = [tuple(getattr(entry, name) for name in head) for entry in plan.operators]
     total = ("total", "", "", sum(entry.sites for entry in plan.operators), len(plan.mutants))
     return columns([head, *rows, total], right=[-2, -1])
+
+
+def _absences(plan: Plan) -> Iterator[str]:
+    """Yield why operators found nothing."""
+    reasons: dict[str, list[str]] = {}
+    for operator, reason in plan.absences.items():
+        reasons.setdefault(reason, []).append(operator)
+    yield "\nno site:\n" * bool(reasons)
+    for reason, operators in reasons.items():
+        yield f"  {printable(', '.join(operators))}: {printable(reason)}\n"
 
 
 def _layers(plan: Plan) -> str:
@@ -156,5 +167,8 @@ def _environment(setup: Setup, name: str, plan: Plan) -> dict[str, Any]:
         "profile": str(toolchain.profile),
         "kernels": len(toolchain.program.kernels),
         "fallback": toolchain.fallback,
-        "operators": [attrs.asdict(entry) for entry in plan.operators],
+        "operators": [
+            attrs.asdict(entry) | {"absence": plan.absences.get(entry.operator, "")}
+            for entry in plan.operators
+        ],
     }

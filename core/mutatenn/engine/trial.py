@@ -16,6 +16,7 @@ from mutatenn.compiler.kernels import last_line
 from mutatenn.engine import isolate
 from mutatenn.engine.evaluate import Evaluation, Evaluator, KernelError, Known, OutOfBoundsError
 from mutatenn.engine.keep import choose_kept
+from mutatenn.engine.same_code import same_code
 from mutatenn.errors import BuildError, DeviceLostError, InfrastructureError
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ ORIGINAL = "original"
 IMAGE = "image"
 UNCHANGED = "the mutation left the IR structurally equal to the original's"
 SAME_CODE = "lowered, the changed IR is the original's very code"
+SAME_MACHINE_CODE = "built, the changed code is the original's very machine code"
 POLL_SECONDS = 0.1
 # The most that one look at the running mutants adds to the time they were watched: a machine that slept,
 # a suspended campaign or a consumer that took long over an observation says nothing about a mutant.
@@ -265,11 +267,21 @@ def attempt(report: Report, ran: Mapping[str, str]) -> tuple[Outcome, str]:
         linked = warm.evaluator.link(program)
         building = False
         _run_images(report, linked)
+        if _is_original(report, program):
+            return "equivalent", SAME_MACHINE_CODE
     except DeviceLostError:
         raise
     except Exception as error:  # an operator may fail in any way
         return _failure(error, building=building)
     return "ran", ""
+
+
+def _is_original(report: Report, program: Program) -> bool:
+    """Tell whether what infected no value on any image is the original's very code."""
+    if not report.infected or any(report.infected):
+        return False
+    report.enter(BUILD)  # its limit holds now
+    return same_code(report.warm.job.backend, report.warm.job.original, program)
 
 
 def _failure(error: Exception, *, building: bool) -> tuple[Outcome, str]:

@@ -34,6 +34,7 @@ class WeightMutator(Mutator):
     stage: ClassVar[Stage] = "graph"
     groups: ClassVar[tuple[str, ...]] = ("weights",)
     origin: ClassVar[str] = DEEPMUTATION
+    needs: ClassVar[str] = "layer with weights of its own"
 
     @abstractmethod
     def accepts(self, layer: Layer) -> bool:

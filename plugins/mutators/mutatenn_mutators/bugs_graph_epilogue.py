@@ -19,6 +19,7 @@ class BiasMutator(BugMutator):
     """Changes the addition of a bias: of a constant, or of what is spread over the other operand."""
 
     ops = (ADD,)
+    needs = "bias"
 
     def matches(self, call: Any) -> bool:
         """Accept additions of one operand of the result's shape and a bias."""
@@ -63,6 +64,7 @@ class BiasFirstChannel(BiasMutator):
 
     name = "bias-first-channel"
     origin = "plaidml/plaidml#178: Broadcast addition gives wrong result on llvm_cpu device"
+    needs = "bias of several channels"
 
     def matches(self, call: Any) -> bool:
         """Accept biases with one value for each of several channels."""
@@ -96,6 +98,7 @@ class OverwrittenOperand(BugMutator):
     name = "overwritten-operand"
     origin = "apache/tvm#19577: [Bug] DataflowUseInplaceCalls corrupts concat input via in-place buffer reuse"
     ops = (ADD, "relax.multiply", "relax.concat")
+    needs = "two computed operands of one type"
 
     def matches(self, call: Any) -> bool:
         """Accept two computed operands of the same type, such as those of a residual connection."""
@@ -138,6 +141,7 @@ class ActivationBeforeAdd(SeeingMutator):
     name = "activation-before-add"
     origin = "microsoft/onnxruntime#15837: NhwcFusedConv: Add before Activation"
     ops = ("relax.nn.relu", "relax.clip")
+    needs = "activation of a sum"
 
     def matches(self, call: Any) -> bool:
         """Accept activations of a sum of floats, one operand of which has the sum's shape."""
@@ -177,6 +181,7 @@ class DropClipMax(BugMutator):
     name = "drop-clip-max"
     origin = "hidet-org/hidet#97: [Bug] arguments of clip drop after fusion"
     ops = ("relax.clip",)
+    needs = "clip of floats to a finite bound"
 
     def matches(self, call: Any) -> bool:
         """Accept clips of floats with a finite bound."""
@@ -200,6 +205,7 @@ class DropClipMin(BugMutator):
     name = "drop-clip-min"
     origin = "hidet-org/hidet#97: [Bug] arguments of clip drop after fusion"
     ops = ("relax.clip",)
+    needs = "clip of floats to a finite bound"
 
     def matches(self, call: Any) -> bool:
         """Accept clips of floats with a finite bound."""

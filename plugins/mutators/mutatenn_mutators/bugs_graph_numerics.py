@@ -165,6 +165,7 @@ class AverageToSum(FloatMutator):
         "in AvgPool2d"
     )
     ops = ("relax.mean", "relax.nn.avg_pool2d")
+    needs = "average of several elements"
 
     def matches(self, call: Any) -> bool:
         """Accept averages of several elements."""
@@ -213,6 +214,7 @@ class BatchNormWithoutEpsilon(BugMutator):
     name = "batch-norm-without-epsilon"
     origin = "Tencent/ncnn#311: Add the epsilon parameter to the BatchNorm layer. (fix #303)"
     ops = ("relax.nn.batch_norm",)
+    needs = "epsilon that counts"
 
     def matches(self, call: Any) -> bool:
         """Accept layers with an epsilon, unless the variance is known and too large for it to count."""

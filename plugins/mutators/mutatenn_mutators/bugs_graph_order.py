@@ -20,6 +20,7 @@ class SoftmaxAxis(BugMutator):
     name = "softmax-axis"
     origin = "apache/tvm#9078: [Bug] Softmax in TFLite converter is channel first instead of channel last"
     ops = ("relax.nn.softmax",)
+    needs = "other axis to take"
 
     def matches(self, call: Any) -> bool:
         """Accept tensors of several axes, one of the two concerned longer than 1."""
@@ -58,6 +59,7 @@ class SwapConcatOperands(BugMutator):
     name = "swap-concat-operands"
     origin = "iree-org/iree#20819: Incorrect concatenation with both Turbine and ONNX compilation"
     ops = ("relax.concat",)
+    needs = "two different operands"
 
     def matches(self, call: Any) -> bool:
         """Accept operands that are not all the same."""
@@ -93,6 +95,7 @@ class TransposeAsReshape(BugMutator):
     name = "transpose-as-reshape"
     origin = "huggingface/candle#3405: fix: conv2d_tiled produces wrong results when C == H == W"
     ops = ("relax.permute_dims",)
+    needs = "transposition that moves elements"
 
     def matches(self, call: Any) -> bool:
         """Accept transpositions that move elements: those of axes of length 1 do not."""
@@ -128,6 +131,7 @@ class FlattenChannelsLast(BugMutator):
         "TFJS-Web vs Keras on same model weights and tensor"
     )
     ops = ("relax.reshape", "relax.flatten")
+    needs = "image of several channels and pixels to flatten"
 
     def matches(self, call: Any) -> bool:
         """Accept images of several channels and pixels that become vectors."""

@@ -30,6 +30,7 @@ class SwapPaddingSides(BugMutator):
     name = "swap-padding-sides"
     origin = "root-project/root#21793: [tmva][sofie] fix SAME_UPPER/SAME_LOWER autopad padding formula"
     ops = (CONV2D, *POOLS, PAD)
+    needs = "padding that differs between two sides"
 
     def matches(self, call: Any) -> bool:
         """Accept padding that is not the same on both sides."""
@@ -75,6 +76,7 @@ class PadAtStart(BugMutator):
     name = "pad-at-start"
     origin = "apache/tvm#5433: fix miopen padding"
     ops = (CONV2D, *POOLS)
+    needs = "padding on both sides of an axis"
 
     def matches(self, call: Any) -> bool:
         """Accept padding on both sides of an axis, unless a pooling window would lie in it entirely."""
@@ -107,6 +109,7 @@ class PoolFloorForCeil(BugMutator):
         "division for output shape"
     )
     ops = POOLS
+    needs = "size that is rounded up"
 
     def matches(self, call: Any) -> bool:
         """Accept pooling that rounds its result's size up, by itself or by more padding at the end."""
@@ -149,6 +152,7 @@ class FlipCountIncludePad(BugMutator):
     name = "flip-count-include-pad"
     origin = "neo-ai/tvm#32: avg_pool2d count_include_pad flag not set correctly in TensorRT wrapper"
     ops = ("relax.nn.avg_pool2d",)
+    needs = "padding"
 
     def matches(self, call: Any) -> bool:
         """Accept pooling with padding."""
@@ -173,6 +177,7 @@ class MaxPoolPadZero(SeeingMutator):
     name = "max-pool-pad-zero"
     origin = "apache/mxnet#2753: Problem while use padding in pooling layer"
     ops = ("relax.nn.max_pool2d",)
+    needs = "padding of what may be negative"
 
     def matches(self, call: Any) -> bool:
         """Accept padded pooling of what may be negative, which the result of ReLU is not."""

@@ -23,6 +23,7 @@ class SwapWeightLayout(BugMutator):
     name = "swap-weight-layout"
     origin = "apache/tvm#3562: [TOPI][C++]conv2d_nchw mistake?"
     ops = (CONV2D, MATMUL)
+    needs = "weights of several channels of both kinds"
 
     def matches(self, call: Any) -> bool:
         """Accept weights with several channels of both kinds; of one kind, the layouts are the same."""
@@ -64,6 +65,7 @@ class RotateKernel(BugMutator):
     name = "rotate-kernel"
     origin = "onnx/onnx#1178: Improve the conv op testcase"
     ops = (CONV2D,)
+    needs = "window larger than 1x1"
 
     def matches(self, call: Any) -> bool:
         """Accept kernels larger than 1x1."""
@@ -95,6 +97,7 @@ class IgnoreGroups(BugMutator):
     name = "ignore-groups"
     origin = "pytorch/pytorch#19912: Grouped convolution produces wrong results on CPU"
     ops = (CONV2D,)
+    needs = "groups"
 
     def matches(self, call: Any) -> bool:
         """Accept convolutions of several groups, depthwise ones included."""
@@ -121,6 +124,7 @@ class RoundWeights(BugMutator):
     name = "round-weights"
     origin = "pytorch/pytorch#53635: torch.matmul() gives rounded results for 30xx cards"
     ops = (CONV2D, MATMUL)
+    needs = "weights that float16 would round"
 
     def matches(self, call: Any) -> bool:
         """Accept weights in float32, unless they are known to be exact in float16."""

@@ -48,6 +48,7 @@ class SwapStrides(MoveWindow):
     name = "swap-strides"
     origin = "Samsung/ONE#2727: Fix wrong stride value is passed for pooling operation"
     ops = (CONV2D, *POOLS)
+    needs = "two strides that differ"
 
     def steps(self, seen: Window) -> Steps:
         """Return the strides swapped."""
@@ -69,6 +70,7 @@ class SwapStrideDilation(MoveWindow):
     name = "swap-stride-dilation"
     origin = "iree-org/iree-turbine#1223: [BOO] Swapped strides and dilations in ConvWGrad ctor"
     ops = (CONV2D,)
+    needs = "stride that is not the dilation"
 
     def steps(self, seen: Window) -> Steps:
         """Return both swapped."""
@@ -90,6 +92,7 @@ class IgnoreStride(MoveWindow):
     name = "ignore-stride"
     origin = "apache/tvm#4260: [TOPI] Fix bug in Winograd on CUDA"
     ops = (CONV2D, *POOLS)
+    needs = "stride above 1"
 
     def steps(self, seen: Window) -> Steps:
         """Return strides of 1, as the Winograd schedule took them."""
@@ -114,6 +117,7 @@ class IgnoreDilation(MoveWindow):
         "apache/tvm#15122: [Bugfix][Relay][Keras] Fix SeparableConv2D conversion in dilation_rate attribute"
     )
     ops = (CONV2D,)
+    needs = "dilation above 1"
 
     def steps(self, seen: Window) -> Steps:
         """Return a dilation of 1."""

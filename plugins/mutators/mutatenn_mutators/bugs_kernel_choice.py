@@ -41,6 +41,7 @@ class MinToMax(SwapMinMax):
     name = "min-to-max"
     nodes = ("Min",)
     other = "Max"
+    needs = "minimum of two values"
 
     @classmethod
     def examples(cls) -> list[Example]:
@@ -56,6 +57,7 @@ class MaxToMin(SwapMinMax):
     name = "max-to-min"
     nodes = ("Max",)
     other = "Min"
+    needs = "maximum of two values"
 
     @classmethod
     def examples(cls) -> list[Example]:
@@ -95,6 +97,7 @@ class DropLowerBound(DropBound):
     nodes = ("Max",)
     origin = _RELU
     none = -math.inf
+    needs = "maximum with a constant"
 
     @classmethod
     def examples(cls) -> list[Example]:
@@ -109,6 +112,7 @@ class DropUpperBound(DropBound):
     nodes = ("Min",)
     origin = _CLIP
     none = math.inf
+    needs = "minimum with a constant"
 
     @classmethod
     def examples(cls) -> list[Example]:
@@ -127,6 +131,7 @@ class SwapBranches(KernelMutator):
     groups = ("bugs",)
     origin = _SELECT
     nodes = ("Select", "Call")
+    needs = "choice between two values"
 
     def matches(self, node: Any) -> bool:
         """Accept ``Select`` and ``if_then_else`` of values that differ."""

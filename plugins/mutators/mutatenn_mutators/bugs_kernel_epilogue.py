@@ -25,6 +25,7 @@ class AddAfterActivation(KernelPatternMutator):
     groups = ("bugs",)
     origin = _ORDER
     nodes = ("TensorLoad", "BufferStore")
+    needs = "addition before an activation"
 
     def edits(self, nodes: Sequence[Any]) -> Sequence[Mapping[int, Callable[[Any], Any]]]:
         """Return for each site the stores of the activation and of the sum."""

@@ -61,6 +61,14 @@ class OffBy(WrongIndex):
 class OffByClamped(OffBy):
     """Raise an index by ``amount``, but not beyond the axis."""
 
+    def matches(self, node: Any) -> bool:
+        """Leave out accesses of known place at that end of the axis, which stay there."""
+        if not super().matches(node):
+            return False
+        axis = moving_axis(node) or 0
+        place, extent = integer(node.indices[axis]), extents_of(node)[axis]
+        return place is None or integer(self.wrong(node.indices[axis], extent)) != place
+
     def errs(self, extent: int | None) -> bool:
         """Accept axes of known extent."""
         return extent is not None
@@ -146,6 +154,7 @@ class NarrowIndex(WrongIndex):
     stage = "lowered"
     origin = _INT32
     bits: int = attrs.field(default=8, validator=attrs.validators.in_((8, 16, 32)))
+    needs = "index beyond what the type can count"
 
     def matches(self, node: Any) -> bool:
         """Accept indices that may be more than the type can count."""

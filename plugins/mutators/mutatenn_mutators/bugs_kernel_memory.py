@@ -29,6 +29,7 @@ class DropBarrier(KernelMutator):
     stage = "lowered"
     origin = _BARRIER
     nodes = ("Evaluate",)
+    needs = "barrier between threads of a GPU"
 
     def matches(self, node: Any) -> bool:
         """Accept barriers."""
@@ -58,6 +59,7 @@ class ReadOverwritten(KernelPatternMutator):
     groups = ("bugs",)
     origin = _ALIAS
     nodes = ("TensorLoad", "BufferStore")
+    needs = "tensor that could share the memory of another"
 
     def edits(self, nodes: Sequence[Any]) -> Sequence[Mapping[int, Callable[[Any], Any]]]:
         """Return one site for each load of a tensor that shares its shape with one stored since."""

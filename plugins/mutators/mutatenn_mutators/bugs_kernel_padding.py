@@ -23,6 +23,7 @@ class WrongPadding(KernelMutator):
 
     groups = ("bugs",)
     nodes = ("Call",)
+    needs = "padding guard"
 
     def matches(self, node: Any) -> bool:
         """Accept conditionals that load one value or take a literal."""

@@ -41,6 +41,7 @@ class WrongInit(KernelMutator):
 
     groups = ("bugs",)
     nodes = ("SBlock",)
+    needs = "reduction"
 
     def matches(self, node: Any) -> bool:
         """Accept blocks that have one."""
@@ -91,6 +92,7 @@ class ReductionLoop(KernelPatternMutator):
 
     groups = ("bugs",)
     nodes = ("For", "SBlockRealize")
+    needs = "loop that reduces"
 
     def edits(self, nodes: Sequence[Any]) -> Sequence[Mapping[int, Callable[[Any], Any]]]:
         """Return one site for each such loop that can be changed."""
@@ -157,6 +159,7 @@ class AccumulateFloat16(KernelMutator):
     groups = ("bugs",)
     origin = _HALF
     nodes = ("BufferStore",)
+    needs = "sum in float32"
 
     def matches(self, node: Any) -> bool:
         """Accept stores of float32 sums with what they overwrite."""

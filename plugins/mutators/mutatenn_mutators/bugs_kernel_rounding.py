@@ -20,6 +20,7 @@ class RoundDivisionUp(KernelMutator):
     groups = ("bugs",)
     origin = _CEILING
     nodes = ("FloorDiv", "Div")
+    needs = "division of integers by a number above 1"
 
     def matches(self, node: Any) -> bool:
         """Accept divisions of integers by a literal above 1."""
@@ -47,6 +48,7 @@ class TruncateDivision(KernelMutator):
     groups = ("bugs",)
     origin = _TRUNCATED
     nodes = ("FloorDiv", "FloorMod")
+    needs = "division of what may be negative"
 
     def matches(self, node: Any) -> bool:
         """Accept divisions of what may be negative."""
@@ -71,6 +73,7 @@ class RoundToFloor(KernelMutator):
     groups = ("bugs",)
     origin = _ROUNDED
     nodes = ("Call",)
+    needs = "rounding to the nearest"
 
     def matches(self, node: Any) -> bool:
         """Accept both roundings to the nearest, which differ on halves only."""

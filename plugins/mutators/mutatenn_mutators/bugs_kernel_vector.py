@@ -22,6 +22,7 @@ class DropVectorTail(KernelMutator):
     origin = _TAIL
     nodes = ("For",)
     width: int = attrs.field(default=4, validator=attrs.validators.ge(2))
+    needs = "loop with a tail behind its vectors"
 
     def matches(self, node: Any) -> bool:
         """Accept loops of at least one vector and a tail, but for the threads of a GPU."""

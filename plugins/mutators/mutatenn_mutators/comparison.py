@@ -33,6 +33,7 @@ class LtToLe(ReplaceComparison):
     origin = PAPER
     nodes = ("LT",)
     other = "LE"
+    needs = "< in the kernels"
 
     @classmethod
     def examples(cls) -> list[Example]:
@@ -53,6 +54,7 @@ class LeToLt(ReplaceComparison):
     name = "le-to-lt"
     nodes = ("LE",)
     other = "LT"
+    needs = "<= in the kernels"
 
     @classmethod
     def examples(cls) -> list[Example]:
@@ -68,6 +70,7 @@ class LtToGt(ReplaceComparison):
     origin = PAPER
     nodes = ("LT",)
     other = "GT"
+    needs = "< in the kernels"
 
     @classmethod
     def examples(cls) -> list[Example]:
@@ -83,6 +86,7 @@ class GtToGe(ReplaceComparison):
     origin = PAPER
     nodes = ("GT",)
     other = "GE"
+    needs = "> in the kernels (TVM turns a > b into b < a)"
 
     @classmethod
     def examples(cls) -> list[Example]:
@@ -98,6 +102,7 @@ class GtToLt(ReplaceComparison):
     origin = PAPER
     nodes = ("GT",)
     other = "LT"
+    needs = "> in the kernels (TVM turns a > b into b < a)"
 
     @classmethod
     def examples(cls) -> list[Example]:
@@ -116,6 +121,7 @@ class ThresholdPlusHalf(KernelMutator):
     groups = ("paper",)
     origin = PAPER
     nodes = ("LT",)
+    needs = "< in the kernels"
 
     def rewrite(self, node: Any) -> Any:
         """Return the comparison with the raised threshold."""
@@ -151,6 +157,7 @@ class ChangeThreshold(KernelMutator):
         default="subtract", validator=_options.one_of("add", "subtract", "multiply", "divide", "percent")
     )
     amount: float = attrs.field(default=1.0, validator=_options.finite)
+    needs = "comparison of numbers in the kernels"
 
     def __attrs_post_init__(self) -> None:
         if self.amount == 0 or (self.amount == 1 and self.action in ("multiply", "divide")):

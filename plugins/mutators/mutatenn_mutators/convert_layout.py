@@ -56,6 +56,7 @@ class ConvertLayoutToNhwc(ConvertLayout):
     name = "convert-layout-to-nhwc"
     old = ("NCHW", "OIHW")
     new = ("NHWC", "OHWI")
+    needs = "convolution in NCHW"
 
     @classmethod
     def examples(cls) -> list[Example]:
@@ -77,6 +78,7 @@ class ConvertLayoutToNchw(ConvertLayout):
     name = "convert-layout-to-nchw"
     old = ("NHWC", "OHWI")
     new = ("NCHW", "OIHW")
+    needs = "convolution in NHWC"
 
     @classmethod
     def examples(cls) -> list[Example]:

@@ -20,6 +20,7 @@ class InsertExp(GraphMutator):
     category = "NIO"
     groups = ("paper",)
     origin = PAPER
+    needs = "layer of floats"
 
     def matches(self, call: Any) -> bool:
         """Accept layers of floats; the exponential of integers is no operator."""

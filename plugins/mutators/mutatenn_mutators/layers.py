@@ -104,6 +104,7 @@ class LayerMutator(Mutator):
     stage: ClassVar[Stage] = "graph"
     groups: ClassVar[tuple[str, ...]] = ("weights",)
     origin: ClassVar[str] = DEEPMUTATION
+    needs: ClassVar[str] = "layer that takes what it gives"
 
     @abstractmethod
     def change(self, block: Block, end: Any, builder: Any) -> Any:
@@ -214,6 +215,7 @@ class RemoveActivation(GraphMutator):
     groups = ("weights",)
     origin = DEEPMUTATION
     ops = ACTIVATIONS
+    needs = "activation of floats"
 
     def matches(self, call: Any) -> bool:
         """Accept activations of floats; of clips, those of ReLU6's kind."""

@@ -27,6 +27,7 @@ class LaunchExtent(KernelPatternMutator):
     tag: ClassVar[str]
     """What the names of these dimensions begin with."""
     sign: ClassVar[int]
+    needs = "threads of a GPU"
 
     def edits(self, nodes: Sequence[Any]) -> Sequence[Mapping[int, Callable[[Any], Any]]]:
         """Return one site for each dimension of each launch whose extent is known and stays above 0."""

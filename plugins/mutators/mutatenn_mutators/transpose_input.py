@@ -19,6 +19,7 @@ class TransposeInput(GraphMutator):
     origin = PAPER
     argument: ClassVar[int]
     """Which of the call's arguments is transposed."""
+    needs = "two axes of equal size to swap"
 
     def spatial(self, call: Any) -> tuple[int, ...]:
         """Return the axes of height and width; nothing, as for a matrix, where there are none."""

@@ -28,6 +28,7 @@ class RemoveBias(WeightMutator):
         "DeepCrime: Mutation Testing of Deep Learning Systems Based on Real Faults, "
         "Humbatova et al., ISSTA 2021"
     )
+    needs = "layer with a bias of its own"
 
     def accepts(self, layer: Layer) -> bool:
         """Accept layers whose bias is not 0 already."""

@@ -82,6 +82,7 @@ class SwitchNeurons(SampledWeightMutator):
     """
 
     name = "switch-neurons"
+    needs = "layer with two neurons of its own that differ"
 
     def accepts(self, layer: Layer) -> bool:
         """Accept layers with two different neurons that see the same inputs."""

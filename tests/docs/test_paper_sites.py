@@ -1,0 +1,49 @@
+"""The page of the paper's operators on three networks says what is counted."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mutatenn.host import PluginHost
+
+SCRIPT = Path(__file__).parents[2] / "scripts" / "paper_sites.py"
+
+
+@pytest.fixture(scope="module")
+def script() -> Any:
+    spec = importlib.util.spec_from_file_location("paper_sites", SCRIPT)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="module")
+def page(script: Any) -> str:
+    return str(script.PAGE.read_text(encoding="utf-8"))
+
+
+def test_every_operator_of_the_paper_has_sites_or_a_reason(script: Any, page: str) -> None:
+    names = {name for name, cls in PluginHost.installed().mutators().items() if "paper" in cls.groups}
+    columns = script.read(page)
+    assert list(columns) == list(script.COLUMNS)
+    for column in columns.values():
+        assert set(column) == names
+        assert all(cell.isdigit() != cell.startswith("0: no ") and cell != "0" for cell in column.values())
+
+
+def test_the_bundled_model(script: Any, page: str) -> None:
+    bundled = {script.BUNDLED: script.FILES[script.BUNDLED]}
+    assert script.differences(bundled, page) == [], "run: python scripts/paper_sites.py"
+    assert script.differences(bundled, page.replace("| 7 |", "| 8 |")) != []
+
+
+@pytest.mark.slow
+def test_resnet50(script: Any, page: str) -> None:
+    resnet = {script.RESNET: script.FILES[script.RESNET]}
+    assert script.differences(resnet, page) == [], "run: python scripts/paper_sites.py"
