@@ -38,7 +38,6 @@ def brute_force(dense: Matrix) -> int:
     raise AssertionError("all columns together cover what any covers")
 
 
-@settings(deadline=None)
 @given(MATRICES)
 @example(CYCLE)
 def test_no_set_is_smaller(dense: Matrix) -> None:
@@ -48,7 +47,6 @@ def test_no_set_is_smaller(dense: Matrix) -> None:
     assert found.greedy >= len(found.images)
 
 
-@settings(deadline=None)
 @given(MATRICES)
 def test_the_answer_does_not_depend_on_the_order_of_rows_or_on_their_number(dense: Matrix) -> None:
     again = np.concatenate([dense[::-1], dense, np.zeros_like(dense)])
@@ -56,7 +54,6 @@ def test_the_answer_does_not_depend_on_the_order_of_rows_or_on_their_number(dens
     assert cover(dense) == cover(dense)
 
 
-@settings(deadline=None)
 @given(MATRICES)
 def test_images_are_in_the_order_of_what_they_add(dense: Matrix) -> None:
     missing = np.ones(len(dense), bool)
@@ -100,7 +97,6 @@ def test_a_larger_problem_is_left_to_the_greedy_search(monkeypatch: pytest.Monke
     assert not found.minimal
 
 
-@settings(deadline=None)
 @given(MATRICES)
 def test_looking_for_fewer_superfluous_rows_gives_the_same_size(dense: Matrix) -> None:
     work = module.WORK
@@ -111,7 +107,6 @@ def test_looking_for_fewer_superfluous_rows_gives_the_same_size(dense: Matrix) -
         module.WORK = work
 
 
-@settings(deadline=None)
 @given(MATRICES)
 def test_dominators(dense: Matrix) -> None:
     size = dense.shape[1]
@@ -131,7 +126,6 @@ def test_dominators(dense: Matrix) -> None:
             assert found[found[column]] == -1
 
 
-@settings(deadline=None)
 @given(MATRICES)
 def test_the_first_of_equal_images_is_taken(dense: Matrix) -> None:
     assume(dense.any())
@@ -148,7 +142,7 @@ def test_one_column() -> None:
     assert cover(np.array([[True], [False]])) == Cover((0,), 1, 1, "greedy")
 
 
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 @given(st.integers(0, 2**32 - 1), st.floats(0.02, 0.5))
 def test_wide_matrices_cross_bytes(seed: int, density: float) -> None:
     dense = np.random.default_rng(seed).random((12, 70)) < density

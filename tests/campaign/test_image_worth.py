@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
@@ -46,7 +46,6 @@ def test_more_mutants_than_are_unpacked_at_a_time() -> None:
     assert np.array_equal(found.by_image(), np.packbits(dense.T, axis=1))
 
 
-@settings(deadline=None)  # the integer program may need its library loaded
 @given(MATRICES)
 def test_worth(dense: NDArray[np.bool_]) -> None:
     given_matrix = matrix(dense)

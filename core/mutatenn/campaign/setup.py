@@ -182,8 +182,11 @@ def _nothing_planned(plans: dict[str, Plan]) -> str:
             'the campaign asks for no mutations: add a [[mutations]] table, for example operator = "all", '
             "or a second environment to compare the first one with"
         )
+    reasons = {name: reason for each in plans.values() for name, reason in each.absences.items()}
     without = [name for name, sites in operators.items() if not sites]
+    why = "; ".join(dict.fromkeys(reasons[name] for name in without if name in reasons))
     return (
-        f"no mutants to run: {', '.join(without) or 'the chosen sites'} found no site in this model; "
+        f"no mutants to run: {', '.join(without) or 'the chosen sites'} found no site in this model"
+        f"{f' ({why})' if why else ''}; "
         'choose other operators (`mutatenn plan` counts the sites of each, with operator = "all")'
     )

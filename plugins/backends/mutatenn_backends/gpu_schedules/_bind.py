@@ -65,7 +65,6 @@ def bind_threads(function: Any, most_threads: int) -> Any:
 
 def _without_llvm(body: Any) -> Any:
     """Return code without what only LLVM knows: prefetches, and fences between a product and a sum."""
-
     fence = ir.tvm.target.codegen.llvm_lookup_intrinsic_id("llvm.arithmetic.fence")
 
     def call(node: Any) -> Any:
