@@ -1,0 +1,99 @@
+"""Imports image classifiers from SavedModels and frozen graphs; TensorFlow itself is their reference."""
+
+from __future__ import annotations
+
+import io
+import json
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import attrs
+import numpy as np
+
+from mutatenn import Frontend, InputError, Model, TensorSpec, hookimpl
+from mutatenn_frontends import _tensorflow_files, _tensorflow_import
+from mutatenn_frontends._files import naming
+from mutatenn_frontends._tensorflow_process import ask, require
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+PACKAGES = {"onnx": ("tensorflow", "tf2onnx"), "tflite": ("tensorflow", "tflite"), "run": ("tensorflow",)}
+"""What each task needs."""
+TO_RELAX = {"onnx": _tensorflow_import.from_onnx, "tflite": _tensorflow_import.from_tflite}
+
+
+@attrs.frozen(kw_only=True)
+class TensorFlow(Frontend):
+    """TensorFlow SavedModels and frozen graphs (.pb), compared with TensorFlow (mutatenn[tensorflow])."""
+
+    name: ClassVar[str] = "tensorflow"
+    suffixes: ClassVar[tuple[str, ...]] = (".pb",)
+    routes: ClassVar[tuple[str, ...]] = ("onnx", "tflite")
+
+    route: str = attrs.field(default="onnx", validator=attrs.validators.in_(routes))
+    """By way of tf2onnx, which keeps batch normalisations, or of TFLite's converter, which folds them."""
+    signature: str = ""
+    input: str = ""
+    output: str = ""
+
+    @classmethod
+    def reads(cls, source: Path) -> bool:
+        """Tell whether this is the directory of a SavedModel, or a .pb file."""
+        return _tensorflow_files.is_saved_model(source) or super().reads(source)
+
+    def load(self, source: Path) -> Model:
+        """Import the model with batch 1 and one float32 ``[1, classes]`` output.
+
+        The image stays as TensorFlow takes it, usually ``[1, height, width, channels]``; weights become
+        constants; code that does not reach the output is gone. The options ``signature``, ``input`` and
+        ``output`` are names that the model has, needed only where it leaves a choice.
+
+        A model may hold operators that read and write files or call Python: only a graph made of a list of
+        operators that compute is ever loaded. Raises :class:`mutatenn.InputError` as the contract says, and
+        where the packages of the extra ``tensorflow`` are missing.
+        """
+        with naming(source):
+            digest = self._digest(source)
+            answer, content = ask(self._request(source, self.route, self.output))
+            image, scores = (TensorSpec(name, tuple(shape), dtype) for name, shape, dtype in answer["specs"])
+            module = TO_RELAX[self.route](content, image, scores)
+        return Model(_tensorflow_files.name(source), source, digest, module, image, scores)
+
+    def reference(self, model: Model, images: NDArray[np.generic]) -> NDArray[np.float32]:
+        """Run the model in TensorFlow on one CPU thread, one image at a time; return ``[images, classes]``.
+
+        ``images`` is ``[images, *model.input.shape[1:]]`` in the model's dtype. Raises
+        :class:`mutatenn.InputError` if the file has changed, or as :meth:`load` does.
+        """
+        with naming(model.source):
+            if self._digest(model.source) != model.digest:
+                raise InputError("has changed since it was imported; run the campaign again")
+            _, content = ask(self._request(model.source, "run", model.output.name), _npy(images))
+        scores: NDArray[np.float32] = np.load(io.BytesIO(content), allow_pickle=False)
+        return scores.reshape(len(images), model.output.shape[1])
+
+    def _digest(self, source: Path) -> str:
+        """Return the sha256 (hex) of the files and of the options that are not the default."""
+        options = attrs.asdict(self, filter=lambda field, value: value != field.default)
+        return _tensorflow_files.digest(source, json.dumps(options, sort_keys=True) if options else "")
+
+    def _request(self, source: Path, task: str, output: str) -> dict[str, Any]:
+        """Return what to ask for; raises InputError if packages for it are missing."""
+        require(*PACKAGES[task])
+        choice = {"signature": self.signature, "input": self.input, "output": output}
+        return {"task": task, "source": str(source.absolute()), "choice": choice}
+
+
+def _npy(images: NDArray[np.generic]) -> bytes:
+    file = io.BytesIO()
+    np.save(file, images, allow_pickle=False)
+    return file.getvalue()
+
+
+@hookimpl
+def mutatenn_frontends() -> Iterable[type[Frontend]]:
+    """Contribute the frontend."""
+    return (TensorFlow,)
