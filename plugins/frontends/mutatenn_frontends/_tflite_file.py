@@ -23,7 +23,7 @@ INTERPRETERS = (
     "tensorflow.lite.python.interpreter",
 )
 """Modules that offer TFLite's interpreter, under one interface; the first installed one is taken."""
-IMAGE_DTYPES = ("float32", "uint8")
+IMAGE_DTYPES = ("float32", "uint8", "int8")
 IMAGE_RANK = 4
 SCORE_RANKS = (2, 4)
 DAMAGED = "is damaged or cut short; export or download it again"
@@ -79,15 +79,16 @@ def tensor_numbers(reader: Any) -> list[int]:
     return [*inputs, *map(reader.Outputs, range(reader.OutputsLength()))]
 
 
-def interpreter(content: bytes) -> Any:
+def interpreter(content: bytes, *, default: bool = False) -> Any:
     """Return TFLite's interpreter, one CPU thread, no memory allocated yet.
 
-    It checks every offset of the file first. ``content`` must have passed :func:`parse`. Raises InputError if
-    no interpreter is installed or it refuses the model.
+    It checks every offset of the file first. ``content`` must have passed :func:`parse`. With ``default`` it
+    computes as it does by default, with XNNPACK, which tells so on standard error; else with TFLite's own
+    kernels. Raises InputError if no interpreter is installed or it refuses the model.
     """
     module = _interpreter_module()
-    # Without the default delegate (XNNPACK) the kernels are TFLite's own, and nothing is printed.
-    kernels = module.OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
+    resolvers = module.OpResolverType
+    kernels = resolvers.AUTO if default else resolvers.BUILTIN_WITHOUT_DEFAULT_DELEGATES
     try:
         found = module.Interpreter(
             model_content=content, num_threads=1, experimental_op_resolver_type=kernels
@@ -133,8 +134,9 @@ def image_input(interpreter: Any) -> TensorSpec:
 
 def scores_output(interpreter: Any) -> tuple[int, TensorSpec]:
     """Return the tensor number of the one output that can be scores per class, and it as ``[1, classes]``."""
-    outputs = [(detail["index"], spec(detail)) for detail in interpreter.get_output_details()]
-    scores = [(index, found) for index, found in outputs if _is_scores(found)]
+    details = interpreter.get_output_details()
+    outputs = [(detail["index"], spec(detail)) for detail in details]
+    scores = [(each["index"], spec(each)) for each in details if _is_scores(spec(each), is_scaled(each))]
     if len(scores) == 1:
         index, found = scores[0]
         return index, TensorSpec(found.name, (1, math.prod(found.shape)))
@@ -152,8 +154,13 @@ def spec(detail: Mapping[str, Any]) -> TensorSpec:
     return TensorSpec(detail["name"], tuple(map(int, detail["shape"])), str(np.dtype(detail["dtype"])))
 
 
-def _is_scores(found: TensorSpec) -> bool:
-    """Tell whether this is [1, classes], or [1, classes, 1, 1] in any order, of float32."""
+def is_scaled(detail: Mapping[str, Any]) -> bool:
+    """Tell whether what the interpreter says of a tensor has one scale: that it is quantised."""
+    return len(detail["quantization_parameters"]["scales"]) == 1
+
+
+def _is_scores(found: TensorSpec, scaled: bool) -> bool:
+    """Tell whether this is [1, classes], or [1, classes, 1, 1] in any order, of float32 or quantised."""
     several = [size for size in found.shape if size != 1]
     fits = len(found.shape) in SCORE_RANKS and found.shape[0] == 1 and len(several) == 1 and several[0] > 1
-    return fits and found.dtype == "float32"
+    return fits and (found.dtype == "float32" or (scaled and found.dtype in ("int8", "uint8")))

@@ -12,12 +12,13 @@ import numpy as np
 from mutatenn import InputError, TensorSpec, ir
 from mutatenn_frontends._files import reason
 from mutatenn_frontends._tflite_file import tensor_numbers
+from mutatenn_frontends._tflite_quantised import WholeNumbers
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 QUANTISED = ("int4", "int8", "uint8", "int16")
-"""Dtypes of quantised values."""
+"""Dtypes of quantised values; those of biases, int32 and int64, come with them."""
 
 
 def importer() -> Any:
@@ -26,29 +27,28 @@ def importer() -> Any:
 
 
 def require_float(model: Any) -> None:
-    """Raise InputError that names the operators on quantised values.
-
-    TVM computes them in float32 between a dequantisation and a quantisation, TFLite in integers: they
-    differ by one step of the scale now and then, so no comparison with the reference would be fair.
-    """
-    found: dict[str, set[str]] = {}
-    for name, operator in operators(model):
-        found.setdefault(name, set()).update(_quantised(model, operator))
-    names = sorted(name for name, dtypes in found.items() if dtypes)
-    if names:
-        kinds = sorted(set.union(*found.values()))
+    """Raise InputError that names the operators on quantised values: of a model that was float before."""
+    found = {name: notes for name, operator in operators(model) if (notes := quantised(model, operator))}
+    if found:
+        dtypes = sorted({dtype for notes in found.values() for dtype, _ in notes.values()})
         raise InputError(
-            f"is quantised ({', '.join(kinds)} in {', '.join(names)}), which TVM and TFLite round "
-            "differently; convert it without quantisation, weights in float32 or float16"
+            f"is quantised ({', '.join(dtypes)} in {', '.join(sorted(found))}), unlike its reference; "
+            "export it without quantisation"
         )
 
 
-def _quantised(model: Any, operator: Any) -> set[str]:
-    """Return the dtypes of the quantised integers that an operator reads or writes, biases (int32) apart."""
+def quantised(model: Any, operator: Any) -> dict[int, tuple[str, tuple[float, ...]]]:
+    """Return dtype and scales of the quantised tensors that an operator reads or writes, by their numbers."""
     graph, types = model.Subgraphs(0), vars(import_module("tflite").TensorType)
-    tensors = [graph.Tensors(number) for number in tensor_numbers(operator) if number >= 0]
-    scaled = {tensor.Type() for tensor in tensors if (q := tensor.Quantization()) and q.ScaleLength()}
-    return {dtype for dtype in QUANTISED if types[dtype.upper()] in scaled}
+    dtypes = {types[dtype.upper()]: dtype for dtype in QUANTISED}
+    found = {}
+    for number in tensor_numbers(operator):
+        if number >= 0:
+            tensor = graph.Tensors(number)
+            notes = tensor.Quantization()
+            if notes and notes.ScaleLength() and tensor.Type() in dtypes:
+                found[number] = dtypes[tensor.Type()], tuple(map(float, notes.ScaleAsNumpy()))
+    return found
 
 
 def operators(model: Any) -> Iterator[tuple[str, Any]]:
@@ -100,7 +100,10 @@ def _build(builder: Any, model: Any, image: TensorSpec, scores: tuple[int, Tenso
             with builder.dataflow():
                 converter.convert_op_to_relax()
                 (tensor,) = converter.get_tensors(np.array([number]))
-                result = builder.normalize(converter.get_tensor_expr(tensor))
+                result = converter.get_tensor_expr(tensor)
+                if tensor.qnn_params:
+                    result = converter.dequantize(result, tensor)
+                result = builder.normalize(result)
                 if tuple(map(int, result.ty.shape)) != wanted.shape:
                     result = ir.relax.op.reshape(result, wanted.shape)
                 result = builder.emit_output(result)
@@ -123,13 +126,13 @@ def _require_operators(model: Any, supported: dict[str, Any]) -> None:
 
 @cache
 def _converter() -> Any:
-    """Return TVM's converter, save that it takes the shapes noted in the file to be those of batch 1.
+    """Return TVM's converter with whole numbers for int8, and with the shapes noted in the file for batch 1.
 
     Converters write ``Reshape`` to sizes taken from ``Shape``, to keep the batch free; TVM's importer wants
     them constant, and with batch 1 they are.
     """
 
-    class Converter(importer().OperatorConverter):  # type: ignore[misc]  # TVM is not typed
+    class Converter(WholeNumbers, importer().OperatorConverter):  # type: ignore[misc]  # TVM is not typed
         def convert_shape(self, op: Any) -> Any:
             (data,), (output,) = self.get_input_tensors(op), self.get_output_tensors(op)
             sizes = ir.relax.get_shape_of(self.bb.normalize(self.get_tensor_expr(data)))

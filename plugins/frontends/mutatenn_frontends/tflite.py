@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import hashlib
+import os
+from contextlib import ExitStack, contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import attrs
 import numpy as np
 
 from mutatenn import Frontend, InputError, Model, hookimpl
-from mutatenn_frontends import _tflite_file, _tflite_import
+from mutatenn_frontends import _tflite_exact, _tflite_file, _tflite_import
 from mutatenn_frontends._files import naming
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -21,7 +23,7 @@ if TYPE_CHECKING:
 
 @attrs.frozen(kw_only=True)
 class Tflite(Frontend):
-    """TFLite models (.tflite) of floats, compared with TFLite's interpreter."""
+    """TFLite models (.tflite) of floats or int8, compared with TFLite's interpreter."""
 
     name: ClassVar[str] = "tflite"
     suffixes: ClassVar[tuple[str, ...]] = (".tflite",)
@@ -29,15 +31,17 @@ class Tflite(Frontend):
     def load(self, source: Path) -> Model:
         """Import the model with batch 1 and one float32 ``[1, classes]`` output.
 
-        The image stays ``[1, height, width, channels]``; weights become constants; code that does not reach
-        the output is gone. Raises :class:`mutatenn.InputError` as the contract says, for a quantised model
-        and where the packages of the extra ``tflite`` are missing.
+        The image stays ``[1, height, width, channels]``, in the dtype that the model takes; scores are real
+        numbers also where the model gives them quantised. Weights become constants; code that does not reach
+        the output is gone. Operators on int8 compute what TFLite's interpreter computes by default, bit for
+        bit. Raises :class:`mutatenn.InputError` as the contract says, for a model that is quantised in other
+        ways, and where the packages of the extra ``tflite`` are missing.
         """
         with naming(source):
             content = _tflite_file.read(source)
             proto = _tflite_file.parse(content)
             interpreter = _tflite_file.interpreter(content)
-            _tflite_import.require_float(proto)
+            _tflite_exact.require(proto)
             image = _tflite_file.image_input(interpreter)
             scores = _tflite_file.scores_output(interpreter)
             module = _tflite_import.to_relax(proto, image, scores)
@@ -59,7 +63,7 @@ class Tflite(Frontend):
             for row, image in zip(scores, images, strict=True):
                 interpreter.set_tensor(image_input["index"], image[np.newaxis])
                 interpreter.invoke()
-                row[:] = interpreter.get_tensor(number).ravel()
+                row[:] = _real(interpreter, number)
         return scores
 
 
@@ -68,12 +72,34 @@ def _ready(model: Model) -> Any:
     content = _tflite_file.read(model.source)
     if hashlib.sha256(content).hexdigest() != model.digest:
         raise InputError("has changed since it was imported; run the campaign again")
-    interpreter = _tflite_file.interpreter(content)
-    try:
-        interpreter.allocate_tensors()
-    except Exception as error:  # RuntimeError or ValueError: shapes or operators that do not fit together
-        raise _tflite_file.refused(error) from error
+    quantised = _tflite_exact.is_quantised(_tflite_file.parse(content))
+    with _silent() if quantised else nullcontext():
+        interpreter = _tflite_file.interpreter(content, default=quantised)
+        try:
+            interpreter.allocate_tensors()
+        except Exception as error:  # RuntimeError or ValueError: shapes or operators that do not fit together
+            raise _tflite_file.refused(error) from error
     return interpreter
+
+
+@contextmanager
+def _silent() -> Iterator[None]:
+    """Drop what is written to standard error: that XNNPACK is used."""
+    with ExitStack() as stack, open(os.devnull, "wb") as null:
+        stack.callback(os.close, saved := os.dup(2))
+        stack.callback(os.dup2, saved, 2)
+        os.dup2(null.fileno(), 2)
+        yield
+
+
+def _real(interpreter: Any, number: int) -> NDArray[np.float32]:
+    """Return the scores, flat: real numbers also where the model gives them quantised."""
+    (detail,) = (each for each in interpreter.get_output_details() if each["index"] == number)
+    values: NDArray[Any] = interpreter.get_tensor(number).ravel()
+    if not _tflite_file.is_scaled(detail):
+        return values
+    scale, zero = detail["quantization"]
+    return (values.astype(np.float32) - np.float32(zero)) * np.float32(scale)
 
 
 @hookimpl

@@ -51,7 +51,9 @@ class Net:
         dtype: str = "float32",
         name: str = "",
         value: Any = None,
-        scale: float = 0.0,
+        scale: float | list[float] = 0.0,
+        zero: int = 0,
+        axis: int = 0,
         signature: tuple[int, ...] = (),
     ) -> int:
         """Add a tensor and return its number."""
@@ -61,8 +63,10 @@ class Net:
             self.buffers.append(self.table("Buffer", Data=data))
             fields["Buffer"] = len(self.buffers) - 1
         if scale:
-            step, zero = self.numbers([scale], "float32"), self.numbers([0], "int64")
-            fields["Quantization"] = self.table("QuantizationParameters", Scale=step, ZeroPoint=zero)
+            steps = scale if isinstance(scale, list) else [scale]
+            notes = {"Scale": self.numbers(steps, "float32"), "QuantizedDimension": axis}
+            notes["ZeroPoint"] = self.numbers([zero] * len(steps), "int64")
+            fields["Quantization"] = self.table("QuantizationParameters", **notes)
         if signature:
             fields["ShapeSignature"] = self.numbers(signature)
         if name:

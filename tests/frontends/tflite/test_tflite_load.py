@@ -126,6 +126,16 @@ def test_half_precision_weights(net: Any, load: Any, agree: Any) -> None:
     agree(load(built.content(built.dense(built.mean(found)))))
 
 
+def test_weights_stored_as_int8(net: Any, load: Any, agree: Any) -> None:
+    built = net()
+    values = built.random.integers(-127, 128, (4, 1, 1, 3))
+    small = built.tensor(4, 1, 1, 3, dtype="int8", value=values, scale=[0.01, 0.02, 0.03, 0.04], name="w")
+    kernel = built.add("DEQUANTIZE", [small], 4, 1, 1, 3)
+    options = ("Conv2DOptions", {"StrideW": 1, "StrideH": 1})
+    found = built.add("CONV_2D", [built.image, kernel, built.weight(4)], 1, 8, 8, 4, options=options)
+    agree(load(built.content(built.dense(built.mean(found)))))
+
+
 def test_bytes_as_image(net: Any, load: Any, agree: Any) -> None:
     built = net(dtype="uint8")
     built.image = built.add("CAST", [built.image], 1, 8, 8, 3)

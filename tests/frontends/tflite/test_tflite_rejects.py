@@ -156,22 +156,55 @@ def test_shapes_that_do_not_fit(net: Any, refused: Any, capfd: pytest.CaptureFix
     assert capfd.readouterr() == ("", "")
 
 
-@pytest.mark.parametrize("dtype", ["int8", "uint8"])
-def test_quantised_image(net: Any, refused: Any, dtype: str) -> None:
-    built = net(dtype=dtype, scale=0.5)
-    built.image = built.add("DEQUANTIZE", [built.image], 1, 8, 8, 3)
-    text = f"is quantised ({dtype} in DEQUANTIZE), which TVM and TFLite round differently; convert it without"
+QUANTISED = "is quantised in a way that TVM and TFLite compute differently: "
+CURE = "; convert it to int8 throughout, with a representative data set, or without quantisation"
+
+
+@pytest.mark.parametrize(
+    ("operator", "dtype"),
+    [("HARD_SWISH", "int8"), ("LEAKY_RELU", "int8"), ("LOGISTIC", "uint8"), ("LOGISTIC", "int16")],
+)
+def test_quantised_operators_that_differ(net: Any, refused: Any, operator: str, dtype: str) -> None:
+    built = net()
+    kind = {"dtype": dtype, "scale": 0.5}
+    data = built.add("QUANTIZE", [built.image], 1, 8, 8, 3, **kind | {"dtype": "int8"})
+    found = built.add(operator, [data], 1, 8, 8, 3, **kind)
+    built.image = built.add("DEQUANTIZE", [found], 1, 8, 8, 3)
+    dtypes = "/".join(sorted({"int8", dtype}))
+    text = f"{QUANTISED}{dtypes} {operator}{CURE}"
+    if dtype == "int16":
+        text = f"{QUANTISED}int16 DEQUANTIZE, int16/int8 LOGISTIC{CURE}"
     refused(built.content(built.dense(built.pooled())), text)
 
 
-def test_quantised_weights(net: Any, refused: Any) -> None:
+@pytest.mark.parametrize(
+    ("operator", "dtype"), [("QUANTIZE", "uint8"), ("CONCATENATION", "int8"), ("RELU", "int8")]
+)
+def test_scales_that_differ(net: Any, refused: Any, operator: str, dtype: str) -> None:
+    built = net(dtype=dtype, scale=0.5)
+    axis = ("ConcatenationOptions", {"Axis": 3}) if operator == "CONCATENATION" else None
+    found = built.add(operator, [built.image], 1, 8, 8, 3, options=axis, dtype="int8", scale=0.25)
+    built.image = built.add("DEQUANTIZE", [found], 1, 8, 8, 3)
+    dtypes = "/".join(sorted({"int8", dtype}))
+    text = f"{QUANTISED}{dtypes} {operator} of several scales{CURE}"
+    refused(built.content(built.dense(built.pooled())), text)
+
+
+def test_quantised_weights_alone(net: Any, refused: Any) -> None:
     built = net()
     features = built.pooled()
     weights = built.tensor(5, 4, dtype="int8", value=np.ones((5, 4)), scale=0.1)
     scores = built.add(
         "FULLY_CONNECTED", [features, weights, -1], 1, 5, options=("FullyConnectedOptions", {})
     )
-    refused(built.content(scores), "is quantised (int8 in FULLY_CONNECTED)")
+    refused(built.content(scores), f"{QUANTISED}FULLY_CONNECTED of int8 weights alone{CURE}")
+
+
+def test_scores_that_are_whole_numbers(net: Any, refused: Any) -> None:
+    """Without a scale, int8 scores are whole numbers, which are no scores."""
+    built = net()
+    scores = built.add("CAST", [built.dense(built.pooled())], 1, 5, dtype="int8", name="scores")
+    refused(built.content(scores), "is not an image classifier: its output is scores int8[1x5]; give")
 
 
 def test_reference_of_a_changed_file(load: Any, write: Any, plain: bytes) -> None:
