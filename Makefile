@@ -44,12 +44,12 @@ test: $(STAMP)
 	$(BIN)/python -m pytest -n $(WORKERS) -m "not slow"
 
 test-slow: $(STAMP)
-	$(BIN)/python -m pytest -m slow
+	$(BIN)/python -m pytest -n $(WORKERS) -m slow
 
 $(FRONTENDS_STAMP): pyproject.toml
 	$(PYTHON) -m venv $(FRONTENDS_VENV)
 	$(FRONTENDS_VENV)/bin/python -m pip install --quiet --disable-pip-version-check --upgrade "pip>=25.1"
-	$(FRONTENDS_VENV)/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[tflite,torch]' --group dev
+	$(FRONTENDS_VENV)/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[keras,tensorflow,tflite,torch]' --group dev
 	@touch $@
 
 test-frontends: $(FRONTENDS_STAMP)
