@@ -1,0 +1,119 @@
+"""Imports image classifiers from files that Keras saved; Keras itself is their reference."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, ClassVar
+
+import attrs
+import numpy as np
+
+from mutatenn import Frontend, InputError, Model, TensorSpec, hookimpl
+from mutatenn_frontends import _keras_file, _keras_import
+from mutatenn_frontends._files import naming
+from mutatenn_frontends._keras_process import ask, require
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from numpy.typing import NDArray
+
+DEFAULT = "onnx"
+PACKAGES = {
+    "onnx": ("keras", "tensorflow", "tf2onnx"),
+    "tflite": ("keras", "tensorflow", "tflite"),
+    "torch": ("keras", "torch"),
+}
+"""What each route needs."""
+
+
+@attrs.frozen(kw_only=True)
+class Keras(Frontend):
+    """Keras models (.keras, .h5), compared with Keras on TensorFlow (install with mutatenn[keras])."""
+
+    name: ClassVar[str] = "keras"
+    suffixes: ClassVar[tuple[str, ...]] = (".keras", ".h5", ".hdf5")
+    routes: ClassVar[tuple[str, ...]] = tuple(PACKAGES)
+    schemes: ClassVar[tuple[str, ...]] = ("keras",)
+
+    route: str = attrs.field(default=DEFAULT, validator=attrs.validators.in_(routes))
+    """By way of tf2onnx or PyTorch, which keep batch normalisations, or of TFLite, which folds them."""
+
+    def obtain(self, scheme: str, name: str, folder: Path) -> Path:  # noqa: ARG002  # there is but one
+        """Download a model of ``keras.applications`` with its weights, by its name there: ``MobileNetV2``.
+
+        Raises :class:`mutatenn.InputError` for an unknown name, where Keras is not installed, and where
+        nothing can be downloaded.
+        """
+        path = folder / f"{name}.keras"
+        if name.isidentifier() and path.exists():
+            return path
+        require("keras", "tensorflow")
+        with TemporaryDirectory(dir=folder) as scratch:
+            ask(Path(scratch), {"task": "obtain", "name": name})
+            os.replace(Path(scratch, "model.keras"), path)
+        return path
+
+    def load(self, source: Path) -> Model:
+        """Import the model with batch 1 and one float32 ``[1, classes]`` output.
+
+        The image stays as Keras takes it, usually ``[1, height, width, channels]``; weights become constants.
+        Keras and its backend run in a process of their own. Nothing that a file holds is run: one with other
+        than standard layers is refused. Raises :class:`mutatenn.InputError` as the contract says, and where
+        the packages of the extra ``keras`` are missing.
+        """
+        with naming(source):
+            file = _keras_file.read(source)
+            with _workplace(file, *PACKAGES[self.route]) as folder:
+                request = {"task": "convert", "file": f"model{file.suffix}", "route": self.route}
+                answer = ask(folder, request, "torch" if self.route == "torch" else "tensorflow", folder)
+                image, scores = (_spec(*answer[name]) for name in ("image", "scores"))
+                module = _keras_import.to_relax(self.route, folder, image, scores)
+        return Model(source.stem, source, self._digest(file), module, image, scores)
+
+    def reference(self, model: Model, images: NDArray[np.generic]) -> NDArray[np.float32]:
+        """Run Keras, its backend TensorFlow, on one CPU thread, one image at a time.
+
+        ``images`` is float32 ``[images, *model.input.shape[1:]]``; returns float32 ``[images, classes]``.
+        Raises :class:`mutatenn.InputError` if the file has changed, or as :meth:`load` does.
+        """
+        with naming(model.source):
+            file = _keras_file.read(model.source)
+            if self._digest(file) != model.digest:
+                raise InputError("has changed since it was imported; run the campaign again")
+            if not len(images):
+                return np.empty((0, model.output.shape[1]), np.float32)
+            with _workplace(file, "keras", "tensorflow") as folder:
+                np.save(folder / "images.npy", images, allow_pickle=False)
+                ask(folder, {"task": "run", "file": f"model{file.suffix}"}, home=folder)
+                scores: NDArray[np.float32] = np.load(folder / "scores.npy", allow_pickle=False)
+        return scores
+
+    def _digest(self, file: _keras_file.File) -> str:
+        """Return the sha256 (hex) of the file, and of the route if it is not the default one."""
+        if self.route == DEFAULT:
+            return file.digest
+        return hashlib.sha256(f"{file.digest} {self.route}".encode()).hexdigest()
+
+
+@contextmanager
+def _workplace(file: _keras_file.File, *packages: str) -> Iterator[Path]:
+    """Yield a folder with the file in it; raises InputError if packages are missing."""
+    require(*packages)
+    with TemporaryDirectory(prefix="mutatenn-keras-") as folder:
+        Path(folder, f"model{file.suffix}").write_bytes(file.content)
+        yield Path(folder)
+
+
+def _spec(name: str, shape: list[int], dtype: str) -> TensorSpec:
+    return TensorSpec(name, tuple(shape), dtype)
+
+
+@hookimpl
+def mutatenn_frontends() -> Iterable[type[Frontend]]:
+    """Contribute the frontend."""
+    return (Keras,)
