@@ -84,6 +84,13 @@ def test_where_some_sites_are_missing_the_others_are_drawn_as_elsewhere(setup: S
     assert shared <= {mutant.id for mutant in there}
 
 
+def test_operators_are_sampled_at_the_same_sites(setup: Setup) -> None:
+    one, other = (planned(setup, Mutation(name, Sample(6, 5))) for name in ("store-int8", "store-int16"))
+    assert places(one.mutants) == places(other.mutants)
+    both = planned(setup, Mutation("AT", Sample(24, 5))).mutants
+    assert len(set(map(tuple, places(both)))) > 12  # else the sample would be of sites, not of mutants
+
+
 @attrs.frozen(kw_only=True)
 class LongStore(KernelMutator):
     """Drop the last digit of long stores, an operator whose sites depend on its option."""

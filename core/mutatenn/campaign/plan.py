@@ -205,17 +205,19 @@ def _chosen(mutation: Mutation, found: Sequence[Found], seed: int) -> list[Choic
     if sites.stratified and sites.sample < len(every):
         chance = random.Random(seed)  # noqa: S311  # no secret
         return [every[n] for n in _spread(len(every), sites.sample, chance)]
-    drawn = sorted(range(len(every)), key=lambda n: _lot(every[n], seed))[: sites.sample]
+    of_one = len({each.mutator.name for each, _ in every}) == 1
+    drawn = sorted(range(len(every)), key=lambda n: _lot(every[n], seed, named=not of_one))[: sites.sample]
     return [every[n] for n in sorted(drawn)]
 
 
-def _lot(choice: Choice, seed: int) -> bytes:
+def _lot(choice: Choice, seed: int, *, named: bool) -> bytes:
     """Return the lot of a site, of which the lowest are drawn.
 
-    It depends on nothing but the site, so environments that share sites draw the same of them.
+    It depends on nothing but the site, so environments that share sites draw the same of them, and so do
+    entries of one operator each. Where an entry has several, the lots of a site are its operators' own.
     """
     found, [(unit, ordinal)] = choice
-    identity = f"{seed} {found.mutator.name} {found.stage} {unit} {ordinal}"
+    identity = f"{seed} {found.mutator.name if named else ''} {unit} {ordinal}"
     return hashlib.blake2b(identity.encode(), digest_size=8).digest()
 
 
