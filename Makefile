@@ -53,7 +53,7 @@ $(FRONTENDS_STAMP): pyproject.toml
 	@touch $@
 
 test-frontends: $(FRONTENDS_STAMP)
-	$(FRONTENDS_VENV)/bin/python -m pytest tests/frontends
+	$(FRONTENDS_VENV)/bin/python -m pytest -n $(WORKERS) tests/frontends
 
 test-aarch64: $(STAMP)
 	$(BIN)/python scripts/aarch64.py $(AARCH64)

@@ -84,6 +84,13 @@ def application(name: str, pixels: tuple[float, float], folder: Path) -> Path:
     return folder / f"{name}.keras"
 
 
+def exported(name: str, folder: Path) -> Path:
+    """Save a network of the neighbouring module, untrained, but with outputs that differ."""
+    images = np.ascontiguousarray(pictures(16, -1, 1).transpose(0, 3, 1, 2))
+    path: Path = import_module("routes_models").export(name, images, CLASSES, folder)
+    return path
+
+
 def _keras(name: str, *pixels: float) -> Subject:
     given = (pixels[0], pixels[1]) if pixels else (-1.0, 1.0)
     return Subject(name, "keras", partial(application, name, given), given)
@@ -96,6 +103,8 @@ SUBJECTS = (
     _keras("DenseNet121"),
     _keras("InceptionV3"),
     _keras("EfficientNetB0", 0, 255),
+    Subject("AlexNet", "pytorch", partial(exported, "AlexNet")),
+    Subject("ShuffleNetV2", "pytorch", partial(exported, "ShuffleNetV2")),
 )
 
 

@@ -138,6 +138,7 @@ def test_structures_around_the_tensors_go(tmp_path: Path) -> None:
         nn.AvgPool2d(3, 2, padding=1),
         nn.AvgPool2d(3, 2, padding=1, count_include_pad=False),
         nn.AdaptiveAvgPool2d(2),
+        nn.AdaptiveAvgPool2d((3, 12)),  # windows that overlap, and more of them than pixels
         nn.MaxPool2d(3, 2, ceil_mode=True),
         nn.Hardswish(inplace=True),
         nn.SiLU(),
@@ -152,6 +153,28 @@ def test_structures_around_the_tensors_go(tmp_path: Path) -> None:
 def test_layers(save: Any, layer: Any) -> None:
     module = nn.Sequential(layer, nn.Flatten()).eval()
     agree(save(module), module)
+
+
+class Shuffled(nn.Module):  # type: ignore[name-defined,misc]
+    """Works on half of the channels, then shuffles the two halves, as ShuffleNet does."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.entry, self.work, self.drop = nn.Conv2d(1, 6, 3), nn.Conv2d(3, 3, 3, padding=1), nn.Dropout()
+
+    def forward(self, image: Any) -> Any:
+        kept, worked = self.entry(image).chunk(2, dim=1)
+        both = torch.cat((kept, self.work(worked)), dim=1)
+        batch, channels, height, width = both.shape
+        pairs = both.view(batch, 2, channels // 2, height, width).transpose(1, 2).contiguous()
+        return self.drop(pairs.view(batch, channels, height, width)).flatten(1)
+
+
+def test_channels_that_are_split_and_shuffled(save: Any, calls: Any) -> None:
+    torch.manual_seed(3)
+    found = calls(agree(save(module := Shuffled().eval()), module))
+    assert (found["split"], found["concat"], found["permute_dims"]) == (1, 1, 1)
+    assert set(found) == {"nn.conv2d", "add", "reshape", "split", "concat", "permute_dims"}
 
 
 @pytest.mark.filterwarnings("ignore:.*LeafSpec:FutureWarning")  # of PyTorch's own code
