@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -181,6 +182,36 @@ def test_a_mutant_that_takes_the_device_along_each_time_crashed(chain: Any, run:
     assert "lost its device 3 times" in seen["bad"].message
     assert "the board fell silent" in seen["bad"].message
     assert [seen[name].outcome for name in CALM] == ["ran", "ran"]
+
+
+def test_a_process_that_somebody_kills_costs_nothing(chain: Any, run: Any, tmp_path: Path) -> None:
+    def kill(device: Any, kernel: str, launches: int) -> None:
+        mark = tmp_path / "killed"
+        if kernel not in chain.original.kernels and not mark.exists():
+            mark.touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    seen, board = run(calm(chain), event=kill)
+    alone = chain.run(calm(chain))
+    assert all(outputs(seen[name]) == outputs(alone[name]) for name in CALM)
+    assert board.opened() == 2
+
+
+def test_a_process_that_is_killed_every_time_is_no_verdict(chain: Any, run: Any) -> None:
+    bad = chain.store("matmul", times(7))
+    culprit = kernel_of(chain, bad)
+
+    def kill(device: Any, kernel: str, launches: int) -> None:
+        if kernel == culprit:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    seen, board = run({"bad": bad, **calm(chain)}, event=kill)
+    assert (seen["bad"].outcome, [seen[name].outcome for name in CALM]) == (
+        "infrastructure-error",
+        ["ran"] * 2,
+    )
+    assert "killed by signal 9" in seen["bad"].message
+    assert board.opened() == 4
 
 
 def test_a_device_that_stays_away_is_no_verdict(chain: Any, run: Any) -> None:

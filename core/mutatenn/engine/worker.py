@@ -196,7 +196,9 @@ class Crew:
         if not fresh:
             self._again.append(trial.mutant)
             return []
-        return self._lose(trial.mutant, problem) if problem else [seen]
+        if not problem and seen.outcome != "infrastructure-error":
+            return [seen]
+        return self._lose(seen, problem)
 
     def _blame_device(self, trial: Trial, how: str, *, fresh: bool) -> list[Observation]:
         """Try a mutant again during which the original failed; without its doing, the device is unfit."""
@@ -214,14 +216,18 @@ class Crew:
                 )
         return []
 
-    def _lose(self, mutant: str, how: str) -> list[Observation]:
-        """Try a mutant again that may have taken its device with it, up to a number of times."""
-        self._losses[mutant] = self._losses.get(mutant, 0) + 1
-        if self._losses[mutant] < MOST_LOSSES:
-            self._again.append(mutant)
+    def _lose(self, seen: Observation, problem: str) -> list[Observation]:
+        """Try a mutant again that lost its device, or its process, up to a number of times."""
+        self._losses[seen.mutant] = self._losses.get(seen.mutant, 0) + 1
+        if self._losses[seen.mutant] < MOST_LOSSES:
+            self._again.append(seen.mutant)
             return []
-        message = f"lost its device {MOST_LOSSES} times, each time after the original had run well ({how})"
-        return [Observation(mutant, "crashed", message)]
+        if not problem:
+            return [seen]
+        message = (
+            f"lost its device {MOST_LOSSES} times, each time after the original had run well ({problem})"
+        )
+        return [Observation(seen.mutant, "crashed", message)]
 
     def _watch(self) -> list[Observation]:
         """Stop what has used up its limit, if it is time to look again."""
