@@ -26,6 +26,7 @@ from mutatenn.engine.fork import Fork
 from mutatenn.engine.isolate import call_isolated
 from mutatenn.engine.parcel import load_arrays, read_program, save_arrays, write_observation
 from mutatenn.errors import InputError, MutatennError
+from mutatenn.printable import printable, shortened
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -170,7 +171,7 @@ def main(folder: Path, arguments: Sequence[str] | None = None) -> int:
     try:
         _run(Bundle.open(folder), max(1, args.workers))
     except MutatennError as error:
-        print(f"mutatenn: error: {error}", file=sys.stderr)
+        print(f"mutatenn: error: {shortened(error)}", file=sys.stderr)
         return error.exit_code
     return 0
 
@@ -194,10 +195,10 @@ def _run(bundle: Bundle, workers: int) -> None:
         )
         for seen in Fork().run(job, waiting) if waiting else ():
             write_observation(observation_file(bundle.results, seen.mutant, shard), seen)
-            print(f"{seen.mutant}: {seen.outcome}", flush=True)
+            print(printable(f"{seen.mutant}: {seen.outcome}"), flush=True)
     archive = bundle.folder / "results.zip"
     _pack(bundle, archive)
-    print(f"wrote {archive}; next, where the run is: mutatenn ingest RUN {archive.name}")
+    print(f"wrote {printable(archive)}; next, where the run is: mutatenn ingest RUN {archive.name}")
 
 
 def _ended(bundle: Bundle, mutant: str, shard: int) -> bool:
