@@ -25,7 +25,7 @@ from mutatenn.campaign.records import (
     read_observation,
     read_verdict,
 )
-from mutatenn.errors import InputError
+from mutatenn.errors import InfrastructureError, InputError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -98,8 +98,16 @@ class Store:
             raise InputError(
                 f"{directory} is not a run directory: it has no {DATABASE}; name one that `run` made"
             )
-        store = cls(directory, Database.connect(path, "rw" if write else _reading(directory)))
-        if store.began():
+        try:
+            store = cls(directory, Database.connect(path, "rw" if write else _reading(directory)))
+            began = store.began()
+        except InfrastructureError as error:
+            if write:
+                raise
+            raise InputError(
+                f"{path} cannot be read: {error.__cause__}; make it readable, or copy the run directory"
+            ) from None
+        if began:
             if store.meta("schema_version") != SCHEMA_VERSION:
                 raise InputError(
                     f"{path} was written by another version of mutatenn; use that one, or run again"
