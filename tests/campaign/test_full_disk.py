@@ -1,4 +1,4 @@
-"""A machine that cannot write ends a campaign in one line; what was seen is kept, and it goes on from there."""
+"""A machine that cannot write ends a campaign in one line; what was seen is kept, and it goes on there."""
 
 from __future__ import annotations
 
