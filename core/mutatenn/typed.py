@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import functools
 import types
-from collections.abc import Hashable, Iterable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 import attrs
 
 T = TypeVar("T")
+Check = Callable[[Any], bool]
 SCALARS: dict[Any, frozenset[type]] = {
     str: frozenset({str}),
     int: frozenset({int}),
@@ -27,11 +28,11 @@ def build(cls: type[T], fields: object, **more: Any) -> T:
     """
     if not isinstance(fields, dict):
         raise ValueError(f"{_shown(fields)} instead of a {cls.__name__}")  # noqa: TRY004  # of the data
-    kinds = _kinds(cls)  # type: ignore[arg-type]  # every class can be hashed
-    if strange := fields.keys() - (kinds.keys() - more.keys()):
-        raise ValueError(f"a {cls.__name__} has no field {_shown(min(map(str, strange)))}")
+    checks = _fields(cls)  # type: ignore[arg-type]  # every class can be hashed
     for name, value in fields.items():
-        if not conforms(value, kinds[name]):
+        if name not in checks or name in more:
+            raise ValueError(f"a {cls.__name__} has no field {_shown(name)}")
+        if not checks[name](value):
             raise ValueError(f"{name} of a {cls.__name__} is {_shown(value)}")
     try:
         return cls(**{name: tuple(v) if isinstance(v, list) else v for name, v in fields.items()}, **more)
@@ -44,39 +45,67 @@ def conforms(value: object, kind: Any) -> bool:
 
     A list may stand for a tuple; the keys of a dict of types may be missing.
     """
+    return check_of(kind)(value)
+
+
+def check_of(kind: Any) -> Check:
+    """Return what tells whether a value is of a type, as :func:`conforms` does."""
     if isinstance(kind, dict):
-        return isinstance(value, dict) and all(
-            conforms(value[k], kind[k]) for k in kind.keys() & value.keys()
+        checks = {key: check_of(each) for key, each in kind.items()}
+        return lambda value: (
+            isinstance(value, dict) and all(checks[key](value[key]) for key in checks.keys() & value.keys())
         )
+    return _check_of(kind)
+
+
+@functools.cache
+def _check_of(kind: Any) -> Check:
     if kind in SCALARS:
-        return type(value) in SCALARS[kind]
+        known = SCALARS[kind]
+        return lambda value: type(value) in known
     if kind is Any:
-        return True
-    if attrs.has(kind):
-        return _builds(kind, value)
-    return _generic(value, kind)
+        return lambda value: True  # noqa: ARG005  # whatever it is
+    return functools.partial(_builds, kind) if attrs.has(kind) else _generic(kind)
 
 
-def _generic(value: object, kind: Any) -> bool:
+def _generic(kind: Any) -> Check:
     origin, given = get_origin(kind), get_args(kind)
     if origin is Literal:
-        return any(type(value) is type(each) and value == each for each in given)
+        return lambda value: any(type(value) is type(each) and value == each for each in given)
     if origin in (Union, types.UnionType):
-        return any(conforms(value, each) for each in given)
-    if origin is tuple and given[-1] is ...:
-        return isinstance(value, (list, tuple)) and _all(value, given[0])
+        return _either([check_of(each) for each in given])
     if origin is tuple:
-        fits = isinstance(value, (list, tuple)) and len(value) == len(given)
-        return fits and all(map(conforms, value, given))  # type: ignore[call-overload]
+        return _items(given)
     if origin in (dict, Mapping):
-        return isinstance(value, dict) and _all(value.keys(), given[0]) and _all(value.values(), given[1])
+        keys, values = map(_all, given)
+        return lambda value: isinstance(value, dict) and keys(value.keys()) and values(value.values())
     raise TypeError(f"no plain data is a {kind}")
 
 
-def _all(values: Iterable[object], kind: Any) -> bool:
-    if not isinstance(kind, dict) and kind in SCALARS:  # not one by one: there may be very many
-        return SCALARS[kind].issuperset(map(type, values))
-    return all(conforms(each, kind) for each in values)
+def _either(checks: list[Check]) -> Check:
+    return lambda value: any(check(value) for check in checks)
+
+
+def _items(kinds: tuple[Any, ...]) -> Check:
+    """Return the check of a list: of any length, or of an item of each type."""
+    if kinds[-1] is ...:
+        every = _all(kinds[0])
+        return lambda value: isinstance(value, (list, tuple)) and every(value)
+    checks = [check_of(each) for each in kinds]
+    return lambda value: (
+        isinstance(value, (list, tuple))
+        and len(value) == len(checks)
+        and all(check(each) for check, each in zip(checks, value, strict=True))
+    )
+
+
+def _all(kind: Any) -> Check:
+    """Return the check of values of one type, of which there may be very many."""
+    if kind in SCALARS:
+        known = SCALARS[kind]
+        return lambda values: known.issuperset(map(type, values))
+    check = check_of(kind)
+    return lambda values: all(map(check, values))
 
 
 def _builds(cls: type[Any], value: object) -> bool:
@@ -88,10 +117,10 @@ def _builds(cls: type[Any], value: object) -> bool:
 
 
 @functools.cache
-def _kinds(cls: Hashable) -> dict[str, Any]:
-    """Return the types of a class's fields; arrays, which are no plain data, are None."""
+def _fields(cls: Hashable) -> dict[str, Check]:
+    """Return the checks of a class's fields; an array is no plain data."""
     hints = get_type_hints(cls, localns={"NDArray": _NoData})
-    return {name: kind for name, kind in hints.items() if not name.startswith("_")}
+    return {name: check_of(kind) for name, kind in hints.items() if not name.startswith("_")}
 
 
 class _NoData:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import sqlite3
 import types
 from typing import TYPE_CHECKING, Any
@@ -10,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 import attrs
 
 from mutatenn.errors import InfrastructureError, InputError, MutatennError
-from mutatenn.typed import conforms
+from mutatenn.typed import check_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from pathlib import Path
     from types import TracebackType
 
@@ -53,9 +52,9 @@ class Database:
 
     def execute(self, query: str, parameters: Sequence[Any] = (), kinds: Sequence[Any] = ()) -> Rows:
         """Return the rows of a query, whose values must be of these types, where given."""
-        kind = types.GenericAlias(tuple, tuple(kinds)) if kinds else Any
+        check = check_of(types.GenericAlias(tuple, tuple(kinds)) if kinds else Any)
         with sound(self.path):
-            return Rows(self.path, self._connection.execute(query, parameters), kind)
+            return Rows(self.path, self._connection.execute(query, parameters), check)
 
     def executemany(self, query: str, rows: Iterable[Sequence[Any]]) -> None:
         """Run a statement once per row."""
@@ -83,7 +82,7 @@ class Rows:
 
     path: Path
     _cursor: sqlite3.Cursor
-    _kind: Any
+    _check: Callable[[Any], bool]
 
     def __iter__(self) -> Iterator[tuple[Any, ...]]:
         while (row := self.fetchone()) is not None:
@@ -93,7 +92,7 @@ class Rows:
         """Return the next row, or None."""
         with sound(self.path):
             row = self._cursor.fetchone()
-            if row is not None and not conforms(row, self._kind):
+            if row is not None and not self._check(row):
                 raise ValueError(f"{repr(row)[:80]} in it")
             return row
 
@@ -102,26 +101,29 @@ class Rows:
         return list(self)
 
 
-@contextlib.contextmanager
-def sound(path: Path) -> Iterator[None]:
-    """Raise what SQLite and decoding raise about a file as one of ours.
+@attrs.frozen
+class sound:  # noqa: N801  # reads as a statement
+    """Raises what SQLite and decoding raise about a file as one of ours.
 
     InfrastructureError where the machine is to blame, InputError where the file is damaged.
     """
-    try:
-        yield
-    except MISUSE:  # a bug of ours, not of the file
-        raise
-    except sqlite3.Error as error:
-        if any(each in str(error).lower() for each in MACHINE):
+
+    path: Path
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if error is None or isinstance(error, (*MISUSE, MutatennError)):  # a bug of ours, or told already
+            return
+        if isinstance(error, sqlite3.Error) and any(each in str(error).lower() for each in MACHINE):
             raise InfrastructureError(
-                f"{path}: {error}; the results so far are kept, run again to continue"
+                f"{self.path}: {error}; the results so far are kept, run again to continue"
             ) from error
-        raise damaged(path, error) from error
-    except MutatennError:
-        raise
-    except UNSOUND as error:
-        raise damaged(path, error) from error
+        if isinstance(error, (sqlite3.Error, *UNSOUND)):
+            raise damaged(self.path, error) from error
 
 
 def damaged(path: Path, why: object) -> InputError:

@@ -19,7 +19,7 @@ from mutatenn.campaign.judge import Verdict
 from mutatenn.typed import build, conforms
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from numpy.typing import NDArray
 
@@ -45,6 +45,7 @@ FACTS: dict[str, Any] = {
     },
 }
 """The types of the facts about a run; any other is text."""
+MEASURED = {"mean", "worst"}
 ENVIRONMENT = {"kernels": int, "calls": int, "offline": bool, "passes": tuple[str, ...]}
 
 
@@ -110,14 +111,14 @@ def read_baseline(environment: str, record: str) -> Baseline:
     return baseline
 
 
-def read_verdict(environment: str, mutant: str, status: str, record: str, images: Collection[str]) -> Verdict:
+def read_verdict(environment: str, mutant: str, status: str, record: str, images: frozenset[str]) -> Verdict:
     """Return the verdict on a mutant, from a run of these images."""
     verdict = build(Verdict, json.loads(record))
     if (verdict.environment, verdict.mutant, verdict.status) != (environment, mutant, status):
         raise ValueError(f"the verdict on {mutant} is another's")
-    if not set(verdict.killed_images) <= set(images):
+    if not images.issuperset(verdict.killed_images):
         raise ValueError(f"the verdict on {mutant} names other images")
-    if not all(each.keys() == {"mean", "worst"} for each in verdict.oracles.values()):
+    if not all(each.keys() == MEASURED for each in verdict.oracles.values()):
         raise ValueError(f"the verdict on {mutant} lacks what an oracle measured")
     return verdict
 

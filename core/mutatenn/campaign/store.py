@@ -75,7 +75,7 @@ class Store:
 
     directory: Path
     _db: Database
-    _images: tuple[str, ...] | None = attrs.field(init=False, default=None)
+    _images: frozenset[str] | None = attrs.field(init=False, default=None)
     _classes: dict[str, int] = attrs.field(init=False, factory=dict)
 
     def __attrs_post_init__(self) -> None:
@@ -177,10 +177,10 @@ class Store:
         query = "SELECT name, truth, digest FROM images ORDER BY position"
         return self._db.execute(query, (), (str, int | None, str)).fetchall()
 
-    def _names(self) -> tuple[str, ...]:
-        """Return the names of the images, read once."""
+    def _names(self) -> frozenset[str]:
+        """Return the names of the images, which differ, read once."""
         if self._images is None:
-            self._images = tuple(name for name, _, _ in self.images())
+            self._images = frozenset(name for name, _, _ in self.images())
         return self._images
 
     def mutants(self, beginning: str = "") -> Iterator[Mutant]:
