@@ -20,7 +20,7 @@ Run = Callable[..., dict[str, Observation]]
 def guarded(chain: Any) -> Any:
     """Return the chain with the bounds of changed kernels checked."""
     plain = chain.toolchain
-    checked = Toolchain(plain.model, plain.backend, plain.profile, check_bounds=True)
+    checked = Toolchain(plain.model, plain.backend, plain.profile, bounds=True)
     return attrs.evolve(chain, toolchain=checked)
 
 
@@ -91,7 +91,7 @@ def test_a_read_in_a_branch_that_is_not_taken_does_not_count(guarded: Any) -> No
 def test_vectors_of_computed_indices_are_checked_lane_by_lane(digits: Any) -> None:
     """An index narrowed to 8 bits wraps: in a vector, lane by lane."""
     plain = digits.toolchain
-    checked = Toolchain(plain.model, Llvm(), plain.profile, check_bounds=True)
+    checked = Toolchain(plain.model, Llvm(), plain.profile, bounds=True)
     bench = attrs.evolve(digits, toolchain=checked, images=digits.images[:2], expected=digits.expected[:2])
     mutator, unit = NarrowLoadIndex(), "fused_conv2d2_add_add1_relu"
     sites = range(len(mutator.sites(checked.unit(unit, "lowered"))))

@@ -5,13 +5,16 @@ from __future__ import annotations
 import hashlib
 import json
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import attrs
 import tomli_w
 
 from mutatenn.api.executor import Limits
 from mutatenn.compiler.profiles import Profile
+
+if TYPE_CHECKING:
+    from mutatenn.api.values import Bounds
 
 ScoreKind = Literal["auto", "probabilities", "logits"]
 Layout = Literal["NCHW", "NHWC"]
@@ -166,9 +169,13 @@ class Gate:
 
 @attrs.frozen
 class Checks:
-    """Proofs that cost time: ``bounds`` has changed CPU kernels fail before they leave a buffer."""
+    """What is checked of changed kernels.
 
-    bounds: bool = False
+    ``bounds``: ``"auto"`` checks the accesses that are not proven to stay inside their buffers, and has reads
+    near a buffer find known numbers; true lets no access leave a buffer; false checks none.
+    """
+
+    bounds: Bounds = "auto"
 
 
 @attrs.frozen

@@ -24,6 +24,7 @@ Status = Literal[
     "crashed",
     "timed-out",
     "out-of-bounds",
+    "unstable",
     "equivalent",
     "build-error",
     "infrastructure-error",
@@ -35,13 +36,14 @@ STATUSES: tuple[Status, ...] = (
     "crashed",
     "timed-out",
     "out-of-bounds",
+    "unstable",
     "equivalent",
     "build-error",
     "infrastructure-error",
 )
-RARE: tuple[Status, ...] = ("out-of-bounds", "infrastructure-error")
+RARE: tuple[Status, ...] = ("out-of-bounds", "unstable", "infrastructure-error")
 """Named in a score line only where there are any."""
-DETECTED: tuple[Status, ...] = ("killed", "crashed", "timed-out", "out-of-bounds")
+DETECTED: tuple[Status, ...] = ("killed", "crashed", "timed-out")
 VALID: tuple[Status, ...] = (*DETECTED, "survived", "never-infected")
 
 # An output is degenerate, the "implicit crash" of the MutateNN paper, where a network answers the same for
@@ -62,7 +64,8 @@ class Verdict:
     ``masked`` counts the images, infected but not propagated, by the name of the kernel in which the
     infection died. ``oracles`` holds, per oracle, ``mean`` and ``worst`` over the images, None where not
     finite.
-    ``program`` identifies what ran: mutants with equal ones are duplicates.
+    ``program`` identifies what ran: mutants with equal ones are duplicates. ``memory`` says how it read
+    memory that it must not; with another content there it ended alike, or it is unstable.
     """
 
     environment: str
@@ -83,6 +86,7 @@ class Verdict:
     signal: int | None = None
     seconds: float = 0.0
     program: str = ""
+    memory: str = ""
 
 
 @attrs.frozen(eq=False)
@@ -120,7 +124,14 @@ class Judge:
             return Verdict(
                 self.environment, seen.mutant, "infrastructure-error", message="no proof that it ran"
             )
-        return self._behaviour(seen, seconds)
+        verdict = self._behaviour(seen, seconds)
+        if seen.again is None:
+            return verdict
+        other = self._behaviour(seen.again, seconds).status
+        if other == verdict.status:
+            return verdict
+        how = f"{verdict.status} with one content of memory that it must not read, {other} with another"
+        return attrs.evolve(verdict, status="unstable", message=f"{how} ({seen.memory})")
 
     def _behaviour(self, seen: Observation, seconds: float) -> Verdict:
         values = seen.patched(self.original.values)
@@ -150,6 +161,7 @@ class Judge:
             oracles={name: _summary(self.oracles[name], measure) for name, measure in measures.items()},
             seconds=seconds,
             program=seen.program,
+            memory=seen.memory,
         )
 
     def _measure(self, values: NDArray[Any], rows: NDArray[np.intp]) -> dict[str, NDArray[np.float64]]:
@@ -204,12 +216,12 @@ class Score:
 
     @property
     def detected(self) -> int:
-        """Mutants that were noticed: killed, crashed, timed out, or caught out of bounds."""
+        """Mutants that were noticed: killed, crashed, or timed out."""
         return sum(self.counts[status] for status in DETECTED)
 
     @property
     def valid(self) -> int:
-        """Mutants that ran: all but equivalent ones, build errors and infrastructure errors."""
+        """Mutants that ran to an end that counts: those noticed, survivors, and those never infected."""
         return sum(self.counts[status] for status in VALID)
 
     @property

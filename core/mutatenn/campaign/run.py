@@ -291,6 +291,7 @@ def merge(shards: list[Observation]) -> Observation:
     """Return observations of consecutive shards of images as one over all images."""
     starts = np.cumsum([0, *(len(seen.infected) for seen in shards)])[:-1]
     changed = [seen.outputs for seen in shards if len(seen.rows)]
+    again = [seen.again or seen for seen in shards] if any(seen.again for seen in shards) else []
     return attrs.evolve(
         shards[0],
         executed=sum(seen.executed for seen in shards),
@@ -300,6 +301,8 @@ def merge(shards: list[Observation]) -> Observation:
         rows=np.concatenate([seen.rows + start for seen, start in zip(shards, starts, strict=True)]),
         outputs=np.concatenate(changed) if changed else shards[0].outputs,
         seconds={key: sum(seen.seconds.get(key, 0.0) for seen in shards) for key in shards[0].seconds},
+        memory=next((seen.memory for seen in shards if seen.memory), ""),
+        again=merge([attrs.evolve(each, again=None) for each in again]) if again else None,
     )
 
 

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from mutatenn.api.backend import Backend
     from mutatenn.api.comparator import Comparator
     from mutatenn.api.frontend import Frontend
-    from mutatenn.api.values import Model
+    from mutatenn.api.values import Bounds, Model
     from mutatenn.campaign.config import Campaign, Environment, Oracles
     from mutatenn.campaign.dataset import Dataset
     from mutatenn.campaign.models import Imported
@@ -71,9 +71,7 @@ class Setup:
         """
         check = self.campaign.checks.bounds
         return {
-            env.name: _toolchain(
-                self.imported[env.name].model, env, self.backends[env.name], check_bounds=check
-            )
+            env.name: _toolchain(self.imported[env.name].model, env, self.backends[env.name], bounds=check)
             for env in self.campaign.environments
             if env.name in self.backends
         }
@@ -154,9 +152,9 @@ def _oracles(section: Oracles, host: PluginHost) -> dict[str, Comparator]:
     return {spec.name: create(host.get("comparator", spec.name), spec.options) for spec in specs}
 
 
-def _toolchain(model: Model, environment: Environment, backend: Backend, *, check_bounds: bool) -> Toolchain:
+def _toolchain(model: Model, environment: Environment, backend: Backend, *, bounds: Bounds) -> Toolchain:
     def make() -> Toolchain:
-        return Toolchain(model, backend, environment.profile, check_bounds)
+        return Toolchain(model, backend, environment.profile, bounds)
 
     def probe() -> None:
         make()

@@ -227,15 +227,21 @@ class Store:
 
     def add_observation(self, environment: str, shard: int, seen: Observation) -> None:
         """Store what was seen of a mutant on one shard of images."""
-        digest = None
-        if len(seen.rows):
-            digest = save_array(self._outputs(environment, f"{seen.mutant}.{shard}"), seen.outputs)
-        record = attrs.asdict(seen, filter=attrs.filters.exclude("outputs", "mutant"))
-        record |= {"rows": seen.rows.tolist(), "infected": np.flatnonzero(seen.infected).tolist()}
-        record["images"] = len(seen.infected)
+        name = f"{seen.mutant}.{shard}"
+        record, digest = self._record(environment, name, seen)
+        if seen.again:
+            again, outputs = self._record(environment, f"{name}.again", seen.again)
+            record["again"] = {**again, "outputs": outputs}
         with self._db:
             row = (environment, seen.mutant, shard, json.dumps(record), digest)
             self._db.execute("INSERT OR REPLACE INTO observations VALUES (?, ?, ?, ?, ?)", row)
+
+    def _record(self, environment: str, name: str, seen: Observation) -> tuple[dict[str, Any], str | None]:
+        """Save an observation's outputs; return the rest as plain data, and the outputs' digest."""
+        digest = save_array(self._outputs(environment, name), seen.outputs) if len(seen.rows) else None
+        record = attrs.asdict(seen, filter=attrs.filters.exclude("outputs", "mutant", "again"))
+        record |= {"rows": seen.rows.tolist(), "infected": np.flatnonzero(seen.infected).tolist()}
+        return record | {"images": len(seen.infected)}, digest
 
     def observations(self, environment: str, mutant: str) -> dict[int, Observation]:
         """Return what was seen of a mutant, by shard."""
@@ -326,7 +332,8 @@ class Store:
         """
         query = (
             "SELECT id, json_group_object(environment, status) FROM mutants JOIN verdicts ON mutant = id "
-            "WHERE status != 'infrastructure-error' GROUP BY position HAVING COUNT(DISTINCT status) > 1 "
+            "WHERE status NOT IN ('infrastructure-error', 'unstable') "
+            "GROUP BY position HAVING COUNT(DISTINCT status) > 1 "
             "ORDER BY position"
         )
         return ((mutant, json.loads(ended)) for mutant, ended in self._db.execute(query))
@@ -334,13 +341,23 @@ class Store:
     def _observation(
         self, environment: str, mutant: str, shard: int, record: str, digest: str | None
     ) -> Observation:
-        fields = json.loads(record)
+        fields, name = json.loads(record), f"{mutant}.{shard}"
+        again = fields.pop("again", None)
+        seen = self._unpacked(environment, mutant, name, fields, digest)
+        if again is None:
+            return seen
+        outputs = again.pop("outputs")
+        return attrs.evolve(seen, again=self._unpacked(environment, mutant, f"{name}.again", again, outputs))
+
+    def _unpacked(
+        self, environment: str, mutant: str, name: str, fields: dict[str, Any], digest: str | None
+    ) -> Observation:
         infected = np.zeros(fields.pop("images"), bool)
         infected[fields.pop("infected")] = True
         rows = np.asarray(fields.pop("rows"), np.intp)
         arrays: dict[str, Any] = {"infected": infected, "rows": rows}
         if digest is not None:
-            arrays["outputs"] = load_array(self._outputs(environment, f"{mutant}.{shard}"), digest)
+            arrays["outputs"] = load_array(self._outputs(environment, name), digest)
         return Observation(mutant=mutant, **_tuples(fields), **arrays)
 
     def _outputs(self, environment: str, name: str) -> Path:

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 MANIFEST = "manifest.json"
 RESULTS = "results"
 ORIGINAL = "original.npz"
-FORMAT = 1
+FORMAT = 2
 
 
 class Loading(Device):

@@ -20,7 +20,7 @@ from mutatenn.engine.same_code import same_code
 from mutatenn.errors import BuildError, DeviceLostError, InfrastructureError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
     from multiprocessing.connection import Connection
 
     from mutatenn.api.program import Program
@@ -32,6 +32,8 @@ IMAGE = "image"
 UNCHANGED = "the mutation left the IR structurally equal to the original's"
 SAME_CODE = "lowered, the changed IR is the original's very code"
 SAME_MACHINE_CODE = "built, the changed code is the original's very machine code"
+LEAVES = "leaves its buffer"
+UNWRITTEN = "reads memory that nothing has written"
 POLL_SECONDS = 0.1
 # The most that one look at the running mutants adds to the time they were watched: a machine that slept,
 # a suspended campaign or a consumer that took long over an observation says nothing about a mutant.
@@ -166,15 +168,24 @@ class Trial:
 
     def unpack(self, message: dict[str, Any]) -> Observation:
         """Return the observation that a process reports at the end of a trial."""
-        plain = ("outcome", "message", "executed", "seconds", "program", "masked")
+        plain = ("outcome", "message", "executed", "seconds", "program", "masked", "memory")
         fields = {name: message[name] for name in plain}
-        arrays: dict[str, Any] = {}
-        if message["outcome"] == "ran":
-            rows = np.asarray(message["rows"], np.intp)
-            outputs = np.frombuffer(self.child.pipe.recv_bytes(), np.float32)
-            arrays["outputs"] = outputs.reshape(len(rows), message["classes"])
-            arrays |= {"rows": rows, "infected": np.asarray(message["infected"], bool)}
-        return Observation(self.mutant, kernels=tuple(message["kernels"]), **fields, **arrays)
+        kernels = tuple(message["kernels"])
+        if message["outcome"] != "ran":
+            return Observation(self.mutant, kernels=kernels, **fields)
+        seen, again = self._arrays(message, message), None
+        if message["again"]:
+            again = Observation(self.mutant, "ran", **self._arrays(message["again"], message))
+        return Observation(self.mutant, kernels=kernels, again=again, **fields, **seen)
+
+    def _arrays(self, lists: dict[str, Any], message: dict[str, Any]) -> dict[str, Any]:
+        rows = np.asarray(lists["rows"], np.intp)
+        outputs = np.frombuffer(self.child.pipe.recv_bytes(), np.float32)
+        return {
+            "outputs": outputs.reshape(len(rows), message["classes"]),
+            "rows": rows,
+            "infected": np.asarray(lists["infected"], bool),
+        }
 
     def end(self) -> Observation:
         """End the process and return what became of the mutant."""
@@ -199,6 +210,26 @@ class Trial:
 
 
 @attrs.define(eq=False)
+class Rows:
+    """What was seen image by image: which are infected, which have another output, and their outputs."""
+
+    infected: list[bool] = attrs.field(factory=list)
+    rows: list[int] = attrs.field(factory=list)
+    outputs: list[bytes] = attrs.field(factory=list)
+
+    def add(self, index: int, evaluation: Evaluation, fetch: Callable[[Any], Any]) -> None:
+        """Take down what was seen on an image."""
+        self.infected.append(evaluation.infected)
+        if evaluation.differs:
+            self.rows.append(index)
+            self.outputs.append(fetch(evaluation.output).astype(np.float32).tobytes())
+
+    def lists(self) -> dict[str, list[int]]:
+        """Return all but the outputs as plain lists."""
+        return {"infected": [int(flag) for flag in self.infected], "rows": self.rows}
+
+
+@attrs.define(eq=False)
 class Report:
     """What a process has to say of a mutant, and the pipe to say it on."""
 
@@ -209,9 +240,11 @@ class Report:
     kernels: set[str] = attrs.field(factory=set)
     program: str = ""
     masked: Counter[str] = attrs.field(factory=Counter)
-    infected: list[bool] = attrs.field(factory=list)
-    rows: list[int] = attrs.field(factory=list)
-    outputs: list[bytes] = attrs.field(factory=list)
+    memory: str = ""
+    shaken: bool = False
+    seen: Rows = attrs.field(factory=Rows)
+    again: Rows = attrs.field(factory=Rows)
+    """The same with another content of memory that must not be read, where that matters on some image."""
     start: float = attrs.field(factory=time.monotonic)
 
     def enter(self, phase: str) -> None:
@@ -222,12 +255,14 @@ class Report:
         """Take down what was seen on an image."""
         self.executed += evaluation.executed
         self.kernels |= evaluation.kernels
-        self.infected.append(evaluation.infected)
         self.masked.update([evaluation.masked] if evaluation.masked else [])
-        if evaluation.differs:
-            output = self.warm.evaluator.device.fetch(evaluation.output)
-            self.rows.append(index)
-            self.outputs.append(output.astype(np.float32).tobytes())
+        self.memory = self.memory or (evaluation.left and f"{LEAVES}: {evaluation.left}")
+        if evaluation.again and not self.memory:
+            self.memory = UNWRITTEN
+        self.shaken |= evaluation.again is not None
+        fetch = self.warm.evaluator.device.fetch
+        self.seen.add(index, evaluation, fetch)
+        self.again.add(index, evaluation.again or evaluation, fetch)
 
     def send(self, outcome: Outcome, message: str, **more: Any) -> None:
         """Send it all, and ``more``."""
@@ -240,13 +275,16 @@ class Report:
             program=self.program,
             masked=self.masked,
             seconds={"total": time.monotonic() - self.start},
-            infected=[int(flag) for flag in self.infected],
-            rows=self.rows,
+            memory=self.memory,
             classes=self.warm.classes,
+            **self.seen.lists(),
+            again=self.again.lists() if self.shaken else None,
             **more,
         )
         if outcome == "ran":
-            self.pipe.send_bytes(b"".join(self.outputs))
+            self.pipe.send_bytes(b"".join(self.seen.outputs))
+            if self.shaken:
+                self.pipe.send_bytes(b"".join(self.again.outputs))
 
 
 def attempt(report: Report, ran: Mapping[str, str]) -> tuple[Outcome, str]:
@@ -278,7 +316,7 @@ def attempt(report: Report, ran: Mapping[str, str]) -> tuple[Outcome, str]:
 
 def _is_original(report: Report, program: Program) -> bool:
     """Tell whether what infected no value on any image is the original's very code."""
-    if not report.infected or any(report.infected):
+    if not report.seen.infected or any(report.seen.infected):
         return False
     report.enter(BUILD)  # its limit holds now
     return same_code(report.warm.job.backend, report.warm.job.original, program)
