@@ -51,15 +51,35 @@ def _check_ours(path: Path) -> None:
 @contextlib.contextmanager
 def _locked(path: Path) -> Iterator[None]:
     lock = os.open(path / LOCK, os.O_RDWR | os.O_CREAT, 0o644)
+    _locks.add(lock)
+    try:
+        _take(lock, path)
+        yield
+    finally:
+        _release(lock)
+
+
+def _take(lock: int, path: Path) -> None:
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        os.close(lock)
         raise InputError(f"run directory {path} is in use by another process; wait for it to end") from None
-    try:
-        yield
-    finally:
+
+
+def _release(lock: int) -> None:
+    if lock in _locks:
+        _locks.remove(lock)
         os.close(lock)
+
+
+def _leave_locks() -> None:
+    """Close what a forked process inherits of this one's locks: they would last as long as it."""
+    for lock in list(_locks):
+        _release(lock)
+
+
+_locks: set[int] = set()
+os.register_at_fork(after_in_child=_leave_locks)
 
 
 def _store(path: Path, campaign: Campaign, identity: str) -> Store:
