@@ -6,14 +6,17 @@ import contextlib
 import ctypes
 import functools
 import json
+import math
 import multiprocessing
 import os
 import pickle
 import resource
 import signal
+import tempfile
 import threading
 import time
 import warnings
+from contextvars import ContextVar
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
@@ -30,6 +33,9 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 PR_SET_PDEATHSIG = 1
+scratch: ContextVar[str] = ContextVar("scratch", default="")
+"""Where child processes put temporary files; empty: wherever they like."""
+LOOK_SECONDS = 0.5
 MOST_ADDRESSES = 2**62  # bytes
 
 
@@ -47,10 +53,11 @@ def isolated(function: Callable[[], T], seconds: float | None = None) -> Iterato
     passed between processes, or does not answer for so many seconds. On leaving, the process is ended.
     """
     receiver, sender = multiprocessing.Pipe(duplex=False)
+    herd = orphans.Herd()
     process = multiprocessing.get_context("fork").Process(
-        target=_answer, args=(function, sender, os.getpid())
+        target=_answer, args=(function, sender, os.getpid(), herd.mark())
     )
-    with _quiet_fork(), _uninterrupted():
+    with undisturbed():
         process.start()
     sender.close()
     try:
@@ -60,11 +67,11 @@ def isolated(function: Callable[[], T], seconds: float | None = None) -> Iterato
         process.join()
         process.close()
         receiver.close()
+        herd.end()
 
 
 def _wait_for(process: BaseProcess, receiver: Connection, seconds: float | None) -> Any:
-    if not receiver.poll(seconds):
-        raise InfrastructureError(f"it took more than {seconds:g} s")
+    _wait_for_answer(process, receiver, seconds)
     try:
         succeeded, value = receiver.recv()
         process.join()
@@ -76,8 +83,20 @@ def _wait_for(process: BaseProcess, receiver: Connection, seconds: float | None)
     return value
 
 
-def _answer(function: Callable[[], T], pipe: Connection, parent: int) -> None:
+def _wait_for_answer(process: BaseProcess, receiver: Connection, seconds: float | None) -> None:
+    """Wait until there is an answer, or the end; what the process has started may hold its pipe longer."""
+    deadline = math.inf if seconds is None else time.monotonic() + seconds
+    while (left := deadline - time.monotonic()) > 0:
+        if receiver.poll(min(left, LOOK_SECONDS)):
+            return
+        if process.exitcode is not None and not receiver.poll():
+            raise InfrastructureError(_cause_of_death(process.exitcode))
+    raise InfrastructureError(f"it took more than {seconds:g} s")
+
+
+def _answer(function: Callable[[], T], pipe: Connection, parent: int, mark: int) -> None:
     die_with_parent(parent)
+    orphans.wear(mark)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides what an interrupt means
     try:
         pipe.send((True, function()))
@@ -98,6 +117,13 @@ def _cause_of_death(exitcode: int | None) -> str:
     if exitcode is not None and exitcode < 0:
         return f"the process died of {signal.Signals(-exitcode).name}"
     return f"the process ended with exit code {exitcode}"
+
+
+@contextlib.contextmanager
+def undisturbed() -> Iterator[None]:
+    """Fork without a warning of threads, and without losing an interrupt."""
+    with _quiet_fork(), _uninterrupted():
+        yield
 
 
 @contextlib.contextmanager
@@ -125,9 +151,16 @@ def _uninterrupted() -> Iterator[None]:
         signal.raise_signal(signal.SIGINT)
 
 
+def signal_at_death(number: signal.Signals) -> None:
+    """Have the kernel send this process a signal when its parent dies."""
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, number)
+
+
 def die_with_parent(parent: int) -> None:
-    """Have the kernel kill this process when its parent dies."""
-    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    """Have the kernel kill this process when its parent dies, and put its temporary files where they go."""
+    signal_at_death(signal.SIGKILL)
+    if folder := scratch.get():
+        os.environ["TMPDIR"] = tempfile.tempdir = folder
     if os.getppid() != parent:  # it died before the call above
         os._exit(1)
 
@@ -215,8 +248,9 @@ def fork(
 
     def begin() -> None:
         os.setpgid(0, 0)
-        _part_from(own)
-        orphans.wear(mark)
+        part_from(own)
+        if mark:
+            orphans.wear(mark)
         if limit is not None:
             bound = min(limit, most)
             resource.setrlimit(resource.RLIMIT_AS, (bound, bound))
@@ -225,7 +259,7 @@ def fork(
         work(sender)
 
     try:
-        with _quiet_fork(), _uninterrupted():
+        with undisturbed():
             pid = os.fork()
             if pid == 0:
                 _run_child(begin, parent)
@@ -254,7 +288,7 @@ def _run_child(begin: Callable[[], None], parent: int) -> NoReturn:
         os._exit(code)
 
 
-def _part_from(own: set[int]) -> None:
+def part_from(own: set[int]) -> None:
     """Put nothing in the place of every file that this process inherited, but for its own.
 
     TVM prints a trace on every segfault; a mutant that writes wherever it can must not reach the results; and

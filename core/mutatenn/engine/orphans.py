@@ -41,10 +41,9 @@ def campaign(pid: int) -> int:  # noqa: ARG001  # a fork inherits the cache, and
 
 
 def wear(mark: int) -> None:
-    """Have this process, and all that it will start, wear a mark, if any."""
-    if mark:
-        with contextlib.suppress(OSError, ValueError):  # inside a process that may not take so many locks
-            resource.setrlimit(RLIMIT_LOCKS, (mark, mark))
+    """Have this process, and all that it will start, wear a mark, unless they wear another's already."""
+    if resource.getrlimit(RLIMIT_LOCKS)[1] == resource.RLIM_INFINITY:
+        resource.setrlimit(RLIMIT_LOCKS, (mark, mark))
 
 
 @attrs.define(eq=False)
