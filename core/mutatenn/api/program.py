@@ -24,8 +24,8 @@ class Kernel:
     and the build options; two kernels with equal digests are the same kernel. ``name`` is for people.
     ``checksum`` (hex) is that of its IR's text where it is known; then ``lower`` may make the IR when it is
     asked for. ``plain`` is the same kernel without what only mutants get, None where there is nothing of it
-    in here. A ``watched`` kernel is one that a fault was put into: what it computes is compared under different
-    content of memory that it must not read. ``monitor`` are the accesses that may leave their buffers, as
+    in here. A ``watched`` kernel is one that a fault was put into: what it computes is compared under two
+    contents of memory that it must not read. ``monitor`` are the accesses that may leave their buffers, as
     text, where the kernel takes a monitor as its last parameter (see :mod:`mutatenn.compiler.monitor`).
     """
 

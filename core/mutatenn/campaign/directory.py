@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
-import os
 from typing import TYPE_CHECKING
 
+from mutatenn import locks
 from mutatenn.campaign.config import dump
-from mutatenn.campaign.files import write_atomically
+from mutatenn.campaign.files import TEMPORARY, write_atomically
 from mutatenn.campaign.run import CAMPAIGN_FILE, Run
 from mutatenn.campaign.store import DATABASE, Store
 from mutatenn.errors import InputError
@@ -50,16 +49,22 @@ def _check_ours(path: Path) -> None:
 
 @contextlib.contextmanager
 def _locked(path: Path) -> Iterator[None]:
-    lock = os.open(path / LOCK, os.O_RDWR | os.O_CREAT, 0o644)
     try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        lock = locks.take(path / LOCK)
     except BlockingIOError:
-        os.close(lock)
         raise InputError(f"run directory {path} is in use by another process; wait for it to end") from None
     try:
+        _tidy(path)
         yield
     finally:
-        os.close(lock)
+        locks.release(lock)
+
+
+def _tidy(path: Path) -> None:
+    """Remove the parts of files that processes left which were killed while they wrote."""
+    for leftover in path.rglob(TEMPORARY):
+        with contextlib.suppress(OSError):
+            leftover.unlink()
 
 
 def _store(path: Path, campaign: Campaign, identity: str) -> Store:

@@ -21,6 +21,7 @@ from mutatenn.campaign.options import create
 from mutatenn.campaign.run import Run
 from mutatenn.campaign.select import remarks, select
 from mutatenn.campaign.setup import Setup, set_up
+from mutatenn.engine.caretaker import caretaker
 from mutatenn.engine.evaluate import KernelError
 from mutatenn.engine.isolate import isolated
 from mutatenn.engine.keep import SMALLEST_SHARE
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
     from mutatenn.compiler.toolchain import Change, Toolchain
 
 
+@caretaker()
 def run(
     campaign: str | Path,
     out: str | Path | None = None,

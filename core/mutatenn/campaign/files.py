@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
+TEMPORARY = ".*.tmp"
+"""The pattern of names that files have while they are written."""
+
+
 def write_atomically(path: Path, content: bytes) -> None:
     """Write a file so that it is either absent or whole, whenever the process dies."""
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     Catalogues = Mapping[str, Collection[str]]
 
 MAX_ORDER = 100
+MOST_TIMES, MOST_SECONDS, MOST_BYTES = 1e6, 1e6, 2**48  # of limits, all of them far beyond any machine
 MAX_SIDE = 16384  # pixels; an absurd size is a mistake, and would fill the memory
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}")
 
@@ -258,12 +259,12 @@ def _combinable(mutation: config.Mutation) -> config.Mutation:
 def _limits() -> Callable[[Any], Limits]:
     return table(
         Limits,
-        time_factor=number(1),
-        time_floor=number(0),
-        build_seconds=number(1),
-        memory_factor=number(1),
-        memory_floor=integer(0),
-        shard_bytes=integer(1),
+        time_factor=number(1, MOST_TIMES),
+        time_floor=number(0, MOST_SECONDS),
+        build_seconds=number(1, MOST_SECONDS),
+        memory_factor=number(1, MOST_TIMES),
+        memory_floor=integer(0, MOST_BYTES),
+        shard_bytes=integer(1, MOST_BYTES),
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import logging
 import os
+import resource
 import sys
 import traceback
 from importlib import import_module
@@ -39,10 +40,24 @@ def main(argv: list[str] | None = None) -> int:
     except BrokenPipeError:
         _discard_output()
         return PIPE_CLOSED
-    except Exception:  # a bug: its trace is what the report needs
-        traceback.print_exc()
+    except Exception as error:  # a bug: its trace is what the report needs
+        if wanting := _want_of_memory(error):
+            print(f"mutatenn: error: {wanting}", file=sys.stderr)
+        else:
+            traceback.print_exc()
         return MutatennError.exit_code
     return code
+
+
+def _want_of_memory(error: Exception) -> str:
+    """Return what to say of an error that comes of too little memory, or ""."""
+    limited = resource.getrlimit(resource.RLIMIT_AS)[0] != resource.RLIM_INFINITY
+    importing = any("importlib" in frame.filename for frame in traceback.extract_tb(error.__traceback__))
+    if not (isinstance(error, MemoryError) or (limited and importing)):
+        return ""
+    reason = " ".join(str(error).split()) or type(error).__name__
+    cure = "raise the limit of address space (ulimit -v)" if limited else "free some, or add some"
+    return f"out of memory ({reason}); {cure} and run again"
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -75,7 +75,7 @@ class KernelCache:
             return None
         try:
             path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            with tempfile.TemporaryDirectory(dir=path.parent, prefix=".new-") as folder:
+            with tempfile.TemporaryDirectory(dir=path.parent, prefix=_new()) as folder:
                 new = Path(folder, path.name)
                 new.write_bytes(_entry(shared, kernel))
                 new.replace(path)
@@ -98,7 +98,7 @@ class KernelCache:
         path = self._note(key)
         with contextlib.suppress(OSError):
             path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            with tempfile.TemporaryDirectory(dir=path.parent, prefix=".new-") as folder:
+            with tempfile.TemporaryDirectory(dir=path.parent, prefix=_new()) as folder:
                 note = Path(folder, path.name)
                 note.write_text(f"{digest} {checksum} {text_digest(key + digest + checksum)}")
                 note.replace(path)
@@ -114,7 +114,7 @@ class KernelCache:
         made = make()
         with contextlib.suppress(OSError):
             path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            with tempfile.TemporaryDirectory(dir=path.parent, prefix=".new-") as folder:
+            with tempfile.TemporaryDirectory(dir=path.parent, prefix=_new()) as folder:
                 new = Path(folder, path.name)
                 new.write_bytes(made + _checksum(key.encode() + made))
                 new.replace(path)
@@ -124,7 +124,7 @@ class KernelCache:
         """Drop what dead processes left behind, and the entries unused for longest until the limit holds."""
         now = time.time()
         for leftover in self.folder.glob("*/.new-*"):
-            if now - _modified(leftover) > STALE_SECONDS:
+            if _is_orphan(leftover) or now - _modified(leftover) > STALE_SECONDS:
                 shutil.rmtree(leftover, ignore_errors=True)
         entries = sorted(self._entries())
         total = sum(size for _, size, _ in entries)
@@ -213,6 +213,16 @@ def text_digest(text: str) -> str:
 
 def _checksum(body: bytes) -> bytes:
     return hashlib.blake2b(body, digest_size=16).digest()
+
+
+def _new() -> str:
+    return f".new-{os.getpid()}-"
+
+
+def _is_orphan(leftover: Path) -> bool:
+    """Tell whether the process that made a folder is dead; one elsewhere, on a shared disk, does without."""
+    pid = leftover.name.split("-")[1]
+    return pid.isdigit() and not Path("/proc", pid).exists()
 
 
 def _modified(path: Path) -> float:

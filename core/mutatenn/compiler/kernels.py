@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import functools
 import importlib
 import math
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from mutatenn.compiler import ir
 from mutatenn.compiler.cache import kernel_cache, load_library
 from mutatenn.compiler.linking import find_linker, link_library
-from mutatenn.errors import BuildError, InputError
+from mutatenn.errors import BuildError, InfrastructureError, InputError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -92,7 +93,7 @@ def build_kernel(kernel: Kernel, target: Any) -> Callable[..., Any]:
 def _keep(cache: KernelCache, kernel: Kernel, library: Any) -> Path | None:
     try:
         return cache.store(kernel, link_library(library))
-    except InputError:  # a linker that fails is missed later, by those who cannot do without
+    except (InputError, OSError):  # a linker that fails is missed later, by those who cannot do without
         return None
 
 
@@ -125,11 +126,31 @@ def compile_kernel(kernel: Kernel, target: Any, symbol: str = SYMBOL) -> Any:
     if isinstance(kernel.ir, ir.tvm.IRModule):
         raise InputError(f"{kernel.name} has no code of its own: the model runs on TVM's virtual machine")
     _, after = pipeline()
-    function = kernel.ir if "cpu" in target.keys else plain_names(kernel.ir)
+    if "cpu" in target.keys:
+        function = kernel.ir
+        _refuse_undefined(function)
+    else:
+        function = plain_names(kernel.ir)
     module = ir.tvm.IRModule({symbol: function.with_attr("global_symbol", symbol)})
     with target:
         module = guarded(ir.tvm.ir.transform.Sequential(after), module)
         return guarded(functools.partial(_generate, target=target), module)
+
+
+def _refuse_undefined(function: Any) -> None:
+    """Raise BuildError for a call of a C function that is not there: in memory it is a null pointer."""
+    process = ctypes.CDLL(None)
+    missing = []
+
+    def look(call: Any) -> None:
+        if str(getattr(call.op, "name", "")).endswith(("call_extern", "call_pure_extern")):
+            name = str(call.args[0].value)
+            if not hasattr(process, name):
+                missing.append(name)
+
+    ir.ffi.structural_walk(function.body, (ir.tvm.ir.Call, look))
+    if missing:
+        raise BuildError(f"undefined symbol {missing[0]}")
 
 
 def plain_names(function: Any) -> Any:
@@ -198,7 +219,7 @@ def guarded(step: Callable[[Any], Any], argument: Any) -> Any:
     """Return ``step(argument)``; raise BuildError for whatever TVM raises there."""
     try:
         return step(argument)
-    except MemoryError:
+    except (MemoryError, OSError, ImportError, InfrastructureError):  # of the machine, not of the program
         raise
     except Exception as error:  # TVM raises many types, several of them built-in ones
         raise BuildError(f"{type(error).__name__}: {last_line(error)}") from error

@@ -21,6 +21,7 @@ import numpy as np
 
 from mutatenn.api.backend import Backend, Device
 from mutatenn.api.executor import Job, Limits
+from mutatenn.engine.caretaker import caretaker
 from mutatenn.engine.evaluate import Evaluator
 from mutatenn.engine.fork import Fork
 from mutatenn.engine.isolate import call_isolated
@@ -175,6 +176,7 @@ def main(folder: Path, arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
+@caretaker()
 def _run(bundle: Bundle, workers: int) -> None:
     original = bundle.program("original")
     expected, noise = _original(bundle, original)
