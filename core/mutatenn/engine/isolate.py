@@ -18,7 +18,7 @@ import time
 import warnings
 from contextvars import ContextVar
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
+from typing import IO, TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import attrs
 
@@ -232,7 +232,10 @@ class Child:
 
 
 def fork(
-    work: Callable[[Connection], None], memory: int | None, mark: int = 0, keep: Sequence[Connection] = ()
+    work: Callable[[Connection], None],
+    memory: int | None,
+    mark: int = 0,
+    keep: Sequence[Connection | IO[Any]] = (),
 ) -> Child:
     """Fork a process that runs ``work(pipe)`` when told to go.
 
