@@ -101,7 +101,7 @@ def test_every_status_is_valid(make: Make, tmp_path: Path) -> None:
     ended = {f"lt-to-le.x.{n}.0": {"status": status, "signal": n} for n, status in enumerate(statuses)}
     document = write(make({"cpu": ended}), tmp_path)
     assert document["score"]["counts"] == dict.fromkeys(statuses, 1)
-    assert document["score"]["value"] == pytest.approx(4 / 6)
+    assert document["score"]["value"] == pytest.approx(3 / 5)
 
 
 def test_an_unfinished_run(make: Make, tmp_path: Path) -> None:

@@ -280,6 +280,14 @@ class Store:
         )
         return map(_verdict, self._db.execute(query, (environment, status)))
 
+    def strays(self, environment: str) -> int:
+        """Return how many mutants read memory that they must not, and would have ended alike otherwise."""
+        query = (
+            "SELECT COUNT(*) FROM verdicts WHERE environment = ? AND status != 'unstable' "
+            "AND json_extract(record, '$.memory') != ''"
+        )
+        return int(self._db.execute(query, (environment,)).fetchone()[0])
+
     def slow(self, environment: str, seconds: float) -> Iterator[tuple[str, float]]:
         """Yield the mutants that took longer, and how long, the slowest first."""
         took = "CAST(json_extract(record, '$.seconds') AS REAL)"

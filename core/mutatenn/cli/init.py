@@ -82,7 +82,7 @@ min_accuracy = 0.97              # share of images whose top-1 class is right; n
 # tolerance = 1e-4               # largest difference of a probability to the reference runtime's
 
 [checks]
-# bounds = false                 # true: changed CPU kernels fail before an access out of bounds
+# bounds = "auto"                # check accesses that may leave a buffer; true: none may; false: no check
 
 [limits]                         # of one mutant
 # time_factor = 20.0             # processor time for an image: so many times what the original takes ...

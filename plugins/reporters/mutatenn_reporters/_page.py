@@ -118,6 +118,11 @@ def _results(run: Run, each: View) -> Iterator[RenderableType]:
         yield Text(f"{count(known, 'survivor')} accepted by the campaign file")
     if copies := len(run.store.duplicates(each.name)):
         yield Text(f"{count(copies, 'duplicate')}: another mutant has the same program")
+    if strays := run.store.strays(each.name):
+        yield Text(
+            f"{count(strays, 'mutant')} read memory outside a buffer, or unwritten, and ended alike "
+            "with something else there"
+        )
     for group in _notable.notable(run, each):
         yield _group(group)
     yield _score(each)
