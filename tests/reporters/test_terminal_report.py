@@ -23,6 +23,7 @@ SURVIVED = {"status": "survived", "images": 10, "infected": 10, "propagated": 10
 NEVER = {"status": "never-infected", "images": 10}
 
 PAGE = """\
+warning: lt-to-le: 1 of 1 mutant has no verdict: 1 build error
 campaign by-hand
   model      digits: image float32[1x1x8x8] -> probabilities float32[1x10]
   images     10

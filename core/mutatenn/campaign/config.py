@@ -187,6 +187,18 @@ class Stop:
 
 
 @attrs.frozen
+class Thresholds:
+    """What the results must reach, in every environment; both are from 0 to 1.
+
+    ``min_score`` is the least mutation score, None for any; ``min_valid`` the least share of mutants that
+    must have a verdict, 0 for none.
+    """
+
+    min_score: float | None = None
+    min_valid: float = 0.5
+
+
+@attrs.frozen
 class Campaign:
     """All of a campaign file, with absolute paths and every default filled in.
 
@@ -201,6 +213,7 @@ class Campaign:
     mutations: tuple[Mutation, ...] = ()
     oracles: Oracles = Oracles()
     gate: Gate = Gate()
+    thresholds: Thresholds = Thresholds()
     checks: Checks = Checks()
     limits: Limits = attrs.field(factory=Limits)
     skip: tuple[Remark, ...] = ()
@@ -215,11 +228,11 @@ class Campaign:
     def fingerprint(self) -> str:
         """Return the sha256 (hex) of everything that can change a result.
 
-        That is all but the campaign's name, ``skip``, ``accept``, ``stop`` and ``limits.shard_bytes``. Files
-        count by their path, not by their content.
+        That is all but the campaign's name, ``thresholds``, ``skip``, ``accept``, ``stop`` and
+        ``limits.shard_bytes``. Files count by their path, not by their content.
         """
         deciding = self.to_dict()
-        for key in ("name", "skip", "accept", "stop"):
+        for key in ("name", "thresholds", "skip", "accept", "stop"):
             del deciding[key]
         del deciding["limits"]["shard_bytes"]
         text = json.dumps(deciding, sort_keys=True, separators=(",", ":"))

@@ -112,6 +112,7 @@ class Campaign:
             self.run.store.set_remarks(set(remarks(self.setup.campaign, self.run.store.ids())))
             stop = None if self.only else self.setup.campaign.stop  # what the user picks is no random sample
             self.run.store.set_meta("stop", attrs.asdict(stop) if stop else None)
+            self.run.store.set_meta("thresholds", attrs.asdict(self.setup.campaign.thresholds))
             chosen = self._chosen()
             self.host.emit("mutatenn_campaign_start", run=self.run)
             if reference:

@@ -10,7 +10,7 @@ import numpy as np
 from mutatenn.api.values import Scores
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -45,6 +45,8 @@ RARE: tuple[Status, ...] = ("out-of-bounds", "unstable", "infrastructure-error")
 """Named in a score line only where there are any."""
 DETECTED: tuple[Status, ...] = ("killed", "crashed", "timed-out")
 VALID: tuple[Status, ...] = (*DETECTED, "survived", "never-infected")
+NO_VERDICT: tuple[Status, ...] = ("build-error", "timed-out", "unstable", "infrastructure-error")
+"""Say more of the operator, the limits or the machinery than of the images, where many mutants end so."""
 
 # An output is degenerate, the "implicit crash" of the MutateNN paper, where a network answers the same for
 # every image, when it gives a tenth of the original's labels or fewer, over ten images or more; or when, over
@@ -213,6 +215,29 @@ class Score:
     def of(cls, statuses: Sequence[Status]) -> Score:
         """Count statuses."""
         return cls({status: statuses.count(status) for status in STATUSES})
+
+    @classmethod
+    def total(cls, counts: Iterable[Mapping[Status, int]]) -> Score:
+        """Return the score of all these numbers of mutants, by status."""
+        every = list(counts)
+        return cls({status: sum(each.get(status, 0) for each in every) for status in STATUSES})
+
+    @property
+    def judged(self) -> int:
+        """Mutants that have ended, in whatever way."""
+        return sum(self.counts.values())
+
+    @property
+    def without_verdict(self) -> dict[Status, int]:
+        """How many of them ended without a verdict on the images, by status, the most frequent first."""
+        found = {status: self.counts[status] for status in NO_VERDICT if self.counts[status]}
+        return dict(sorted(found.items(), key=lambda item: -item[1]))
+
+    @property
+    def verdict_share(self) -> float:
+        """The share of them that have a verdict on the images, NaN where none has ended."""
+        told = self.judged - sum(self.without_verdict.values())
+        return told / self.judged if self.judged else float("nan")
 
     @property
     def detected(self) -> int:

@@ -116,6 +116,7 @@ def _campaign(base: Path, catalogues: Catalogues) -> Callable[[Any], config.Camp
         mutations=array(_mutation(catalogues)),
         oracles=table(config.Oracles, kill=oracle, also=array(oracle)),
         gate=table(config.Gate, min_accuracy=number(0, 1), tolerance=number(0)),
+        thresholds=table(config.Thresholds, min_score=number(0, 1), min_valid=number(0, 1)),
         checks=table(config.Checks, bounds=by_type('"auto", true or false', bool=bool, str=choice("auto"))),
         limits=_limits(),
         skip=array(remark),
