@@ -13,9 +13,10 @@ import importlib_metadata
 import pluggy
 
 from mutatenn import hookspecs
-from mutatenn.admission import CATALOGUES, KINDS, Kind, check_hooks, contributions, one_line
-from mutatenn.errors import InputError, PluginError
+from mutatenn.admission import CATALOGUES, KINDS, Kind, check_hooks, contributions
+from mutatenn.errors import InputError, MutatennError, PluginError
 from mutatenn.nearest import suggestion
+from mutatenn.printable import one_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -290,7 +291,9 @@ class PluginHost:
             try:
                 _call(impl, **payload)
             except PluginError as error:  # noqa: PERF203 - a listener must not silence the next
-                log.exception("plugin %s failed in %s", impl.plugin_name, event, exc_info=error.__cause__)
+                known = isinstance(error.__cause__, (MutatennError, OSError))  # one line says it all
+                trace = None if known else error.__cause__
+                log.error("plugin %s failed in %s: %s", impl.plugin_name, event, error, exc_info=trace)  # noqa: TRY400
 
 
 def _noun(kind: Kind) -> str:

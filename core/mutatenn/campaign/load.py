@@ -59,7 +59,7 @@ def load_campaign(path: str | Path, catalogues: Catalogues) -> config.Campaign:
         data = _parse(path)
         return _read(data, Path(os.path.abspath(path.parent)), catalogues)
     except SchemaError as error:
-        raise InputError(_message(path, error)) from None
+        raise InputError(*_message(path, error)) from None
     except RecursionError:
         raise InputError(f"{path}: nested too deeply; a campaign file has few levels") from None
 
@@ -80,11 +80,11 @@ def _parse(path: Path) -> dict[str, Any]:
         raise InputError(f"{path}: not valid TOML: {error}") from None
 
 
-def _message(path: Path, error: SchemaError) -> str:
+def _message(path: Path, error: SchemaError) -> list[str]:
     lines = [f"{where.lstrip('.')}: {what}" if where else what for where, what in error.problems]
     if len(lines) == 1:
-        return f"{path}: {lines[0]}"
-    return "\n".join([f"{path}: {len(lines)} problems", *lines])
+        return [f"{path}: {lines[0]}"]
+    return [f"{path}: {len(lines)} problems", *lines]
 
 
 def _read(data: dict[str, Any], base: Path, catalogues: Catalogues) -> config.Campaign:

@@ -110,6 +110,7 @@ def set_up(path: str | Path, host: PluginHost) -> Setup:
     _check(campaign, path)
     dataset = open_dataset(campaign.dataset)
     imported = import_models(campaign.model, campaign.environments, host)
+    _check_truth(dataset, campaign.model.label_offset, next(iter(imported.values())).model.output.shape[-1])
     images = load_images(dataset, campaign.preprocess, next(iter(imported.values())).model.input)
     kill = campaign.oracles.kill.name
     return Setup(host, campaign, imported, dataset, images, kill, oracles, backends)
@@ -123,6 +124,17 @@ def _check(campaign: Campaign, path: str | Path) -> None:
         raise InputError(
             f"{path}: a model's own framework has no mutants: add an environment with another backend"
         )
+
+
+def _check_truth(dataset: Dataset, offset: int, classes: int) -> None:
+    """Raise InputError for a true class that the model has no output for."""
+    for name, label in zip(dataset.names, dataset.truth or (), strict=False):
+        if not 0 <= label + offset < classes:
+            moved = f" (moved by {offset})" if offset else ""
+            raise InputError(
+                f"the true class {label}{moved} of {name} is no output of the model, "
+                f"which are 0 to {classes - 1}; check dataset.truth and model.label_offset"
+            )
 
 
 def catalogues(host: PluginHost) -> dict[str, list[str]]:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import argparse
-import logging
 import os
 import resource
 import sys
 import traceback
 from importlib import import_module
+from typing import NoReturn
 
 from mutatenn import MutatennError, __version__
+from mutatenn.cli.streams import discard_output, prepare_streams, tell, tell_error, tell_trace
 from mutatenn.host import BLOCK_VARIABLE, PluginHost
+from mutatenn.printable import shortened
 
 COMMANDS = (
     *("init", "plan", "run", "show", "report", "score", "compare", "images"),
@@ -26,25 +28,29 @@ PIPE_CLOSED = 128 + 13
 def main(argv: list[str] | None = None) -> int:
     """Run the command line and return the exit code; wrong usage exits with 2 right away."""
     _limit_threads()
-    logging.basicConfig(format="mutatenn: %(message)s", level=logging.WARNING)
+    prepare_streams()
     args = _parser().parse_args(argv)
     try:
         code: int = args.execute(args, PluginHost.installed(args.block_plugin))
         sys.stdout.flush()  # a closed pipe shows here, not after the last line of Python
     except MutatennError as error:
-        print(f"mutatenn: error: {error}", file=sys.stderr)
+        tell_error(error)
         return error.exit_code
     except KeyboardInterrupt as error:
-        print("; ".join(["mutatenn: interrupted", *map(str, error.args)]), file=sys.stderr)
+        tell("; ".join(["interrupted", *map(str, error.args)]))
         return INTERRUPTED
     except BrokenPipeError:
-        _discard_output()
+        discard_output()
         return PIPE_CLOSED
+    except OSError as error:  # of the file or the output that it names
+        discard_output()
+        tell(f"error: {error}; mend that and give the command again")
+        return MutatennError.exit_code
     except Exception as error:  # a bug: its trace is what the report needs
         if wanting := _want_of_memory(error):
-            print(f"mutatenn: error: {wanting}", file=sys.stderr)
+            tell(f"error: {wanting}")
         else:
-            traceback.print_exc()
+            tell_trace(error)
         return MutatennError.exit_code
     return code
 
@@ -60,8 +66,16 @@ def _want_of_memory(error: Exception) -> str:
     return f"out of memory ({reason}); {cure} and run again"
 
 
+class _Parser(argparse.ArgumentParser):
+    """Shows what the user typed as it shows everything else."""
+
+    def error(self, message: str) -> NoReturn:
+        """Tell the wrong usage and exit with 2."""
+        super().error(shortened(message))
+
+
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="mutatenn", description="Mutation and differential testing of compiled image classifiers."
     )
     parser.add_argument("--version", action="version", version=f"mutatenn {__version__}")
@@ -94,8 +108,3 @@ def _limit_threads() -> None:
     """
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     os.environ.setdefault("OMP_NUM_THREADS", "1")
-
-
-def _discard_output() -> None:
-    """Point standard output at nothing, so that Python's last flush cannot fail again."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING
 
 from mutatenn.cli.report import present
+from mutatenn.cli.streams import tell
 from mutatenn.cli.thresholds import TELLING, add_min_score, conclude, demanding, min_score
 from mutatenn.errors import InputError
 
@@ -81,7 +81,7 @@ def _conclude(run: Run, reporters: Sequence[str]) -> int:
     code = conclude(run.failed_thresholds, told=TELLING in reporters)
     if failed := run.score().counts["infrastructure-error"]:
         mutants = f"{failed} mutant{'s' * (failed > 1)}"
-        print(f"mutatenn: {mutants} ended as infrastructure-error; run again to retry", file=sys.stderr)
+        tell(f"{mutants} ended as infrastructure-error; run again to retry")
         code = FAILED
     return code
 

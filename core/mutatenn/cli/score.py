@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
-from mutatenn.cli.text import columns, printable
+from mutatenn.cli.text import columns
 from mutatenn.cli.thresholds import add_min_score, conclude, demanding, min_score
 from mutatenn.errors import InputError
+from mutatenn.printable import one_line, printable
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -76,7 +77,7 @@ def execute(args: argparse.Namespace, host: PluginHost) -> int:
     for each in failed:
         print(printable(each))
     shown = "".join(f" {name}={value}" for name, value in options.items())
-    print(f"killed by {kill}{shown}\n")
+    print(one_line(f"killed by {kill}{shown}") + "\n")
     print("\n\n".join(_text(name, score, waiting[name]) for name, score in scores.items()))
     return conclude(failed, told=True)
 

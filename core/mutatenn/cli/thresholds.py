@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import attrs
 
-from mutatenn.cli.text import printable
 from mutatenn.errors import InputError
+from mutatenn.printable import printable
 
 if TYPE_CHECKING:
     import argparse
