@@ -99,7 +99,8 @@ def _options(pairs: Sequence[str]) -> dict[str, Any]:
 def _judged(run: Run, environment: str, kill: str, oracle: Comparator) -> Score:
     from mutatenn.campaign.judge import Score
 
-    if environment not in run.baselines:
+    baseline = run.baselines.get(environment)
+    if baseline is None or baseline.problems:
         return Score.of([])
     judge = run.judge(environment, kill, {kill: oracle})
     seen = (run.observation(environment, mutant) for mutant in run.store.trials(environment))

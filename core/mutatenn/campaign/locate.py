@@ -1,0 +1,109 @@
+"""Finds the operator or kernel at which an original begins to differ from its own framework."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import attrs
+import numpy as np
+
+from mutatenn.api.values import Scores
+from mutatenn.campaign.agreement import gaps
+from mutatenn.compiler.plain import run_graph, run_kernel
+from mutatenn.engine.evaluate import Evaluator
+from mutatenn.engine.isolate import call_isolated
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from numpy.typing import NDArray
+
+    from mutatenn.api.frontend import Inner
+    from mutatenn.api.program import Call
+    from mutatenn.campaign.models import Imported
+    from mutatenn.compiler.toolchain import Toolchain
+
+SECONDS = 120
+
+
+def first_to_differ(
+    imported: Imported, toolchain: Toolchain, image: NDArray[np.generic], tolerance: float
+) -> str:
+    """Say which operator or kernel is the first to differ on an image, ``[*input.shape[1:]]``.
+
+    Empty where that cannot be told: this explains a red gate, and must not replace what the gate says.
+    """
+    try:
+        return call_isolated(lambda: _Search(imported, toolchain, image, tolerance).sentence(), SECONDS)
+    except Exception:  # neither a frontend nor a compiler that fails is what the user asked about
+        return ""
+
+
+@attrs.frozen(eq=False)
+class _Search:
+    imported: Imported
+    toolchain: Toolchain
+    image: NDArray[np.generic]
+    tolerance: float
+
+    def sentence(self) -> str:
+        found = self._operator() or self._kernel()
+        return f"the first to differ is {found}" if found else ""
+
+    def _operator(self) -> str:
+        """Return the first operator that differs from the framework even when it is compiled by itself."""
+        inner = self._inner
+        if inner is None:
+            return ""
+        values = run_graph(inner.module, self.image[np.newaxis])
+        for name, value, expected in zip(inner.operators, values, inner.values, strict=True):
+            if how := self._differs(value, expected):
+                return f"operator {name}, {how}"
+        return ""
+
+    @property
+    def _inner(self) -> Inner | None:
+        return self.imported.frontend.inner(self.imported.model, self.image)
+
+    def _kernel(self) -> str:
+        """Return the first kernel whose results differ from those of its own code before it was scheduled."""
+        if self.toolchain.fallback:
+            return ""
+        for call, arguments, results in self._calls():
+            specs = [self.toolchain.program.values[value] for value in call.results]
+            plain = run_kernel(self.toolchain.units[call.kernel.name], arguments, specs)
+            for value, expected in zip(results, plain, strict=True):
+                if how := self._differs(value, expected):
+                    return f"kernel {call.kernel.name} (from its unscheduled code), {how}"
+        return ""
+
+    def _calls(self) -> Iterator[tuple[Call, list[NDArray[Any]], list[NDArray[Any]]]]:
+        """Yield the program's calls with their arguments and results."""
+        evaluator = Evaluator(self.toolchain.backend.open())
+        linked = evaluator.link(self.toolchain.program)
+        known = evaluator.original(linked, self.image)
+
+        def fetched(values: Sequence[int]) -> list[NDArray[Any]]:
+            constants = self.toolchain.program.constants
+            return [
+                constants[value].value
+                if value in constants
+                else evaluator.device.fetch(known.tensors[linked.numbers[value]])
+                for value in values
+            ]
+
+        for call in self.toolchain.program.calls:
+            yield call, fetched(call.arguments), fetched(call.results)
+
+    def _differs(self, value: NDArray[Any], expected: NDArray[Any]) -> str:
+        """Say how an inner value differs by the gate's own rule, or return nothing."""
+        if value.shape != expected.shape:
+            return f"by its shape: {list(value.shape)}, not {list(expected.shape)}"
+        one, other = (each.reshape(1, -1).astype(np.float64) for each in (value, expected))
+        ours, theirs = np.isfinite(one), np.isfinite(other)
+        if (ours != theirs).any():
+            return (
+                "not finite where it should be" if (theirs & ~ours).any() else "finite where it should not be"
+            )
+        (gap,) = gaps(one, Scores(other, "logits"), self.tolerance)
+        return f"by {gap.apart[gap.worst]:.2g}" if gap.images else ""
