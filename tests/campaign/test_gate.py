@@ -227,3 +227,13 @@ def test_a_red_gate_stops_the_campaign(
     run = mutatenn.open_run(tmp_path / "run")
     assert run.baselines["cpu"].problems
     assert not any(record.verdicts for record in run.mutants)
+
+
+def test_an_oracle_that_notices_the_original_itself_is_refused_before_anything_runs(
+    campaign: Path, tmp_path: Path
+) -> None:
+    oracle = '\n[oracles]\nkill = { name = "euclidean", threshold = -0.5 }\n'
+    campaign.write_text(campaign.read_text() + oracle)
+    with pytest.raises(mutatenn.PluginError, match="oracle 'euclidean' notices the original itself"):
+        mutatenn.run(campaign, tmp_path / "run")
+    assert not (tmp_path / "run").exists()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING, Any
 
 import attrs
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from mutatenn.campaign.models import Imported
     from mutatenn.compiler.toolchain import Toolchain
 
+    Ran = tuple[Call, list[NDArray[Any]], list[NDArray[Any]]]
+
 SECONDS = 120
 
 
@@ -33,10 +36,12 @@ def first_to_differ(
 
     Empty where that cannot be told: this explains a red gate, and must not replace what the gate says.
     """
-    try:
-        return call_isolated(lambda: _Search(imported, toolchain, image, tolerance).sentence(), SECONDS)
-    except Exception:  # neither a frontend nor a compiler that fails is what the user asked about
-        return ""
+    search = _Search(imported, toolchain, image, tolerance)
+    for look in (search.operator, search.kernel):
+        with contextlib.suppress(Exception):  # the user did not ask about this
+            if found := call_isolated(look, SECONDS):
+                return f"the first to differ is {found}"
+    return ""
 
 
 @attrs.frozen(eq=False)
@@ -46,13 +51,9 @@ class _Search:
     image: NDArray[np.generic]
     tolerance: float
 
-    def sentence(self) -> str:
-        found = self._operator() or self._kernel()
-        return f"the first to differ is {found}" if found else ""
-
-    def _operator(self) -> str:
+    def operator(self) -> str:
         """Return the first operator that differs from the framework even when it is compiled by itself."""
-        inner = self._inner
+        inner = self._inner()
         if inner is None:
             return ""
         values = run_graph(inner.module, self.image[np.newaxis])
@@ -61,15 +62,15 @@ class _Search:
                 return f"operator {name}, {how}"
         return ""
 
-    @property
-    def _inner(self) -> Inner | None:
-        return self.imported.frontend.inner(self.imported.model, self.image)
-
-    def _kernel(self) -> str:
-        """Return the first kernel whose results differ from those of its own code before it was scheduled."""
+    def kernel(self) -> str:
+        """Return the first kernel that differs from its own code without a schedule, or the framework."""
         if self.toolchain.fallback:
             return ""
-        for call, arguments, results in self._calls():
+        calls = list(self._calls())
+        return self._scheduled_wrongly(calls) or self._unknown(calls)
+
+    def _scheduled_wrongly(self, calls: Sequence[Ran]) -> str:
+        for call, arguments, results in calls:
             specs = [self.toolchain.program.values[value] for value in call.results]
             plain = run_kernel(self.toolchain.units[call.kernel.name], arguments, specs)
             for value, expected in zip(results, plain, strict=True):
@@ -77,7 +78,38 @@ class _Search:
                     return f"kernel {call.kernel.name} (from its unscheduled code), {how}"
         return ""
 
-    def _calls(self) -> Iterator[tuple[Call, list[NDArray[Any]], list[NDArray[Any]]]]:
+    def _unknown(self, calls: Sequence[Ran]) -> str:
+        """Return the first kernel that computes nothing that the framework does, nor leads to such.
+
+        Passes change what is computed on the way; but what leads to a right value is right.
+        """
+        inner = self._inner()
+        if inner is None:
+            return ""
+        right: set[int] = set()
+        for call, _, results in reversed(calls):
+            if not right.isdisjoint(call.results) or all(self._is_known(each, inner) for each in results):
+                right.update(call.results, call.arguments)
+        wrong = [call.kernel.name for call, _, _ in calls if right.isdisjoint(call.results)]
+        return f"kernel {wrong[0]}, though every operator by itself agrees" if wrong else ""
+
+    def _is_known(self, value: NDArray[Any], inner: Inner) -> bool:
+        """Tell whether the framework computes a value, in whatever layout."""
+        for expected in inner.values:
+            if value.shape == expected.shape:
+                pair = value, expected
+            elif value.size == expected.size:
+                pair = np.sort(value, axis=None), np.sort(expected, axis=None)
+            else:
+                continue
+            if not self._differs(*pair):
+                return True
+        return False
+
+    def _inner(self) -> Inner | None:
+        return self.imported.frontend.inner(self.imported.model, self.image)
+
+    def _calls(self) -> Iterator[Ran]:
         """Yield the program's calls with their arguments and results."""
         evaluator = Evaluator(self.toolchain.backend.open())
         linked = evaluator.link(self.toolchain.program)
