@@ -10,6 +10,7 @@ import numpy as np
 
 from mutatenn.api.values import Scores
 from mutatenn.campaign.agreement import gaps
+from mutatenn.campaign.gate import nudged
 from mutatenn.compiler.plain import run_graph, run_kernel
 from mutatenn.engine.evaluate import Evaluator
 from mutatenn.engine.isolate import call_isolated
@@ -53,12 +54,12 @@ class _Search:
 
     def operator(self) -> str:
         """Return the first operator that differs from the framework even when it is compiled by itself."""
-        inner = self._inner()
+        inner = self._inner(self.image)
         if inner is None:
             return ""
         values = run_graph(inner.module, self.image[np.newaxis])
-        for name, value, expected in zip(inner.operators, values, inner.values, strict=True):
-            if how := self._differs(value, expected):
+        for name, value, expected in zip(inner.operators, values, self._expected(inner), strict=True):
+            if how := self._differs(value, *expected):
                 return f"operator {name}, {how}"
         return ""
 
@@ -72,9 +73,10 @@ class _Search:
     def _scheduled_wrongly(self, calls: Sequence[Ran]) -> str:
         for call, arguments, results in calls:
             specs = [self.toolchain.program.values[value] for value in call.results]
-            plain = run_kernel(self.toolchain.units[call.kernel.name], arguments, specs)
-            for value, expected in zip(results, plain, strict=True):
-                if how := self._differs(value, expected):
+            given = [arguments, *zip(*(nudged(each) or [each] * 2 for each in arguments), strict=True)]
+            plain = run_kernel(self.toolchain.units[call.kernel.name], given, specs)
+            for value, *expected in zip(results, *plain, strict=True):
+                if how := self._differs(value, *expected):
                     return f"kernel {call.kernel.name} (from its unscheduled code), {how}"
         return ""
 
@@ -83,31 +85,34 @@ class _Search:
 
         Passes change what is computed on the way; but what leads to a right value is right.
         """
-        inner = self._inner()
+        inner = self._inner(self.image)
         if inner is None:
             return ""
+        known = self._expected(inner)
         right: set[int] = set()
         for call, _, results in reversed(calls):
-            if not right.isdisjoint(call.results) or all(self._is_known(each, inner) for each in results):
+            if not right.isdisjoint(call.results) or all(self._is_known(each, known) for each in results):
                 right.update(call.results, call.arguments)
         wrong = [call.kernel.name for call, _, _ in calls if right.isdisjoint(call.results)]
         return f"kernel {wrong[0]}, though every operator by itself agrees" if wrong else ""
 
-    def _is_known(self, value: NDArray[Any], inner: Inner) -> bool:
+    def _is_known(self, value: NDArray[Any], known: Sequence[Sequence[NDArray[Any]]]) -> bool:
         """Tell whether the framework computes a value, in whatever layout."""
-        for expected in inner.values:
-            if value.shape == expected.shape:
-                pair = value, expected
-            elif value.size == expected.size:
-                pair = np.sort(value, axis=None), np.sort(expected, axis=None)
-            else:
-                continue
-            if not self._differs(*pair):
+        for expected in (each for each in known if each[0].size == value.size):
+            arrays = [value, *expected]
+            if value.shape != expected[0].shape:
+                arrays = [np.sort(each, axis=None) for each in arrays]
+            if not self._differs(*arrays):
                 return True
         return False
 
-    def _inner(self) -> Inner | None:
-        return self.imported.frontend.inner(self.imported.model, self.image)
+    def _inner(self, image: NDArray[np.generic]) -> Inner | None:
+        return self.imported.frontend.inner(self.imported.model, image)
+
+    def _expected(self, inner: Inner) -> list[tuple[NDArray[Any], ...]]:
+        """Return each of the framework's inner values, and what it is for images one rounding away."""
+        others = (self._inner(each) for each in nudged(self.image))
+        return list(zip(inner.values, *(each.values for each in others if each), strict=True))
 
     def _calls(self) -> Iterator[Ran]:
         """Yield the program's calls with their arguments and results."""
@@ -127,15 +132,15 @@ class _Search:
         for call in self.toolchain.program.calls:
             yield call, fetched(call.arguments), fetched(call.results)
 
-    def _differs(self, value: NDArray[Any], expected: NDArray[Any]) -> str:
+    def _differs(self, value: NDArray[Any], expected: NDArray[Any], *others: NDArray[Any]) -> str:
         """Say how an inner value differs by the gate's own rule, or return nothing."""
         if value.shape != expected.shape:
             return f"by its shape: {list(value.shape)}, not {list(expected.shape)}"
-        one, other = (each.reshape(1, -1).astype(np.float64) for each in (value, expected))
+        one, other, *moved = (each.reshape(1, -1).astype(np.float64) for each in (value, expected, *others))
         ours, theirs = np.isfinite(one), np.isfinite(other)
         if (ours != theirs).any():
             return (
                 "not finite where it should be" if (theirs & ~ours).any() else "finite where it should not be"
             )
-        (gap,) = gaps(one, Scores(other, "logits"), self.tolerance)
+        (gap,) = gaps(one, Scores(other, "logits"), self.tolerance, moved)
         return f"by {gap.apart[gap.worst]:.2g}" if gap.images else ""

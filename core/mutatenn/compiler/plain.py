@@ -30,11 +30,14 @@ def run_graph(module: Any, image: NDArray[np.generic]) -> list[NDArray[Any]]:
 
 
 def run_kernel(
-    function: Any, arguments: Sequence[NDArray[Any]], results: Sequence[TensorSpec]
-) -> list[NDArray[Any]]:
-    """Return the results of a schedulable PrimFunc."""
+    function: Any, given: Sequence[Sequence[NDArray[Any]]], results: Sequence[TensorSpec]
+) -> list[list[NDArray[Any]]]:
+    """Return the results of a schedulable PrimFunc for each of several lists of arguments."""
     built = ir.tvm.compile(ir.tvm.IRModule({"main": function.with_attr("global_symbol", "main")}), HOST)
-    tensors = [ir.tvm.runtime.tensor(np.ascontiguousarray(each)) for each in arguments]
-    tensors += [ir.tvm.runtime.tensor(np.zeros(spec.shape, spec.dtype)) for spec in results]
-    built["main"](*tensors)
-    return [each.numpy() for each in tensors[len(arguments) :]]
+    found = []
+    for arguments in given:
+        tensors = [ir.tvm.runtime.tensor(np.ascontiguousarray(each)) for each in arguments]
+        made = [ir.tvm.runtime.tensor(np.zeros(spec.shape, spec.dtype)) for spec in results]
+        built["main"](*tensors, *made)
+        found.append([each.numpy() for each in made])
+    return found
