@@ -69,6 +69,8 @@ def test_infinities_that_both_sides_have_are_told() -> None:
 
 @pytest.mark.parametrize("reference", [SCORES[:11], SCORES[:, :2], SCORES[0]])
 def test_outputs_of_another_shape_are_red(reference: Any) -> None:
+    (again,) = gate(SCORES, reference).problems
+    assert "two runs give outputs of the shapes [12, 3] and " in again
     (problem,) = gate(reference=reference).problems
     assert f"shape [12, 3], the reference runtime's {list(reference.shape)}" in problem
 

@@ -124,7 +124,7 @@ def scores_of(outputs: NDArray[np.floating[Any]], wanted: ScoreKind) -> Scores:
     """Return a reference run's outputs as what they are: as configured, or as they look."""
     if wanted != "auto":
         return Scores(outputs, wanted)
-    rows = outputs[np.isfinite(outputs).reshape(len(outputs), -1).all(axis=1)]
+    rows = outputs[np.isfinite(outputs).all(axis=tuple(range(1, outputs.ndim)))]
     normalised = np.abs(rows.sum(axis=-1) - 1) <= SUM_TOLERANCE
     looks_so = len(rows) > 0 and normalised.all() and (rows >= 0).all()
     return Scores(outputs, "probabilities" if looks_so else "logits")
@@ -156,6 +156,13 @@ def check(
     where the scores differ: ``nudge`` returns the reference's scores of :func:`nudged` images, ``locate``
     says where in the original the image of an index begins to differ, or nothing.
     """
+    shapes = [list(each.shape) for each in (measured.first, measured.second)]
+    if shapes[0] != shapes[1] or len(shapes[0]) != 2:  # noqa: PLR2004  # images, classes
+        told = (
+            f"its two runs give outputs of the shapes {shapes[0]} and {shapes[1]}, not [images, classes]",
+        )
+        nothing = float("inf")
+        return Baseline(environment, 0, reference.kind, nothing, nothing, 0, 0, None, measured.seconds, told)
     labels = Scores(measured.first).labels()
     found = compare(measured.first, reference, gate.tolerance, nudge)
     comparable = measured.first.shape == reference.values.shape

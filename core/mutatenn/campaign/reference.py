@@ -25,7 +25,8 @@ class Comparison:
     """How the original's outputs stand to the reference runtime's.
 
     ``difference`` and ``spread`` are those of a Baseline. ``problems`` is empty where they agree; ``image``
-    is then None, else the index of one on which they do not. ``remark`` tells what is odd and yet equal.
+    is then None, else the index of one on which they do not (None if neither side is right). ``remark``
+    tells what is odd and yet equal.
     """
 
     difference: float = float("inf")
@@ -62,10 +63,10 @@ def _not_finite(values: NDArray[Any], expected: NDArray[Any]) -> Comparison | No
             both, values, "its outputs are not all finite, nor are the reference's", "; check [preprocess]"
         ),
     ]
-    known = [each for each in found if each]
-    if not known:
+    if not any(found):
         return None
-    return Comparison(problems=tuple(problem for problem, _ in known), image=known[0][1])
+    image = next((row for _, row in filter(None, found[:2])), None)
+    return Comparison(problems=tuple(problem for problem, _ in filter(None, found)), image=image)
 
 
 def _where(wrong: NDArray[np.bool_], side: NDArray[Any], what: str, more: str) -> tuple[str, int] | None:
