@@ -55,7 +55,7 @@ def test_an_environment_of_a_real_run(finished: Any, tmp_path: Path) -> None:
     assert basic["profile"] == "basic"
     assert basic["noise_floor"] == run.baselines["cpu-basic"].noise
     assert basic["mutants"] == 6
-    assert basic["baseline"] == {**attrs.asdict(run.baselines["cpu-basic"]), "problems": []}
+    assert basic["baseline"] == {**attrs.asdict(run.baselines["cpu-basic"]), "problems": [], "remarks": []}
     assert basic["score"]["counts"] == score.counts
     assert (basic["score"]["detected"], basic["score"]["valid"]) == (score.detected, score.valid)
     assert basic["score"]["value"] == score.value

@@ -14,6 +14,7 @@ import numpy as np
 
 from mutatenn.api.executor import Job
 from mutatenn.campaign import gate, provenance
+from mutatenn.campaign.baseline import judge_original
 from mutatenn.campaign.derive import derive
 from mutatenn.campaign.directory import open_run_directory
 from mutatenn.campaign.files import write_atomically
@@ -171,8 +172,7 @@ class Campaign:
             measured = self._measured(environment)
         except (BuildError, InfrastructureError, KernelError) as error:
             return [f"environment {environment!r}: the original cannot be built and run: {error}"]
-        expected = gate.scores_of(reference(), setup.campaign.model.scores)
-        baseline = gate.check(environment, measured, expected, setup.truth, setup.campaign.gate)
+        baseline = judge_original(setup, environment, measured, reference())
         self.run.store.set_baseline(baseline, measured.first)
         self.host.emit("mutatenn_baseline_finished", run=self.run, baseline=baseline)
         return [f"environment {environment!r}: {problem}" for problem in baseline.problems]

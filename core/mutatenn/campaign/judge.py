@@ -8,6 +8,7 @@ import attrs
 import numpy as np
 
 from mutatenn.api.values import Scores
+from mutatenn.errors import PluginError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -95,7 +96,9 @@ class Verdict:
 class Judge:
     """Judges the mutants of one environment against the original's outputs.
 
-    ``kill`` decides; ``oracles`` (by name, the kill oracle among them) are measured and reported.
+    ``kill`` decides; ``oracles`` (by name, the kill oracle among them) are measured and reported. The
+    original's infinities, which its reference has as well, are taken for numbers beyond its others. Raises
+    PluginError for an oracle that notices the original itself.
     """
 
     environment: str
@@ -103,11 +106,16 @@ class Judge:
     original: Scores
     kill: str
     oracles: Mapping[str, Comparator]
+    _numbers: Scores = attrs.field(init=False)
     _identity: dict[str, NDArray[np.float64]] = attrs.field(init=False, factory=dict)
+
+    @_numbers.default
+    def _without_infinities(self) -> Scores:
+        return attrs.evolve(self.original, values=_bounded(self.original.values))
 
     def __attrs_post_init__(self) -> None:
         for name, oracle in self.oracles.items():
-            self._identity[name] = oracle.measure(self.original, self.original)
+            self._identity[name] = own_measure(oracle, self._numbers)
 
     def judge(self, seen: Observation) -> Verdict:
         """Return the verdict on an observation over all images."""
@@ -137,11 +145,13 @@ class Judge:
 
     def _behaviour(self, seen: Observation, seconds: float) -> Verdict:
         values = seen.patched(self.original.values)
+        infinite = np.isinf(self.original.values) & (values == self.original.values)
+        values = np.where(infinite, self._numbers.values, values)
         finite: NDArray[np.bool_] = np.asarray(np.isfinite(values).all(axis=1))
         measures = self._measure(values, seen.rows)
         noticed = self.oracles[self.kill].noticed(measures[self.kill])
         degenerate = self._degenerate(values, finite)
-        changed = (Scores(values).labels() != self.original.labels()) | ~finite
+        changed = (Scores(values).labels() != self._numbers.labels()) | ~finite
         by = [self.kill] if (noticed & finite).any() else []
         by += ["non-finite"] if not finite.all() else []
         by += ["degenerate"] if degenerate else []
@@ -169,7 +179,7 @@ class Judge:
     def _measure(self, values: NDArray[Any], rows: NDArray[np.intp]) -> dict[str, NDArray[np.float64]]:
         """Measure the changed rows; an unchanged one measures as the original against itself."""
         kind = self.original.kind
-        original, candidate = Scores(self.original.values[rows], kind), Scores(values[rows], kind)
+        original, candidate = Scores(self._numbers.values[rows], kind), Scores(values[rows], kind)
         result = {}
         for name, oracle in self.oracles.items():
             result[name] = self._identity[name].copy()
@@ -179,13 +189,51 @@ class Judge:
     def _degenerate(self, values: NDArray[Any], finite: NDArray[np.bool_]) -> bool:
         if not finite.all():
             return False
-        if _alike(values) and not _alike(self.original.values):
+        if _alike(values) and not _alike(self._numbers.values):
             return True
         if len(values) < DEGENERATE_IMAGES:
             return False
-        before = len(np.unique(self.original.labels()))
+        before = len(np.unique(self._numbers.labels()))
         after = len(np.unique(Scores(values).labels()))
         return after < before and after <= max(1, DEGENERATE_SHARE * before)
+
+
+def own_measure(oracle: Comparator, original: Scores) -> NDArray[np.float64]:
+    """Return what an oracle measures of outputs and themselves, float64 ``[images]``.
+
+    Raises PluginError if that is none, or if the oracle notices a difference: it would kill every mutant.
+    """
+    found = oracle.measure(original, original)
+    wanted = original.values.shape[:1]
+    if not (isinstance(found, np.ndarray) and found.dtype == np.float64 and found.shape == wanted):
+        what = f"{found.dtype}{list(found.shape)}" if isinstance(found, np.ndarray) else type(found).__name__
+        raise PluginError(
+            f"oracle {oracle.name!r} must measure each image, as float64{list(wanted)}, but gives {what}; "
+            "choose another oracle"
+        )
+    noticed = oracle.noticed(found) | ~np.isfinite(found)
+    if noticed.any():
+        raise PluginError(
+            f"oracle {oracle.name!r} notices the original itself: compared with its own outputs it measures "
+            f"{found[noticed][0]:g} on {int(noticed.sum())} of {len(found)} images, threshold "
+            f"{oracle.threshold:g}; set another threshold or choose another oracle"
+        )
+    return found
+
+
+def _bounded(values: NDArray[Any]) -> NDArray[Any]:
+    """Return outputs whose infinities are numbers, as far beyond the image's others as these are apart."""
+    if not np.isinf(values).any():
+        return values
+    finite = np.isfinite(values)
+    low, high = (
+        reduce(values, axis=1, keepdims=True, where=finite, initial=initial)
+        for reduce, initial in ((np.min, np.inf), (np.max, -np.inf))
+    )
+    low, high = (np.where(np.isfinite(each), each, 0.0) for each in (low, high))
+    margin = high - low + 1
+    bounds = np.where(np.isposinf(values), high + margin, low - margin).astype(values.dtype)
+    return np.where(np.isinf(values), bounds, values)
 
 
 def _alike(values: NDArray[Any]) -> bool:

@@ -115,7 +115,8 @@ def _judged(run: Run, environment: str, kill: str, oracle: Comparator) -> dict[s
     from mutatenn.campaign.judge import Score
 
     statuses: dict[str, list[Status]] = {name: [] for name in run.scores(environment)}
-    if environment in run.baselines:
+    baseline = run.baselines.get(environment)
+    if baseline is not None and not baseline.problems:
         judge = run.judge(environment, kill, {kill: oracle})
         operators = {mutant.id: mutant.operator for mutant in run.store.mutants()}
         for mutant in run.store.trials(environment):
