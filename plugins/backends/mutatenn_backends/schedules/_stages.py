@@ -29,7 +29,8 @@ class Stage:
     """``buffer[indices] = value`` for every point of ``axes``, folded over ``reduce`` from ``init``.
 
     ``indices`` are distinct axes, or 0 where the buffer's extent is 1: axes of extent 1 have been replaced by
-    0 everywhere. ``reduce`` is in loop order. A stage that reduces nothing has no ``init``.
+    0 everywhere. ``reduce`` is in loop order; a reduction over one element keeps one axis, and so remains
+    what starts from ``init``. A stage that reduces nothing has no ``init``.
     """
 
     buffer: Any
@@ -115,8 +116,9 @@ def _make_stage(block: Any, extents: dict[Any, int], kinds: dict[Any, int]) -> S
     need(
         not any(load.source.same_as(store.buffer) for load in loads_in(init and init.value)), "a start in use"
     )
-    units: dict[Any, Any] = {axis: zero(axis) for axis, extent in extents.items() if extent == 1}
-    rest = {axis: extent for axis, extent in extents.items() if extent != 1}
+    kept = reduce[:1] if all(extents[axis] == 1 for axis in reduce) else ()
+    units = {axis: zero(axis) for axis, extent in extents.items() if extent == 1 and axis not in kept}
+    rest = {axis: extent for axis, extent in extents.items() if axis not in units}
     indices = tuple(units.get(axis, axis) for axis in store.indices)
     return Stage(
         store.buffer,
