@@ -120,6 +120,12 @@ def test_digests_name_the_code_not_its_names(backend: Any, classifier: Any) -> N
     )
 
 
+def test_a_digest_covers_what_generates_code(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = digest(primfunc(2.0), Llvm())
+    monkeypatch.setattr("mutatenn.compiler.lowering._generator", lambda: "another version")
+    assert digest(primfunc(2.0), Llvm()) != before
+
+
 def test_digests_are_the_same_in_every_process(model: Model, toolchain: Toolchain, tmp_path: Any) -> None:
     script = tmp_path / "digests.py"
     script.write_text(

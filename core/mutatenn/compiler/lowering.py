@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import attrs
 
 from mutatenn.api.program import Kernel
-from mutatenn.compiler import ir
+from mutatenn.compiler import ir, kernels, rounding
 from mutatenn.compiler.cache import cached_bytes, kernel_cache, text_digest
 from mutatenn.compiler.kernels import guarded, lower_kernel
 from mutatenn.compiler.monitor import watch
@@ -128,8 +128,17 @@ class Lowering:
 
 def digest(*parts: Any) -> str:
     """Return the digest of lowered functions, whose attributes name the target, or of whole modules."""
-    identity = " ".join([ir.tvm.__version__, *(f"{ir.ffi.structural_hash(part):x}" for part in parts)])
+    identity = " ".join(
+        [ir.tvm.__version__, _generator(), *(f"{ir.ffi.structural_hash(part):x}" for part in parts)]
+    )
     return hashlib.blake2b(identity.encode(), digest_size=16).hexdigest()
+
+
+@functools.cache
+def _generator() -> str:
+    """Return the digest of the code that has code generated of what is lowered."""
+    content = b"".join(Path(module.__file__ or "").read_bytes() for module in (kernels, rounding))
+    return hashlib.blake2b(content, digest_size=16).hexdigest()
 
 
 def _code(cls: type) -> list[str]:

@@ -66,7 +66,7 @@ class Toolchain:
     fallback: str = attrs.field(init=False, default="")
     _lowering: Lowering = attrs.field(init=False)
     _legalize: Legalizer = attrs.field(init=False, factory=Legalizer)
-    _lowered: dict[int, Kernel] = attrs.field(init=False, factory=dict)
+    _lowered: dict[int, tuple[Any, Kernel]] = attrs.field(init=False, factory=dict)
     _stages: dict[tuple[str, Stage], Any] = attrs.field(init=False, factory=dict)
     _constants: dict[tuple[object, ...], Constant] = attrs.field(init=False, factory=dict)
 
@@ -171,10 +171,12 @@ class Toolchain:
         return attrs.evolve(program, calls=calls)
 
     def _kernel(self, sources: dict[str, Any], name: str, function: Any) -> Kernel:
-        key = ir.ffi.structural_hash(anonymous(function))
-        if key not in self._lowered:
-            self._lowered[key] = self._lowering.kernel(name, function, "schedulable")
-        kernel = self._lowered[key]
+        nameless = anonymous(function)
+        key = ir.ffi.structural_hash(nameless)
+        known, kernel = self._lowered.get(key, (None, None))
+        if kernel is None or not ir.ffi.structural_equal(known, nameless):
+            kernel = self._lowering.kernel(name, function, "schedulable")
+            self._lowered[key] = nameless, kernel
         sources.setdefault(kernel.digest, function)
         return kernel
 
