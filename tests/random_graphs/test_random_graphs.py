@@ -18,7 +18,7 @@ from random_nets.check import Case, Together, check, compare
 from random_nets.mutants import check_mutants
 
 BATCH = 25
-FIRST, LAST = map(int, (os.environ.get("MUTATENN_SEEDS") or "1000-2999").split("-"))
+FIRST, LAST = map(int, (os.environ.get("MUTATENN_SEEDS") or "1000-4999").split("-"))
 KINDS = """
     Abs Add AveragePool BatchNormalization Clip Concat Conv Div Elu Erf Exp Flatten Gemm GlobalAveragePool
     GlobalMaxPool HardSigmoid HardSwish LeakyRelu LogSoftmax MatMul Max MaxPool Mean Min Mul Neg PRelu Pad

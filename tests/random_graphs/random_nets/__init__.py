@@ -33,7 +33,7 @@ def _grow(net: Net) -> Any:
         among = images if images and net.chance(0.5) else net.values
         kind = net.rng.choice(names, p=weights / weights.sum())
         with net.attempt(body):
-            DRAWS[kind][0](net, net.pick(among[-2:] if net.chance(0.6) else among))
+            DRAWS[kind][0](net, among[-1] if net.chance(0.6) else net.pick(among))
     return net.model(_head(net))
 
 
@@ -41,8 +41,10 @@ def _head(net: Net) -> Value:
     """Make scores of the last value and maybe others: flattened, weighted, maybe joined, maybe a softmax."""
     classes = net.whole(2, 6)
     scores = _project(net, net.values[-1], classes)
-    if net.chance(0.3) and len(net.nodes) + 3 <= LARGEST:
-        scores = net.add("Add", scores, _project(net, net.pick(net.values), classes))
+    read = {name for node in net.nodes for name in node.input}
+    loose = [value for value in net.values[:-1] if value.name not in read]
+    if net.chance(0.7 if loose else 0.1) and len(net.nodes) + 3 <= LARGEST:
+        scores = net.add("Add", scores, _project(net, net.pick(loose or net.values), classes))
     elif net.chance(0.3) and len(net.nodes) < LARGEST:
         scores = net.add("Softmax", scores, axis=-1)
     if not SMALLEST <= len(net.nodes) <= LARGEST:
@@ -54,11 +56,10 @@ def _head(net: Net) -> Value:
 
 
 def _project(net: Net, value: Value, classes: int) -> Value:
-    flat = (
-        net.add("Flatten", value, axis=0)
-        if net.chance(0.7)
-        else net.add("Reshape", value, net.constant([1, -1], np.int64))
-    )
+    if net.chance(0.7):
+        flat = net.add("Flatten", value, axis=0)
+    else:
+        flat = net.add("Reshape", value, net.constant([1, -1], np.int64))
     weights = net.constant(net.rng.normal(0, 1 / np.sqrt(value.size), (value.size, classes)))
     if net.chance(0.5):
         return net.add("MatMul", flat, weights)

@@ -109,7 +109,7 @@ def make(seed: int, folder: Path) -> Case:
 
 
 def compile_profiles(case: Case, schedules: bool, profiles: Iterable[str]) -> None:
-    """Compile every profile, after ``default``, with one toolchain: its memories must not mix them up."""
+    """Compile every profile, ``default`` twice, with one toolchain: its memories must not mix them up."""
     toolchain = Toolchain(case.model, Llvm(schedules=schedules), Profile())
     case.toolchains[schedules] = toolchain
     for profile in profiles:
@@ -125,6 +125,9 @@ def compile_profiles(case: Case, schedules: bool, profiles: Iterable[str]) -> No
         else:
             case.faults.append(f"{name(cell)}: no list of kernels")
     toolchain.profile = Profile()
+    again = case.programs.get(("default", schedules))
+    if again and again.identity != toolchain.program.identity:
+        case.faults.append(f"{name(('default', schedules))}: another program when compiled again")
 
 
 def is_list(program: Program) -> bool:

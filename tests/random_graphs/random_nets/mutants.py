@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 import attrs
 import numpy as np
 
-from mutatenn import BuildError, Mutator, Program
+from mutatenn import BuildError, Model, Mutator, Program
 from mutatenn.compiler.toolchain import GRAPH_UNIT, Toolchain
 from mutatenn.engine.evaluate import Evaluator, KernelError
 from mutatenn.host import PluginHost
@@ -16,6 +16,11 @@ from mutatenn_backends.llvm import Cpu
 from random_nets.check import Case, Together, is_list, run
 
 TRIES = 8
+WAYS: tuple[tuple[str, set[int] | None, bool], ...] = (
+    ("with all of the original's values", None, True),
+    ("with few of the original's values", set(), True),
+    ("without reuse", None, False),
+)
 
 
 @attrs.frozen
@@ -32,6 +37,14 @@ class Place:
     def derive(self, toolchain: Toolchain) -> Program:
         return toolchain.derive(self.operator(), self.operator.stage, {self.unit: [self.site]})[0]
 
+    def derive_anew(self, model: Model, toolchain: Toolchain) -> Program:
+        """Return the program by a toolchain like this one that has compiled nothing else."""
+        like = functools.partial(Toolchain, backend=toolchain.backend, profile=toolchain.profile)
+        if self.operator.level == "graph":
+            module = self.operator().apply(model.module, [self.site])
+            return like(attrs.evolve(model, module=module)).program
+        return self.derive(like(model, check_bounds=toolchain.check_bounds))
+
 
 @functools.cache
 def operators(level: str) -> list[type[Mutator]]:
@@ -39,7 +52,7 @@ def operators(level: str) -> list[type[Mutator]]:
 
 
 def places(toolchain: Toolchain, level: str, rng: np.random.Generator) -> Iterator[Place]:
-    """Draw places at random, without end unless there are none."""
+    """Draw a few places at random."""
     units = [GRAPH_UNIT] if level == "graph" else list(toolchain.units)
     for _ in range(TRIES):
         operator, unit = rng.choice(operators(level)), units[rng.integers(len(units))]
@@ -50,7 +63,7 @@ def places(toolchain: Toolchain, level: str, rng: np.random.Generator) -> Iterat
 
 @attrs.frozen(eq=False)
 class Mutant:
-    """A mutant as made by a toolchain that has compiled a lot, and by one of the original alone."""
+    """A mutant as made by a toolchain that has compiled a lot, and by a new one."""
 
     case: Case
     place: Place
@@ -59,9 +72,13 @@ class Mutant:
     afresh: Program
 
 
-def check_mutants(cases: Iterable[Case], device: Together, *, schedules: bool = True) -> int:
-    """Note every mutant that does not come out the same in all ways; return how many there were."""
-    mutants = [each for case in cases if case.toolchains for each in derive(case, case.toolchains[schedules])]
+def check_mutants(cases: Iterable[Case], device: Together) -> int:
+    """Note every mutant that does not come out the same in all ways; return how many there were.
+
+    Every other network is mutated with schedules.
+    """
+    imported = [case for case in cases if case.toolchains]
+    mutants = [each for case in imported for each in derive(case, case.toolchains[case.seed % 2 > 0])]
     device.prepare(each.afresh for each in mutants if each.place.operator.level == "graph")
     for each in mutants:
         each.case.faults += [f"{each.place}: {fault}" for fault in differences(each, device)]
@@ -78,8 +95,8 @@ def derive(case: Case, toolchain: Toolchain) -> Iterator[Mutant]:
             except BuildError:
                 continue
             if is_list(program) and program.identity != toolchain.program.identity:
-                new = Toolchain(case.model, toolchain.backend, toolchain.profile, check_bounds=True)
-                yield Mutant(case, place, toolchain.program, program, place.derive(new))
+                afresh = place.derive_anew(case.model, toolchain)
+                yield Mutant(case, place, toolchain.program, program, afresh)
                 break
 
 
@@ -95,8 +112,10 @@ def differences(mutant: Mutant, device: Cpu) -> Iterator[str]:
     evaluator = Evaluator(device)
     original, linked = evaluator.link(mutant.original), evaluator.link(mutant.program)
     for image, scores in zip(images, expected, strict=True):
-        known = evaluator.original(original, image)
-        for reuse in (True, False):
+        for way, keep, reuse in WAYS:
+            known = evaluator.original(original, image, keep)
             seen = evaluator.mutant(linked, known, reuse=reuse)
             if device.fetch(seen.output).tobytes() != scores.tobytes():
-                yield f"other scores {'with' if reuse else 'without'} reuse"
+                yield f"other scores {way}"
+            if seen.differs == (device.fetch(known.output).tobytes() == scores.tobytes()):
+                yield f"differs is {seen.differs} {way}"

@@ -90,7 +90,7 @@ class Net:
         """Return the name of a constant of random numbers; often one that is there already."""
         floats = {name: known for name, known in self.constants.items() if known.dtype == np.float32}
         alike = [name for name, known in floats.items() if known.shape == shape]
-        if alike and self.chance(0.4):
+        if alike and self.chance(0.6):
             return self.pick(alike)
         return self.constant(self.rng.normal(0, scale, shape))
 

@@ -178,13 +178,13 @@ def extremum(net: Net, x: Value) -> Value:
     return net.add(net.pick(["Max", "Min"]), *operands)
 
 
-@drawn(1)
+@drawn(1.5)
 def total(net: Net, x: Value) -> Value:
     operands = [x, partner(net, x), partner(net, x)][: net.whole(1, 3)]
     return net.add(net.pick(["Sum", "Sum", "Mean"]), *operands)
 
 
-@drawn(4)
+@drawn(6)
 def activation(net: Net, x: Value) -> Value:
     plain = ["Relu", "Relu", "Sigmoid", "Tanh", "Erf", "Abs", "Neg", "HardSwish", "Softplus"]
     operator = net.pick([*plain, "LeakyRelu", "HardSigmoid", "Elu"])
@@ -226,7 +226,7 @@ def batch_normalisation(net: Net, x: Value) -> Value:
     return net.add("BatchNormalization", x, scale, shift, mean, variance, epsilon=net.pick([1e-5, 1e-3]))
 
 
-@drawn(2)
+@drawn(4)
 def pooling(net: Net, x: Value) -> Value:
     need(x.rank == 4)
     largest = net.chance(0.6)
@@ -237,13 +237,13 @@ def pooling(net: Net, x: Value) -> Value:
     return net.add("AveragePool", x, count_include_pad=net.whole(0, 1), **attributes)
 
 
-@drawn(1)
+@drawn(1.5)
 def global_pooling(net: Net, x: Value) -> Value:
     need(x.rank == 4)
     return net.add(net.pick(["GlobalAveragePool", "GlobalMaxPool"]), x)
 
 
-@drawn(2)
+@drawn(4)
 def reduction(net: Net, x: Value) -> Value:
     """Over some axes, those of size 1 by preference."""
     need(x.rank >= 2)
@@ -304,9 +304,9 @@ def flatten(net: Net, x: Value) -> Value:
 def axes_of_one(net: Net, x: Value) -> Value:
     """An axis of size 1 taken away or put in."""
     ones = [axis for axis in range(x.rank) if x.shape[axis] == 1]
-    if ones and x.rank > 2:
+    if ones and x.rank > 2 and net.chance(0.6):
         return net.add("Squeeze", x, net.constant([net.pick(ones)], np.int64))
-    need(x.rank < 4)
+    need(x.rank < 5)
     return net.add("Unsqueeze", x, net.constant([net.whole(0, x.rank)], np.int64))
 
 
