@@ -15,7 +15,7 @@ from mutatenn import BuildError, InputError, Kernel, Model, Program, ir
 from mutatenn.compiler.kernels import compile_kernels, kernel_symbol
 from mutatenn.compiler.profiles import PROFILES, Profile
 from mutatenn.compiler.toolchain import Toolchain
-from mutatenn.engine.evaluate import Evaluator
+from mutatenn.engine.evaluate import Evaluator, KernelError
 from mutatenn_backends.llvm import Cpu, Llvm
 from mutatenn_frontends.onnx import Onnx
 from random_nets import draw
@@ -43,8 +43,11 @@ class Together(Cpu):
         kernels = {digest: kernel for each in programs for digest, kernel in each.kernels.items()}
         new = {kernel_symbol(each): each for digest, each in kernels.items() if digest not in self._built}
         for some in (dict(part) for part in chunks(list(new.items()), MODULE)):
-            with ir.tvm.ir.transform.PassContext(config={"tirx.disable_assert": True}):
-                library = compile_kernels(some, self.target)
+            try:
+                with ir.tvm.ir.transform.PassContext(config={"tirx.disable_assert": True}):
+                    library = compile_kernels(some, self.target)
+            except BuildError:
+                continue  # the one to blame fails again when it is built alone
             self._built |= {each.digest: library[symbol] for symbol, each in some.items()}
 
     def build(self, kernel: Kernel) -> Any:
@@ -110,7 +113,11 @@ def make(seed: int, folder: Path) -> Case:
 
 def compile_profiles(case: Case, schedules: bool, profiles: Iterable[str]) -> None:
     """Compile every profile, ``default`` twice, with one toolchain: its memories must not mix them up."""
-    toolchain = Toolchain(case.model, Llvm(schedules=schedules), Profile())
+    try:
+        toolchain = Toolchain(case.model, Llvm(schedules=schedules), Profile())
+    except BuildError as error:
+        case.faults.append(f"{name(('default', schedules))}: not compiled: {error}")
+        return
     case.toolchains[schedules] = toolchain
     for profile in profiles:
         cell = profile, schedules
@@ -140,7 +147,7 @@ def name(cell: Cell) -> str:
 
 def compare(case: Case, device: Cpu) -> None:
     """Note every cell with other scores than onnxruntime's, or other bits with schedules than without."""
-    scores = {cell: run(device, program, case.images) for cell, program in case.programs.items()}
+    scores = {cell: found for cell in case.programs if (found := score(case, cell, device)) is not None}
     for cell, found in scores.items():
         worst = abs(found - case.expected).max() / np.ptp(case.expected)
         if not worst <= TOLERANCE:
@@ -149,6 +156,15 @@ def compare(case: Case, device: Cpu) -> None:
         one, other = scores.get((profile, True)), scores.get((profile, False))
         if one is not None and other is not None and one.tobytes() != other.tobytes():
             case.faults.append(f"{profile}: schedules change it by {abs(one - other).max():.2g}")
+
+
+def score(case: Case, cell: Cell, device: Cpu) -> NDArray[np.float32] | None:
+    """Return the scores of a cell, or None, noted, if it cannot be built or run."""
+    try:
+        return run(device, case.programs[cell], case.images)
+    except (BuildError, KernelError) as error:
+        case.faults.append(f"{name(cell)}: not run: {error}")
+        return None
 
 
 def run(device: Cpu, program: Program, images: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -77,8 +77,8 @@ def check_mutants(cases: Iterable[Case], device: Together) -> int:
 
     Every other network is mutated with schedules.
     """
-    imported = [case for case in cases if case.toolchains]
-    mutants = [each for case in imported for each in derive(case, case.toolchains[case.seed % 2 > 0])]
+    toolchains = [(case, case.toolchains.get(case.seed % 2 > 0)) for case in cases]
+    mutants = [each for case, toolchain in toolchains if toolchain for each in derive(case, toolchain)]
     device.prepare(each.afresh for each in mutants if each.place.operator.level == "graph")
     for each in mutants:
         each.case.faults += [f"{each.place}: {fault}" for fault in differences(each, device)]
