@@ -27,7 +27,7 @@ def draw(seed: int) -> Any:
 
 def _grow(net: Net) -> Any:
     names, weights = list(DRAWS), np.array([weight for _, weight in DRAWS.values()])
-    body = min(net.whole(SMALLEST, LARGEST) for _ in range(2)) - 2
+    body = min(net.whole(SMALLEST, LARGEST) for _ in range(3)) - 2
     while len(net.nodes) < body:
         images = [value for value in net.values if value.rank == IMAGE_RANK]
         among = images if images and net.chance(0.5) else net.values
@@ -43,7 +43,7 @@ def _head(net: Net) -> Value:
     scores = _project(net, net.values[-1], classes)
     read = {name for node in net.nodes for name in node.input}
     loose = [value for value in net.values[:-1] if value.name not in read]
-    if net.chance(0.7 if loose else 0.1) and len(net.nodes) + 3 <= LARGEST:
+    if net.chance(0.5 if loose else 0.1) and len(net.nodes) + 3 <= LARGEST:
         scores = net.add("Add", scores, _project(net, net.pick(loose or net.values), classes))
     elif net.chance(0.3) and len(net.nodes) < LARGEST:
         scores = net.add("Softmax", scores, axis=-1)
@@ -56,10 +56,10 @@ def _head(net: Net) -> Value:
 
 
 def _project(net: Net, value: Value, classes: int) -> Value:
-    if net.chance(0.7):
-        flat = net.add("Flatten", value, axis=0)
-    else:
-        flat = net.add("Reshape", value, net.constant([1, -1], np.int64))
+    flat = value
+    if value.shape != (1, value.size):
+        rows = net.constant([1, -1], np.int64)
+        flat = net.add("Flatten", value, axis=0) if net.chance(0.7) else net.add("Reshape", value, rows)
     weights = net.constant(net.rng.normal(0, 1 / np.sqrt(value.size), (value.size, classes)))
     if net.chance(0.5):
         return net.add("MatMul", flat, weights)

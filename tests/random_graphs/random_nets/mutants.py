@@ -88,6 +88,8 @@ def check_mutants(cases: Iterable[Case], device: Together) -> int:
 def derive(case: Case, toolchain: Toolchain) -> Iterator[Mutant]:
     """Make the first graph mutant and the first kernel mutant that builds and is no equivalent."""
     toolchain.check_bounds = True  # what leaves its buffers need not come out the same
+    if toolchain.compile(case.model.module).identity != toolchain.program.identity:
+        case.faults.append("another program when compiled again")
     for level in ("graph", "kernel"):
         for place in places(toolchain, level, np.random.default_rng([case.seed, len(level)])):
             try:
