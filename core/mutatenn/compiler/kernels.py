@@ -16,7 +16,7 @@ from mutatenn.compiler.rounding import expose_products, fix_device_rounding, fix
 from mutatenn.errors import BuildError, InfrastructureError, InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     from mutatenn.api.program import Kernel
@@ -131,18 +131,24 @@ def compile_kernel(kernel: Kernel, target: Any, symbol: str = SYMBOL) -> Any:
 
     Raises BuildError if the compiler rejects it, InputError for a kernel that holds a whole Relax module.
     """
-    if isinstance(kernel.ir, ir.tvm.IRModule):
-        raise InputError(f"{kernel.name} has no code of its own: the model runs on TVM's virtual machine")
+    return compile_kernels({symbol: kernel}, target)
+
+
+def compile_kernels(kernels: Mapping[str, Kernel], target: Any) -> Any:
+    """Compile several kernels, by symbol, into one runtime module; raises as :func:`compile_kernel`."""
+    functions = {}
+    for symbol, kernel in kernels.items():
+        if isinstance(kernel.ir, ir.tvm.IRModule):
+            raise InputError(f"{kernel.name} has no code of its own: the model runs on TVM's virtual machine")
+        if "cpu" in target.keys:
+            function = kernel.ir
+            _refuse_undefined(function)
+        else:
+            function = plain_names(kernel.ir)
+        functions[symbol] = guarded(expose_products, function).with_attr("global_symbol", symbol)
     _, after = pipeline()
-    if "cpu" in target.keys:
-        function = kernel.ir
-        _refuse_undefined(function)
-    else:
-        function = plain_names(kernel.ir)
-    function = guarded(expose_products, function)
-    module = ir.tvm.IRModule({symbol: function.with_attr("global_symbol", symbol)})
     with target:
-        module = guarded(ir.tvm.ir.transform.Sequential(after), module)
+        module = guarded(ir.tvm.ir.transform.Sequential(after), ir.tvm.IRModule(functions))
         return guarded(functools.partial(_generate, target=target), module)
 
 
