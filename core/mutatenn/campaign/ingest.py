@@ -14,6 +14,7 @@ from mutatenn.api.executor import Observation
 from mutatenn.campaign import gate, provenance
 from mutatenn.campaign.bundle import identity
 from mutatenn.campaign.directory import open_run_directory
+from mutatenn.campaign.promises import run_reference
 from mutatenn.campaign.run import CAMPAIGN_FILE
 from mutatenn.campaign.setup import set_up
 from mutatenn.engine.board import MANIFEST, ORIGINAL, RESULTS
@@ -109,7 +110,7 @@ class Results:
                 f"the original's outputs are {first.dtype}{list(first.shape)}, not {list(expected)}"
             )
         setup = self.setup
-        reference = call_isolated(lambda: setup.frontend.reference(setup.model, setup.images))
+        reference = call_isolated(lambda: run_reference(setup.frontend, setup.model, setup.images))
         measured = gate.Measured(first, second, float(arrays["seconds"]))
         scores = gate.scores_of(reference, setup.campaign.model.scores)
         baseline = gate.check(self.environment, measured, scores, setup.truth, setup.campaign.gate)

@@ -8,6 +8,7 @@ import attrs
 import numpy as np
 
 from mutatenn.api.values import Scores
+from mutatenn.campaign.promises import identity, measured, noticed
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -101,7 +102,7 @@ class Judge:
 
     def __attrs_post_init__(self) -> None:
         for name, oracle in self.oracles.items():
-            self._identity[name] = oracle.measure(self.original, self.original)
+            self._identity[name] = identity(oracle, self.original)
 
     def judge(self, seen: Observation) -> Verdict:
         """Return the verdict on an observation over all images."""
@@ -126,27 +127,27 @@ class Judge:
         values = seen.patched(self.original.values)
         finite: NDArray[np.bool_] = np.asarray(np.isfinite(values).all(axis=1))
         measures = self._measure(values, seen.rows)
-        noticed = self.oracles[self.kill].noticed(measures[self.kill])
+        killed = noticed(self.oracles[self.kill], measures[self.kill])
         degenerate = self._degenerate(values, finite)
         changed = (Scores(values).labels() != self.original.labels()) | ~finite
-        by = [self.kill] if (noticed & finite).any() else []
+        by = [self.kill] if (killed & finite).any() else []
         by += ["non-finite"] if not finite.all() else []
         by += ["degenerate"] if degenerate else []
-        noticed |= ~finite
+        killed |= ~finite
         return Verdict(
             self.environment,
             seen.mutant,
             "killed" if by else "survived" if seen.infected.any() else "never-infected",
             by=tuple(by),
             images=len(values),
-            killed=int(noticed.sum()),
+            killed=int(killed.sum()),
             infected=int(seen.infected.sum()),
             propagated=len(seen.rows),
             masked=dict(seen.masked),
             labels_changed=int(changed.sum()),
             non_finite=int((~finite).sum()),
             degenerate=degenerate,
-            killed_images=tuple(self.names[index] for index in np.flatnonzero(noticed).tolist()),
+            killed_images=tuple(self.names[index] for index in np.flatnonzero(killed).tolist()),
             oracles={name: _summary(self.oracles[name], measure) for name, measure in measures.items()},
             seconds=seconds,
             program=seen.program,
@@ -159,7 +160,7 @@ class Judge:
         result = {}
         for name, oracle in self.oracles.items():
             result[name] = self._identity[name].copy()
-            result[name][rows] = oracle.measure(original, candidate)
+            result[name][rows] = measured(oracle, original, candidate)
         return result
 
     def _degenerate(self, values: NDArray[Any], finite: NDArray[np.bool_]) -> bool:

@@ -344,6 +344,8 @@ class Store:
         return Observation(mutant=mutant, **_tuples(fields), **arrays)
 
     def _outputs(self, environment: str, name: str) -> Path:
+        if "/" in name or "\0" in name:  # ids come from plugins and bundles
+            raise InputError(f"{name!r} cannot be the id of a mutant; it would name a file elsewhere")
         return self.directory / "outputs" / environment / f"{name}.npy"
 
 

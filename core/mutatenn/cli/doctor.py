@@ -40,6 +40,7 @@ FITTING = {"apache-tvm": "0.27.", "apache-tvm-ffi": "0.1.14.post1"}
 PYTHON = (3, 10)
 LITTLE_MEMORY = 4 * 2**30
 PROBLEM = 4
+DIAGNOSIS_SECONDS = 60.0
 
 
 @attrs.frozen
@@ -179,8 +180,8 @@ def _plugins(host: PluginHost) -> Iterator[Check]:
 
 def _backends(host: PluginHost) -> Iterator[Check]:
     for name, backend in host.backends().items():
-        found = _isolated(backend.diagnose)
-        able, detail = found if isinstance(found, tuple) else (False, found)
+        found = _isolated(backend.diagnose, DIAGNOSIS_SECONDS)
+        able, detail = found if isinstance(found, tuple) and len(found) == 2 else (False, found)  # noqa: PLR2004
         yield Check(f"backend {name}", "ok" if able else "warning", detail)
 
 
@@ -217,11 +218,11 @@ def _misfits(host: PluginHost) -> Iterable[str]:
     return gate.check("doctor", measured, reference, None, config.Gate()).problems
 
 
-def _isolated(function: Callable[[], T]) -> T | str:
+def _isolated(function: Callable[[], T], seconds: float | None = None) -> T | str:
     """Return what the function returns in a process of its own, or what went wrong there."""
     from mutatenn.engine.isolate import call_isolated
 
     try:
-        return call_isolated(function)
+        return call_isolated(function, seconds)
     except Exception as error:  # broken installations fail in any way
         return " ".join(f"{type(error).__name__}: {error}".split())

@@ -9,7 +9,8 @@ import sys
 import traceback
 from importlib import import_module
 
-from mutatenn import MutatennError, __version__
+from mutatenn import MutatennError, PluginError, __version__
+from mutatenn.border import described
 from mutatenn.host import BLOCK_VARIABLE, PluginHost
 
 COMMANDS = (
@@ -36,10 +37,13 @@ def main(argv: list[str] | None = None) -> int:
     except KeyboardInterrupt as error:
         print("; ".join(["mutatenn: interrupted", *map(str, error.args)]), file=sys.stderr)
         return INTERRUPTED
+    except SystemExit as error:  # no code of ours ends so: whatever it was meant to be, nothing is done
+        print(f"mutatenn: error: a plugin ended the program: {described(error)}", file=sys.stderr)
+        return PluginError.exit_code
     except BrokenPipeError:
         _discard_output()
         return PIPE_CLOSED
-    except Exception:  # a bug: its trace is what the report needs
+    except BaseException:  # a bug: its trace is what the report needs
         traceback.print_exc()
         return MutatennError.exit_code
     return code
