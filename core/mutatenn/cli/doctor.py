@@ -112,10 +112,9 @@ def _processors() -> Check:
 
 
 def _memory() -> Check:
-    available = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    for line in Path("/proc/meminfo").read_text().splitlines():
-        if line.startswith("MemAvailable:"):
-            available = int(line.split()[1]) * 1024
+    from mutatenn.campaign.memory import available_memory
+
+    available = available_memory()
     detail = f"{available / 2**30:.1f} GiB available"
     if available < LITTLE_MEMORY:
         return Check("memory", "warning", detail, "large models may need more: use few --workers")
