@@ -37,6 +37,7 @@ from mutatenn.errors import (
 )
 from mutatenn.hookspecs import hookimpl
 from mutatenn.nearest import unknown_name
+from mutatenn.printable import one_line
 from mutatenn.sources import source_digest
 
 if TYPE_CHECKING:
@@ -109,6 +110,7 @@ __all__ = [
     "link_objects",
     "load_library",
     "lower_kernel",
+    "one_line",
     "open_run",
     "run",
     "source_digest",

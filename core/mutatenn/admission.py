@@ -18,6 +18,7 @@ from mutatenn.api.reporter import Reporter
 from mutatenn.api.values import Category, Level, Stage
 from mutatenn.errors import PluginError
 from mutatenn.nearest import suggestion
+from mutatenn.printable import one_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -51,12 +52,6 @@ HOOKS = tuple(name for name, value in vars(hookspecs).items() if hasattr(value, 
 CATALOGUES: dict[Kind, str] = {kind: f"mutatenn_{kind}s" for kind in KINDS}
 
 _KEBAB = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
-
-
-def one_line(text: object) -> str:
-    """Return the text on one line, without control characters: plugins are not trusted with the terminal."""
-    joined = " ".join(str(text).split())
-    return "".join(char if char.isprintable() else "?" for char in joined)
 
 
 def check_hooks(plugin: object, manager: pluggy.PluginManager) -> None:

@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any
 import importlib_metadata
 
 from mutatenn import errors, hookspecs
-from mutatenn.admission import KINDS, one_line
+from mutatenn.admission import KINDS
 from mutatenn.api.backend import Device
 from mutatenn.errors import MutatennError, PluginError
+from mutatenn.printable import one_line, shortened
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -115,16 +116,18 @@ def described(error: BaseException, plugin: object = None) -> str:
     """
     text = _one_line(error)
     what = f"{type(error).__name__}: {text}" if text else type(error).__name__
-    return _shortened(one_line(what)) + _place(error, _folder(plugin))
+    return shortened(what, LONGEST) + _place(error, _folder(plugin))
 
 
 def shown(value: object) -> str:
     """Return a value that a plugin returned, on a line: an array by its dtype and shape."""
     shape, dtype = (getattr(value, name, None) for name in ("shape", "dtype"))
     if isinstance(shape, tuple) and dtype is not None:
-        return _shortened(_one_line(f"an array of {dtype}{list(shape)}"))
+        return shortened(_one_line(f"an array of {dtype}{list(shape)}"), LONGEST)
     if value is None or isinstance(value, bool | int | float | complex | str | bytes):
-        return _shortened(_one_line(repr(value[:LONGEST] if isinstance(value, str | bytes) else value)))
+        return shortened(
+            _one_line(repr(value[:LONGEST] if isinstance(value, str | bytes) else value)), LONGEST
+        )
     return f"a value of type {type(value).__name__}"
 
 
@@ -135,10 +138,6 @@ def _one_line(value: object) -> str:
         raise
     except BaseException:  # the plugin's own __str__
         return "(it cannot be shown)"
-
-
-def _shortened(text: str) -> str:
-    return text if len(text) <= LONGEST else f"{text[:LONGEST]}..."
 
 
 def _origin(cls: type) -> str:

@@ -13,10 +13,11 @@ import importlib_metadata
 import pluggy
 
 from mutatenn import hookspecs
-from mutatenn.admission import CATALOGUES, KINDS, Kind, check_hooks, contributions, one_line
+from mutatenn.admission import CATALOGUES, KINDS, Kind, check_hooks, contributions
 from mutatenn.border import described, staying
 from mutatenn.errors import InputError, PluginError
 from mutatenn.nearest import suggestion
+from mutatenn.printable import one_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

@@ -257,3 +257,20 @@ def test_digest_follows_content_not_name(tmp_path: Path, build: Any) -> None:
 
 def test_reference_of_no_images(load: Any, build: Any) -> None:
     assert Onnx().reference(load(build(PLAIN)), np.empty((0, 3, 8, 8), np.float32)).shape == (0, 5)
+
+
+def test_onnxruntime_reports_nothing(
+    load: Any, build: Any, agree: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import onnxruntime
+
+    said: list[str] = []
+    session = onnxruntime.InferenceSession
+    monkeypatch.setattr(onnxruntime, "disable_telemetry_events", lambda: said.append("off"))
+    monkeypatch.setattr(
+        onnxruntime,
+        "InferenceSession",
+        lambda *given, **named: said.append("session") or session(*given, **named),
+    )
+    agree(load(build(PLAIN)))
+    assert said == ["off", "session"]

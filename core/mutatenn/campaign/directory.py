@@ -5,12 +5,13 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import shutil
 from typing import TYPE_CHECKING
 
 from mutatenn.campaign.config import dump
-from mutatenn.campaign.files import write_atomically
+from mutatenn.campaign.files import drop_leftovers, write_atomically
 from mutatenn.campaign.run import CAMPAIGN_FILE, Run
-from mutatenn.campaign.store import DATABASE, Store
+from mutatenn.campaign.store import DATABASE, OUTPUTS, Store
 from mutatenn.errors import InputError
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ def open_run_directory(path: Path, campaign: Campaign, identity: str) -> Iterato
             path.mkdir(parents=True, exist_ok=True)
             _check_ours(path)
             held.enter_context(_locked(path))
+            drop_leftovers(path)
             store = held.enter_context(contextlib.closing(_store(path, campaign, identity)))
         except OSError as error:
             raise InputError(
@@ -50,7 +52,7 @@ def _check_ours(path: Path) -> None:
 
 @contextlib.contextmanager
 def _locked(path: Path) -> Iterator[None]:
-    lock = os.open(path / LOCK, os.O_RDWR | os.O_CREAT, 0o644)
+    lock = os.open(path / LOCK, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o644)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -88,6 +90,8 @@ def _reopened(path: Path, identity: str) -> Store | None:
     if store.began() and (store.meta("identity") == identity or not store.empty()):
         return store
     store.close()
+    if (path / OUTPUTS).exists():  # first: they must not outlive what tells of them
+        shutil.rmtree(path / OUTPUTS)
     for leftover in path.glob(f"{DATABASE}*"):
         leftover.unlink()
     return None

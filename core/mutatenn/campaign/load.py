@@ -44,7 +44,6 @@ MAX_ORDER = 100
 MAX_FACTOR, MAX_SECONDS, MAX_BYTES = 1e6, 1e6, 2**50  # products of these stay numbers that the system takes
 MAX_SIDE = 16384  # pixels; an absurd size is a mistake, and would fill the memory
 LARGEST = 2**20  # bytes of a campaign file
-MOST_PROBLEMS = 100  # that are told at once
 # A key of a hundred parts: TOML's reader takes the square of their number.
 _LONG_KEY = re.compile(r"""(?<![\w"'-])(?:(?:[A-Za-z0-9_-]+|"[^"\n]*"|'[^'\n]*')[ \t]*\.[ \t]*){100}""")
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}")
@@ -63,7 +62,7 @@ def load_campaign(path: str | Path, catalogues: Catalogues) -> config.Campaign:
         data = _parse(path)
         return _read(data, Path(os.path.abspath(path.parent)), catalogues)
     except SchemaError as error:
-        raise InputError(_message(path, error)) from None
+        raise InputError(*_message(path, error)) from None
     except RecursionError:
         raise InputError(f"{path}: nested too deeply; a campaign file has few levels") from None
 
@@ -99,13 +98,11 @@ def _content(path: Path) -> str:
     return found
 
 
-def _message(path: Path, error: SchemaError) -> str:
+def _message(path: Path, error: SchemaError) -> list[str]:
     lines = [f"{where.lstrip('.')}: {what}" if where else what for where, what in error.problems]
-    if len(lines) > MOST_PROBLEMS:
-        lines[MOST_PROBLEMS:] = [f"and {len(lines) - MOST_PROBLEMS} more"]
     if len(lines) == 1:
-        return f"{path}: {lines[0]}"
-    return "\n".join([f"{path}: {len(lines)} problems", *lines])
+        return [f"{path}: {lines[0]}"]
+    return [f"{path}: {len(lines)} problems", *lines]
 
 
 def _read(data: dict[str, Any], base: Path, catalogues: Catalogues) -> config.Campaign:

@@ -13,6 +13,7 @@ from mutatenn.campaign.download import download
 from mutatenn.campaign.options import path_options
 from mutatenn.compiler.cache import cache_folder
 from mutatenn.errors import InputError, PluginError
+from mutatenn.private import distrust, make_private_folder
 
 if TYPE_CHECKING:
     from mutatenn.api.frontend import Frontend
@@ -50,9 +51,13 @@ def _folder(scheme: str, what: str) -> Path:
     """Return the folder of one source, made if needed."""
     folder = cache_folder("models") / f"{scheme}-{hashlib.sha256(what.encode()).hexdigest()[:16]}"
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        make_private_folder(folder)
     except OSError as error:
         raise InputError(
             f"there is no folder {folder} ({error.strerror}); set XDG_CACHE_HOME to another"
         ) from None
+    if why := distrust(folder.parent) or distrust(folder):
+        raise InputError(
+            f"models are not kept in {folder}: {why}; set XDG_CACHE_HOME to a folder of your own"
+        )
     return folder

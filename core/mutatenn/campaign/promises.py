@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 import attrs
 import numpy as np
 
-from mutatenn.admission import one_line
 from mutatenn.api.values import Model, Scores, TensorSpec
 from mutatenn.border import broken, calling, is_built_in, named
 from mutatenn.compiler import ir
 from mutatenn.compiler.mutators import Descriptions
 from mutatenn.engine.probe import probe
 from mutatenn.errors import PluginError
+from mutatenn.printable import one_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

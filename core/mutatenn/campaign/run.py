@@ -13,6 +13,7 @@ import numpy as np
 from mutatenn.api.mutant import COMBINED
 from mutatenn.api.values import Scores
 from mutatenn.campaign.estimate import CONFIDENCE, Interval, Stratum, stratified
+from mutatenn.campaign.files import read_file
 from mutatenn.campaign.judge import STATUSES, Judge, Score
 from mutatenn.campaign.store import Store
 from mutatenn.errors import InputError
@@ -246,7 +247,8 @@ class Run:
     def changes(self, mutant: str) -> dict[str, str]:
         """Return the unified diff of a mutant's code per environment, where it was built."""
         folder = self.directory / "mutants" / mutant
-        return {path.parent.name: path.read_text() for path in sorted(folder.glob("*/change.diff"))}
+        found = sorted(folder.glob("*/change.diff"))
+        return {path.parent.name: read_file(path).decode(errors="replace") for path in found}
 
     def frame(self) -> Any:
         """Return the verdicts as a pandas DataFrame, one row per mutant and environment.

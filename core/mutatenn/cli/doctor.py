@@ -143,19 +143,23 @@ def _folders() -> Iterator[Check]:
 
 
 def _kernel_cache() -> Check:
-    from mutatenn.compiler.cache import VARIABLE, kernel_cache
+    from mutatenn.compiler.cache import VARIABLE, kernel_cache_folder
     from mutatenn.compiler.linking import find_linker
+    from mutatenn.private import distrust, make_private_folder
 
-    cache = kernel_cache()
-    if cache is None:
+    folder = kernel_cache_folder()
+    if folder is None:
         return Check("kernel cache", "ok", f"switched off by {VARIABLE}")
     if find_linker() is None:
         return Check("kernel cache", "warning", "no linker, so every run builds anew", "install binutils")
+    cure = f"set {VARIABLE} to another folder"
     try:
-        cache.folder.mkdir(parents=True, exist_ok=True)
+        make_private_folder(folder)
     except OSError:
-        return Check("kernel cache", "warning", f"no folder {cache.folder}", f"set {VARIABLE} to another")
-    return _writable("kernel cache", cache.folder, f"set {VARIABLE} to another folder")
+        return Check("kernel cache", "warning", f"no folder {folder}", cure)
+    if why := distrust(folder):
+        return Check("kernel cache", "warning", f"{folder} is not trusted: {why}", cure)
+    return _writable("kernel cache", folder, cure)
 
 
 def _writable(name: str, folder: Path, cure: str) -> Check:

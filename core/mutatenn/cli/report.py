@@ -8,7 +8,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from mutatenn.border import broken, calling
-from mutatenn.errors import MutatennError, PluginError
+from mutatenn.errors import InputError, MutatennError, PluginError
 
 if TYPE_CHECKING:
     import argparse
@@ -53,6 +53,8 @@ def present(run: Run, names: Sequence[str], host: PluginHost) -> None:
     """
     reporters = {name: host.get("reporter", name) for name in names}
     directory = run.directory / "report"
+    if directory.is_symlink():
+        raise InputError(f"{directory} is a link, and reports are not written through it; remove it")
     with contextlib.suppress(OSError):  # a reporter that writes no file does not need it
         directory.mkdir(exist_ok=True)
     failures = [_attempt(name, cls, run, directory) for name, cls in reporters.items()]

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING
 
 from mutatenn.cli.report import present
+from mutatenn.cli.streams import tell
 from mutatenn.errors import InputError
 
 if TYPE_CHECKING:
@@ -80,11 +80,11 @@ def _conclude(run: Run, least: float | None) -> int:
     score = run.score()
     code = 0
     if least is not None and not score.value >= least:  # NaN is below, too
-        print(f"mutatenn: the mutation score {score.value:.4g} is below {least:g}", file=sys.stderr)
+        tell(f"the mutation score {score.value:.4g} is below {least:g}")
         code = BELOW
     if failed := score.counts["infrastructure-error"]:
         mutants = f"{failed} mutant{'s' * (failed > 1)}"
-        print(f"mutatenn: {mutants} ended as infrastructure-error; run again to retry", file=sys.stderr)
+        tell(f"{mutants} ended as infrastructure-error; run again to retry")
         code = FAILED
     return code
 

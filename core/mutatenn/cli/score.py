@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from mutatenn.cli.text import columns
 from mutatenn.errors import InputError
+from mutatenn.printable import one_line
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -63,7 +64,7 @@ def execute(args: argparse.Namespace, host: PluginHost) -> int:
         print(json.dumps({"kill": kill, "options": options, "environments": environments}, indent=2))
         return 0
     shown = "".join(f" {name}={value}" for name, value in options.items())
-    print(f"killed by {kill}{shown}\n")
+    print(one_line(f"killed by {kill}{shown}") + "\n")
     print("\n\n".join(_text(name, score, waiting[name]) for name, score in scores.items()))
     return 0
 

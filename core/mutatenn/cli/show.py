@@ -10,9 +10,10 @@ import attrs
 import numpy as np
 
 from mutatenn.api.values import CATEGORIES
-from mutatenn.cli.text import coloured, columns, printable
+from mutatenn.cli.text import coloured, columns
 from mutatenn.errors import InputError
 from mutatenn.nearest import unknown_name
+from mutatenn.printable import printable
 
 if TYPE_CHECKING:
     import argparse

@@ -41,19 +41,19 @@ def probe(function: Callable[[], object], seconds: float, memory: int) -> str:
         return f"died of {Signals(number).name}" if number else "ended its process"
     if report["error"]:
         kind: type[MutatennError] = getattr(errors, report["error"])
-        raise kind(report["text"])
+        raise kind(report["text"], *report["problems"])
     return str(report["text"])
 
 
 def _work(function: Callable[[], object], pipe: Connection) -> None:
-    kind, text = "", ""
+    kind, text, problems = "", "", tuple[str, ...]()
     try:
         function()
     except MutatennError as error:
-        kind, text = type(error).__name__, str(error)
+        kind, text, problems = type(error).__name__, error.message, error.problems
     except Exception:
         log.debug("raised where it was tried", exc_info=True)
-    isolate.send(pipe, error=kind, text=text)
+    isolate.send(pipe, error=kind, text=text, problems=problems)
 
 
 def _follow(child: isolate.Child, deadline: float, memory: int) -> dict[str, Any] | None:

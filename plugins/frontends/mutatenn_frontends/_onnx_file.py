@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 IMAGE_DTYPES = ("float32", "float16", "uint8")
 IMAGE_RANK = 4
+STANDARD = ("", "ai.onnx")
+"""The names of the domain of ONNX's own operators."""
 
 
 def read(source: Path) -> tuple[Any, str]:
@@ -90,16 +92,27 @@ def check(proto: Any) -> None:
     """Raise InputError for a model that breaks ONNX's own rules."""
     import onnx
 
+    _check_version(proto, onnx.defs.onnx_opset_version())
     try:
         onnx.checker.check_model(proto)
     except Exception as error:  # ValidationError, or ValueError above protobuf's limit of 2 GiB
         raise InputError(f"is not a valid ONNX model ({reason(error)}); export it again") from error
 
 
+def _check_version(proto: Any, newest: int) -> None:
+    """Raise InputError for operators of a later version than any that is known here."""
+    version = max((each.version for each in proto.opset_import if each.domain in STANDARD), default=1)
+    if version > newest:
+        raise InputError(
+            f"is of ONNX operator set {version}, which does not exist or is newer than what is installed "
+            f"(up to {newest}); export it with an earlier one"
+        )
+
+
 def operators(proto: Any) -> set[tuple[str, str]]:
     """Return (domain, name) of every operator the model uses, control flow included."""
     return {
-        ("" if node.domain == "ai.onnx" else node.domain, node.op_type)
+        ("" if node.domain in STANDARD else node.domain, node.op_type)
         for graph in _graphs(proto.graph)
         for node in graph.node
     }

@@ -57,15 +57,14 @@ class Onnx(Frontend):
 
 def _session(model: Model) -> Any:
     """Return onnxruntime's session of the model as it was imported, batch 1."""
-    import onnxruntime
-
+    onnxruntime = quiet_onnxruntime()
     proto, digest = _onnx_file.read(model.source)
     if digest != model.digest:
         raise InputError("has changed since it was imported; run the campaign again")
     _onnx_file.fix_batch(proto)
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
-    options.log_severity_level = 3  # errors alone: old models list their weights as inputs, which it warns of
+    options.log_severity_level = 4  # it warns of old models, and raises what it logs as an error
     try:
         return onnxruntime.InferenceSession(
             proto.SerializeToString(), options, providers=["CPUExecutionProvider"]
@@ -73,6 +72,14 @@ def _session(model: Model) -> Any:
     except Exception as error:  # its errors have no common base class
         why = reason(error)
         raise InputError(f"onnxruntime cannot load it ({why}); export it for onnxruntime") from error
+
+
+def quiet_onnxruntime() -> Any:
+    """Return onnxruntime, its telemetry off: nothing leaves this machine, nothing is kept on it."""
+    import onnxruntime
+
+    onnxruntime.disable_telemetry_events()
+    return onnxruntime
 
 
 @hookimpl

@@ -5,19 +5,14 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+from mutatenn import one_line
+
 if TYPE_CHECKING:
     from mutatenn.campaign.gate import Baseline
 
 SHORT = 160
-
-
-def clean(text: object) -> str:
-    """Return text that cannot steer a terminal: one line, what is not printable as ``?``.
-
-    Names of files and messages of compilers end up here; escape sequences, line breaks and signs that
-    reverse the direction of writing are not printable.
-    """
-    return "".join(char if char.isprintable() else "?" for char in " ".join(str(text).split()))
+clean = one_line
+"""Nothing that a reporter writes can steer a terminal."""
 
 
 def shorten(text: object) -> str:
