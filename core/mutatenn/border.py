@@ -78,9 +78,8 @@ def _is_here(place: str) -> bool:
 
 
 def is_ours(error: BaseException) -> bool:
-    """Tell whether an error is one of :mod:`mutatenn.errors` itself, with text that can be shown."""
-    ours = isinstance(error, MutatennError) and type(error).__module__ == errors.__name__
-    return ours and all(type(part) is str for part in error.args)
+    """Tell whether an error is one of :mod:`mutatenn.errors` itself: a subclass may have any exit code."""
+    return isinstance(error, MutatennError) and type(error).__module__ == errors.__name__
 
 
 def broken(plugin: Capability | type[Capability], method: str, promise: str, found: object) -> PluginError:
@@ -156,8 +155,9 @@ def _class(plugin: Any) -> type[Any]:
 def _folder(plugin: Any) -> str:
     """Return the folder of a plugin's package, or its file where it is a module of its own."""
     name = plugin.__name__ if inspect.ismodule(plugin) else _class(plugin).__module__
-    file = getattr(sys.modules.get(name.partition(".")[0]), "__file__", None) or ""
-    return os.path.dirname(file) + os.sep if os.path.basename(file) == "__init__.py" else file
+    file = getattr(sys.modules.get(name), "__file__", None) or ""
+    in_package = "." in name or os.path.basename(file) == "__init__.py"
+    return os.path.dirname(file) + os.sep if file and in_package else file
 
 
 def _place(error: BaseException, folder: str) -> str:
