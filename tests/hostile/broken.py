@@ -232,9 +232,6 @@ def _frontends() -> Iterator[Bad]:
     ):
         yield Bad(f"reference-{value}", _reference(f"return {value}"), ROUTE)
     yield Bad(
-        "reference-nan", _reference("return np.full((len(images), 10), np.nan, np.float32)"), ROUTE, (3,)
-    )
-    yield Bad(
         "reads",
         _method("Onnx", "reads(cls, source)", "sys.exit(0)", "frontend", "suffixes = ()").replace(
             "    def reads", "    @classmethod\n    def reads"

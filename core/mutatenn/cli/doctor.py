@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import platform
@@ -13,13 +14,17 @@ from typing import TYPE_CHECKING, Literal, TypeVar
 
 import attrs
 
+from mutatenn.border import broken, calling, described
 from mutatenn.cli.contract import show_contract
 from mutatenn.cli.text import columns
+from mutatenn.errors import PluginError
+from mutatenn.printable import shortened
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Callable, Iterable, Iterator
 
+    from mutatenn.api.backend import Backend
     from mutatenn.host import PluginHost
 
 T = TypeVar("T")
@@ -183,9 +188,18 @@ def _plugins(host: PluginHost) -> Iterator[Check]:
 
 def _backends(host: PluginHost) -> Iterator[Check]:
     for name, backend in host.backends().items():
-        found = _isolated(backend.diagnose, DIAGNOSIS_SECONDS)
-        able, detail = found if isinstance(found, tuple) and len(found) == 2 else (False, found)  # noqa: PLR2004
+        found = _isolated(functools.partial(_diagnosis, backend), DIAGNOSIS_SECONDS)
+        able, detail = (False, found) if isinstance(found, str) else found
         yield Check(f"backend {name}", "ok" if able else "warning", detail)
+
+
+def _diagnosis(backend: type[Backend]) -> tuple[bool, str]:
+    """Return what a backend says of this machine; raises PluginError."""
+    with calling(backend, "diagnose"):
+        found = backend.diagnose()
+    if not (isinstance(found, tuple) and len(found) == 2 and isinstance(found[1], str)):  # noqa: PLR2004
+        raise broken(backend, "diagnose", "True or False, and a line", found)
+    return bool(found[0]), shortened(found[1])
 
 
 def _end_to_end(host: PluginHost) -> Check:
@@ -227,5 +241,7 @@ def _isolated(function: Callable[[], T], seconds: float | None = None) -> T | st
 
     try:
         return call_isolated(function, seconds)
+    except PluginError as error:
+        return str(error)
     except Exception as error:  # broken installations fail in any way
-        return " ".join(f"{type(error).__name__}: {error}".split())
+        return described(error)
