@@ -110,7 +110,9 @@ def campaigns(folder: Path) -> st.SearchStrategy[config.Campaign]:
         ).map(tuple),
         oracles=st.builds(config.Oracles, ORACLES, st.lists(ORACLES, max_size=2).map(tuple)),
         gate=st.builds(config.Gate, maybe(st.floats(0, 1)), st.floats(0, 1)),
-        limits=st.builds(Limits, *[FLOATS] * 4, st.integers(0, 2**48), st.integers(1, 2**40)),
+        limits=st.builds(
+            Limits, FLOATS, FLOATS, FLOATS, FLOATS, st.integers(0, 2**50), st.integers(1, 2**40)
+        ),
         seed=INTS,
     )
 

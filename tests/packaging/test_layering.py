@@ -15,6 +15,7 @@ LAYERS: list[set[str]] = [
     {"api"},
     {"hookspecs"},
     {"admission"},
+    {"border"},
     {"host"},
     {"compiler"},
     {"engine"},

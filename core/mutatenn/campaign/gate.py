@@ -9,8 +9,10 @@ import attrs
 import numpy as np
 
 from mutatenn.api.values import Scores
+from mutatenn.border import opened
 from mutatenn.campaign import agreement
 from mutatenn.campaign.judge import DEGENERATE_IMAGES
+from mutatenn.campaign.promises import run_reference
 from mutatenn.campaign.reference import compare
 from mutatenn.engine.evaluate import Evaluator
 from mutatenn.engine.isolate import isolated
@@ -87,7 +89,7 @@ def measure_reference(frontend: Frontend, model: Model, images: NDArray[np.gener
     """
     with (
         isolated(lambda: _timed_reference(frontend, model, images)) as one,
-        isolated(lambda: frontend.reference(model, images[::-1])[::-1]) as other,
+        isolated(lambda: run_reference(frontend, model, images[::-1])[::-1]) as other,
     ):
         (first, seconds), second = one(), other()
     return Measured(first, second, seconds)
@@ -96,12 +98,12 @@ def measure_reference(frontend: Frontend, model: Model, images: NDArray[np.gener
 def _timed_reference(
     frontend: Frontend, model: Model, images: NDArray[np.generic]
 ) -> tuple[NDArray[np.float32], float]:
-    frontend.reference(model, images[:1])  # imports the framework
+    run_reference(frontend, model, images[:1])  # imports the framework
     start = time.monotonic()
-    frontend.reference(model, images[:1])
+    run_reference(frontend, model, images[:1])
     middle = time.monotonic()
     repeated = np.resize(images, (max(len(images), TIMED_IMAGES), *images.shape[1:]))
-    outputs = frontend.reference(model, repeated)[: len(images)]
+    outputs = run_reference(frontend, model, repeated)[: len(images)]
     loading = middle - start  # and one image
     whole = time.monotonic() - middle
     per_image = (whole - loading) / (len(repeated) - 1)
@@ -111,7 +113,7 @@ def _timed_reference(
 def _run(
     backend: Backend, program: Program, images: NDArray[np.generic], *, backwards: bool
 ) -> tuple[NDArray[np.float32], float]:
-    evaluator = Evaluator(backend.open())
+    evaluator = Evaluator(opened(backend))
     linked = evaluator.link(program, backwards=backwards)
     evaluator.output(linked, images[0])  # some devices finish building at the first call
     start = time.monotonic()

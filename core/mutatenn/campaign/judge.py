@@ -8,6 +8,7 @@ import attrs
 import numpy as np
 
 from mutatenn.api.values import Scores
+from mutatenn.campaign.promises import identity, measured, noticed
 from mutatenn.errors import PluginError
 
 if TYPE_CHECKING:
@@ -149,27 +150,27 @@ class Judge:
         values = np.where(infinite, self._numbers.values, values)
         finite: NDArray[np.bool_] = np.asarray(np.isfinite(values).all(axis=1))
         measures = self._measure(values, seen.rows)
-        noticed = self.oracles[self.kill].noticed(measures[self.kill])
+        killed = noticed(self.oracles[self.kill], measures[self.kill])
         degenerate = self._degenerate(values, finite)
         changed = (Scores(values).labels() != self._numbers.labels()) | ~finite
-        by = [self.kill] if (noticed & finite).any() else []
+        by = [self.kill] if (killed & finite).any() else []
         by += ["non-finite"] if not finite.all() else []
         by += ["degenerate"] if degenerate else []
-        noticed |= ~finite
+        killed |= ~finite
         return Verdict(
             self.environment,
             seen.mutant,
             "killed" if by else "survived" if seen.infected.any() else "never-infected",
             by=tuple(by),
             images=len(values),
-            killed=int(noticed.sum()),
+            killed=int(killed.sum()),
             infected=int(seen.infected.sum()),
             propagated=len(seen.rows),
             masked=dict(seen.masked),
             labels_changed=int(changed.sum()),
             non_finite=int((~finite).sum()),
             degenerate=degenerate,
-            killed_images=tuple(self.names[index] for index in np.flatnonzero(noticed).tolist()),
+            killed_images=tuple(self.names[index] for index in np.flatnonzero(killed).tolist()),
             oracles={name: _summary(self.oracles[name], measure) for name, measure in measures.items()},
             seconds=seconds,
             program=seen.program,
@@ -183,7 +184,7 @@ class Judge:
         result = {}
         for name, oracle in self.oracles.items():
             result[name] = self._identity[name].copy()
-            result[name][rows] = oracle.measure(original, candidate)
+            result[name][rows] = measured(oracle, original, candidate)
         return result
 
     def _degenerate(self, values: NDArray[Any], finite: NDArray[np.bool_]) -> bool:
@@ -203,19 +204,12 @@ def own_measure(oracle: Comparator, original: Scores) -> NDArray[np.float64]:
 
     Raises PluginError if that is none, or if the oracle notices a difference: it would kill every mutant.
     """
-    found = oracle.measure(original, original)
-    wanted = original.values.shape[:1]
-    if not (isinstance(found, np.ndarray) and found.dtype == np.float64 and found.shape == wanted):
-        what = f"{found.dtype}{list(found.shape)}" if isinstance(found, np.ndarray) else type(found).__name__
-        raise PluginError(
-            f"oracle {oracle.name!r} must measure each image, as float64{list(wanted)}, but gives {what}; "
-            "choose another oracle"
-        )
-    noticed = oracle.noticed(found) | ~np.isfinite(found)
-    if noticed.any():
+    found = identity(oracle, original)
+    seen = noticed(oracle, found) | ~np.isfinite(found)
+    if seen.any():
         raise PluginError(
             f"oracle {oracle.name!r} notices the original itself: compared with its own outputs it measures "
-            f"{found[noticed][0]:g} on {int(noticed.sum())} of {len(found)} images, threshold "
+            f"{found[seen][0]:g} on {int(seen.sum())} of {len(found)} images, threshold "
             f"{oracle.threshold:g}; set another threshold or choose another oracle"
         )
     return found

@@ -41,8 +41,11 @@ if TYPE_CHECKING:
     Catalogues = Mapping[str, Collection[str]]
 
 MAX_ORDER = 100
-MOST_TIMES, MOST_SECONDS, MOST_BYTES = 1e6, 1e6, 2**48  # of limits, all of them far beyond any machine
+MAX_FACTOR, MAX_SECONDS, MAX_BYTES = 1e6, 1e6, 2**50  # products of these stay numbers that the system takes
 MAX_SIDE = 16384  # pixels; an absurd size is a mistake, and would fill the memory
+LARGEST = 2**20  # bytes of a campaign file
+# A key of a hundred parts: TOML's reader takes the square of their number.
+_LONG_KEY = re.compile(r"""(?<![\w"'-])(?:(?:[A-Za-z0-9_-]+|"[^"\n]*"|'[^'\n]*')[ \t]*\.[ \t]*){100}""")
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}")
 
 
@@ -66,7 +69,7 @@ def load_campaign(path: str | Path, catalogues: Catalogues) -> config.Campaign:
 
 def _parse(path: Path) -> dict[str, Any]:
     try:
-        return tomllib.loads(path.read_bytes().decode())
+        return tomllib.loads(_content(path))
     except FileNotFoundError:
         hint = suggestion(path.name, entries(path.parent))
         raise InputError(f"no campaign file {str(path)!r}{hint}; `mutatenn init` writes one") from None
@@ -78,6 +81,21 @@ def _parse(path: Path) -> dict[str, Any]:
         raise InputError(f"{path}: not UTF-8 text (byte {error.start}); save it as UTF-8") from None
     except ValueError as error:
         raise InputError(f"{path}: not valid TOML: {error}") from None
+
+
+def _content(path: Path) -> str:
+    """Return the text of a campaign file, which is a file and not too large to be read; raises InputError."""
+    if path.exists() and not (path.is_file() or path.is_dir()):
+        raise InputError(f"campaign file {str(path)!r} is no file; name a TOML file")
+    with path.open("rb") as file:
+        content = file.read(LARGEST + 1)
+    if len(content) > LARGEST:
+        cure = "draw sites by { sample = N }"
+        raise InputError(f"{path}: larger than {LARGEST >> 20} MiB, which no campaign is; {cure}")
+    found = content.decode()
+    if _LONG_KEY.search(found):
+        raise InputError(f"{path}: nested too deeply; a campaign file has few levels")
+    return found
 
 
 def _message(path: Path, error: SchemaError) -> list[str]:
@@ -260,12 +278,12 @@ def _combinable(mutation: config.Mutation) -> config.Mutation:
 def _limits() -> Callable[[Any], Limits]:
     return table(
         Limits,
-        time_factor=number(1, MOST_TIMES),
-        time_floor=number(0, MOST_SECONDS),
-        build_seconds=number(1, MOST_SECONDS),
-        memory_factor=number(1, MOST_TIMES),
-        memory_floor=integer(0, MOST_BYTES),
-        shard_bytes=integer(1, MOST_BYTES),
+        time_factor=number(1, MAX_FACTOR),
+        time_floor=number(0, MAX_SECONDS),
+        build_seconds=number(1, MAX_SECONDS),
+        memory_factor=number(1, MAX_FACTOR),
+        memory_floor=integer(0, MAX_BYTES),
+        shard_bytes=integer(1, MAX_BYTES),
     )
 
 
@@ -303,6 +321,8 @@ def _file(base: Path) -> Callable[[Any], Path]:
         path = resolve_path(text(value), base)
         if not os.path.exists(path):
             raise problem(missing(path))
+        if not (os.path.isfile(path) or os.path.isdir(path)):
+            raise problem(f"{path.name!r} is neither a file nor a folder")
         return path
 
     return read

@@ -421,6 +421,8 @@ class Store:
             return read_mutant(row)
 
     def _outputs(self, environment: str, name: str) -> Path:
+        if "/" in name or "\0" in name:  # ids come from plugins and bundles
+            raise InputError(f"{name!r} cannot be the id of a mutant; it would name a file elsewhere")
         return self.directory / OUTPUTS / environment / f"{name}.npy"
 
 

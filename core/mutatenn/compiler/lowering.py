@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import attrs
 
 from mutatenn.api.program import Kernel
+from mutatenn.border import broken, calling, is_built_in
 from mutatenn.compiler import ir, kernels, rounding
 from mutatenn.compiler.cache import cached_bytes, kernel_cache, text_digest
 from mutatenn.compiler.kernels import guarded, lower_kernel
@@ -40,8 +41,13 @@ class Lowering:
     _kernels: dict[str, Kernel] = attrs.field(init=False, factory=dict)
 
     def __attrs_post_init__(self) -> None:
-        self.target = self.backend.target()
-        identity, code = self.backend.schedule_identity(), _code(type(self.backend))
+        with calling(self.backend, "target"):
+            self.target = self.backend.target()
+        if not isinstance(self.target, ir.tvm.target.Target):
+            raise broken(self.backend, "target", "a tvm.target.Target", self.target)
+        with calling(self.backend, "schedule_identity"):
+            identity = str(self.backend.schedule_identity())
+        code = _code(type(self.backend))
         if identity and code and kernel_cache():
             self.context = " ".join([ir.tvm.__version__, *code, identity, str(self.target)])
 
@@ -52,7 +58,7 @@ class Lowering:
         """
         scheduled = function
         if start == "schedulable" and end != "schedulable":
-            scheduled = guarded(self.backend.schedule, function)
+            scheduled = self._scheduled(function)
         if start == "lowered" or end != "lowered":
             return scheduled
         try:
@@ -61,6 +67,15 @@ class Lowering:
             if scheduled.same_as(function) or "cpu" not in self.target.keys:
                 raise
             return lower_kernel(function, self.target)
+
+    def _scheduled(self, function: Any) -> Any:
+        if is_built_in(type(self.backend)):
+            return guarded(self.backend.schedule, function)
+        with calling(self.backend, "schedule"):
+            found = self.backend.schedule(function)
+        if not isinstance(found, ir.tirx.PrimFunc):
+            raise broken(self.backend, "schedule", "a PrimFunc", found)
+        return found
 
     def kernel(self, name: str, function: Any, stage: Stage) -> Kernel:
         """Return the kernel that a PrimFunc at a stage comes to; raises BuildError."""

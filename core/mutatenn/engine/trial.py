@@ -12,6 +12,7 @@ import attrs
 import numpy as np
 
 from mutatenn.api.executor import Job, Observation, Outcome
+from mutatenn.border import opened
 from mutatenn.compiler.kernels import last_line
 from mutatenn.engine import isolate, messages
 from mutatenn.engine.evaluate import Evaluation, Evaluator, KernelError, Known, OutOfBoundsError
@@ -74,7 +75,7 @@ class Warm:
     @classmethod
     def up(cls, job: Job, *, sealed: bool = False) -> Warm:
         """Open the device, build the original, and choose the values to keep: all there is room for."""
-        evaluator = Evaluator(job.backend.open())
+        evaluator = Evaluator(opened(job.backend))
         original = evaluator.link(job.original)
         kept: frozenset[int] = frozenset()
         seconds = [0.0]

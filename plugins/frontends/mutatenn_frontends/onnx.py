@@ -8,7 +8,7 @@ import attrs
 import numpy as np
 
 from mutatenn import Frontend, Inner, InputError, Model, hookimpl
-from mutatenn_frontends import _onnx_file, _onnx_import, _onnx_inner
+from mutatenn_frontends import _onnx_file, _onnx_import, _onnx_inner, _onnx_size
 from mutatenn_frontends._files import naming, reason
 from mutatenn_frontends._scores import stacked
 
@@ -37,6 +37,7 @@ class Onnx(Frontend):
             _onnx_import.require_operators(proto)
             _onnx_file.check(proto)
             image = _onnx_file.fix_batch(proto)
+            _onnx_size.require_small_values(proto)
             module, scores = _onnx_import.to_relax(proto)
         return Model(source.stem, source, digest, module, image, scores)
 
