@@ -41,7 +41,11 @@ if TYPE_CHECKING:
     Catalogues = Mapping[str, Collection[str]]
 
 MAX_ORDER = 100
+MAX_FACTOR, MAX_SECONDS, MAX_BYTES = 1e6, 1e6, 2**50  # products of these stay numbers that the system takes
 MAX_SIDE = 16384  # pixels; an absurd size is a mistake, and would fill the memory
+LARGEST = 2**20  # bytes of a campaign file
+# A key of a hundred parts: TOML's reader takes the square of their number.
+_LONG_KEY = re.compile(r"""(?<![\w"'-])(?:(?:[A-Za-z0-9_-]+|"[^"\n]*"|'[^'\n]*')[ \t]*\.[ \t]*){100}""")
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}")
 
 
@@ -65,7 +69,7 @@ def load_campaign(path: str | Path, catalogues: Catalogues) -> config.Campaign:
 
 def _parse(path: Path) -> dict[str, Any]:
     try:
-        return tomllib.loads(path.read_bytes().decode())
+        return tomllib.loads(_content(path))
     except FileNotFoundError:
         hint = suggestion(path.name, entries(path.parent))
         raise InputError(f"no campaign file {str(path)!r}{hint}; `mutatenn init` writes one") from None
@@ -77,6 +81,21 @@ def _parse(path: Path) -> dict[str, Any]:
         raise InputError(f"{path}: not UTF-8 text (byte {error.start}); save it as UTF-8") from None
     except ValueError as error:
         raise InputError(f"{path}: not valid TOML: {error}") from None
+
+
+def _content(path: Path) -> str:
+    """Return the text of a campaign file, which is a file and not too large to be read; raises InputError."""
+    if path.exists() and not (path.is_file() or path.is_dir()):
+        raise InputError(f"campaign file {str(path)!r} is no file; name a TOML file")
+    with path.open("rb") as file:
+        content = file.read(LARGEST + 1)
+    if len(content) > LARGEST:
+        cure = "draw sites by { sample = N }"
+        raise InputError(f"{path}: larger than {LARGEST >> 20} MiB, which no campaign is; {cure}")
+    found = content.decode()
+    if _LONG_KEY.search(found):
+        raise InputError(f"{path}: nested too deeply; a campaign file has few levels")
+    return found
 
 
 def _message(path: Path, error: SchemaError) -> list[str]:
@@ -115,7 +134,8 @@ def _campaign(base: Path, catalogues: Catalogues) -> Callable[[Any], config.Camp
         mutations=array(_mutation(catalogues)),
         oracles=table(config.Oracles, kill=oracle, also=array(oracle)),
         gate=table(config.Gate, min_accuracy=number(0, 1), tolerance=number(0)),
-        checks=table(config.Checks, bounds=by_type("true or false", bool=bool)),
+        thresholds=table(config.Thresholds, min_score=number(0, 1), min_valid=number(0, 1)),
+        checks=table(config.Checks, bounds=by_type('"auto", true or false', bool=bool, str=choice("auto"))),
         limits=_limits(),
         skip=array(remark),
         accept=array(remark),
@@ -258,12 +278,12 @@ def _combinable(mutation: config.Mutation) -> config.Mutation:
 def _limits() -> Callable[[Any], Limits]:
     return table(
         Limits,
-        time_factor=number(1),
-        time_floor=number(0),
-        build_seconds=number(1),
-        memory_factor=number(1),
-        memory_floor=integer(0),
-        shard_bytes=integer(1),
+        time_factor=number(1, MAX_FACTOR),
+        time_floor=number(0, MAX_SECONDS),
+        build_seconds=number(1, MAX_SECONDS),
+        memory_factor=number(1, MAX_FACTOR),
+        memory_floor=integer(0, MAX_BYTES),
+        shard_bytes=integer(1, MAX_BYTES),
     )
 
 
@@ -301,6 +321,8 @@ def _file(base: Path) -> Callable[[Any], Path]:
         path = resolve_path(text(value), base)
         if not os.path.exists(path):
             raise problem(missing(path))
+        if not (os.path.isfile(path) or os.path.isdir(path)):
+            raise problem(f"{path.name!r} is neither a file nor a folder")
         return path
 
     return read

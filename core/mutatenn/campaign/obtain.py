@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mutatenn.border import broken, calling
 from mutatenn.campaign.config import URL
 from mutatenn.campaign.download import download
 from mutatenn.campaign.options import path_options
@@ -14,8 +16,6 @@ from mutatenn.errors import InputError, PluginError
 from mutatenn.private import distrust, make_private_folder
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from mutatenn.api.frontend import Frontend
     from mutatenn.campaign.config import ModelSection
 
@@ -35,7 +35,11 @@ def obtain(section: ModelSection, frontend: Frontend) -> Path:
         raise InputError(f"{section.source}: frontend {frontend.name} does not know this scheme ({known})")
     others = {"route", *path_options(type(frontend))}  # these do not tell what a source is
     options = {key: value for key, value in section.options.items() if key not in others}
-    path = frontend.obtain(scheme, name, _folder(scheme, json.dumps([name, options], sort_keys=True)))
+    folder = _folder(scheme, json.dumps([name, options], sort_keys=True))
+    with calling(frontend, "obtain"):
+        path = frontend.obtain(scheme, name, folder)
+    if not isinstance(path, Path):
+        raise broken(frontend, "obtain", "a path", path)
     if not path.exists():
         raise PluginError(
             f"frontend {frontend.name} says that {section.source} is {path}, which is not there"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import platform
@@ -13,13 +14,17 @@ from typing import TYPE_CHECKING, Literal, TypeVar
 
 import attrs
 
+from mutatenn.border import broken, calling, described
 from mutatenn.cli.contract import show_contract
 from mutatenn.cli.text import columns
+from mutatenn.errors import PluginError
+from mutatenn.printable import shortened
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Callable, Iterable, Iterator
 
+    from mutatenn.api.backend import Backend
     from mutatenn.host import PluginHost
 
 T = TypeVar("T")
@@ -40,6 +45,7 @@ FITTING = {"apache-tvm": "0.27.", "apache-tvm-ffi": "0.1.14.post1"}
 PYTHON = (3, 10)
 LITTLE_MEMORY = 4 * 2**30
 PROBLEM = 4
+DIAGNOSIS_SECONDS = 60.0
 
 
 @attrs.frozen
@@ -111,10 +117,9 @@ def _processors() -> Check:
 
 
 def _memory() -> Check:
-    available = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    for line in Path("/proc/meminfo").read_text().splitlines():
-        if line.startswith("MemAvailable:"):
-            available = int(line.split()[1]) * 1024
+    from mutatenn.campaign.memory import available_memory
+
+    available = available_memory()
     detail = f"{available / 2**30:.1f} GiB available"
     if available < LITTLE_MEMORY:
         return Check("memory", "warning", detail, "large models may need more: use few --workers")
@@ -183,9 +188,18 @@ def _plugins(host: PluginHost) -> Iterator[Check]:
 
 def _backends(host: PluginHost) -> Iterator[Check]:
     for name, backend in host.backends().items():
-        found = _isolated(backend.diagnose)
-        able, detail = found if isinstance(found, tuple) else (False, found)
+        found = _isolated(functools.partial(_diagnosis, backend), DIAGNOSIS_SECONDS)
+        able, detail = (False, found) if isinstance(found, str) else found
         yield Check(f"backend {name}", "ok" if able else "warning", detail)
+
+
+def _diagnosis(backend: type[Backend]) -> tuple[bool, str]:
+    """Return what a backend says of this machine; raises PluginError."""
+    with calling(backend, "diagnose"):
+        found = backend.diagnose()
+    if not (isinstance(found, tuple) and len(found) == 2 and isinstance(found[1], str)):  # noqa: PLR2004
+        raise broken(backend, "diagnose", "True or False, and a line", found)
+    return bool(found[0]), shortened(found[1])
 
 
 def _end_to_end(host: PluginHost) -> Check:
@@ -221,11 +235,13 @@ def _misfits(host: PluginHost) -> Iterable[str]:
     return gate.check("doctor", measured, reference, None, config.Gate()).problems
 
 
-def _isolated(function: Callable[[], T]) -> T | str:
+def _isolated(function: Callable[[], T], seconds: float | None = None) -> T | str:
     """Return what the function returns in a process of its own, or what went wrong there."""
     from mutatenn.engine.isolate import call_isolated
 
     try:
-        return call_isolated(function)
+        return call_isolated(function, seconds)
+    except PluginError as error:
+        return str(error)
     except Exception as error:  # broken installations fail in any way
-        return " ".join(f"{type(error).__name__}: {error}".split())
+        return described(error)

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import argparse
 import os
+import resource
 import sys
+import traceback
 from importlib import import_module
 from typing import NoReturn
 
-from mutatenn import MutatennError, __version__
+from mutatenn import MutatennError, PluginError, __version__
+from mutatenn.border import described
 from mutatenn.cli.streams import discard_output, prepare_streams, tell, tell_error, tell_trace
 from mutatenn.host import BLOCK_VARIABLE, PluginHost
 from mutatenn.printable import shortened
@@ -44,10 +47,32 @@ def main(argv: list[str] | None = None) -> int:
         discard_output()
         tell(f"error: {error}; mend that and give the command again")
         return MutatennError.exit_code
-    except Exception as error:  # a bug: its trace is what the report needs
-        tell_trace(error)
-        return MutatennError.exit_code
+    except BaseException as error:
+        return _unforeseen(error)
     return code
+
+
+def _unforeseen(error: BaseException) -> int:
+    """Tell of a bug by its trace, which its report needs, or that a plugin ended the program."""
+    if isinstance(error, SystemExit):  # none of our code ends so: whatever it says, nothing is done
+        tell(f"error: a plugin ended the program: {described(error)}; block or mend it")
+        return PluginError.exit_code
+    if wanting := _want_of_memory(error):
+        tell(f"error: {wanting}")
+    else:
+        tell_trace(error)
+    return MutatennError.exit_code
+
+
+def _want_of_memory(error: BaseException) -> str:
+    """Return what to say of an error that comes of too little memory, or ""."""
+    limited = resource.getrlimit(resource.RLIMIT_AS)[0] != resource.RLIM_INFINITY
+    importing = any("importlib" in frame.filename for frame in traceback.extract_tb(error.__traceback__))
+    if not (isinstance(error, MemoryError) or (limited and importing)):
+        return ""
+    reason = " ".join(str(error).split()) or type(error).__name__
+    cure = "raise the limit of address space (ulimit -v)" if limited else "free some, or add some"
+    return f"out of memory ({reason}); {cure} and run again"
 
 
 class _Parser(argparse.ArgumentParser):
