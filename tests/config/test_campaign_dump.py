@@ -23,6 +23,7 @@ TEXTS = st.text(st.characters(codec="utf-8", min_codepoint=32, exclude_character
 )
 INTS = st.integers(0, 2**63 - 1)
 FLOATS = st.floats(1, 1e6)
+BYTES = st.integers(1, 2**48)
 PLAIN = st.recursive(
     st.booleans()
     | st.text()
@@ -110,7 +111,7 @@ def campaigns(folder: Path) -> st.SearchStrategy[config.Campaign]:
         ).map(tuple),
         oracles=st.builds(config.Oracles, ORACLES, st.lists(ORACLES, max_size=2).map(tuple)),
         gate=st.builds(config.Gate, maybe(st.floats(0, 1)), st.floats(0, 1)),
-        limits=st.builds(Limits, FLOATS, FLOATS, FLOATS, FLOATS, INTS, st.integers(1, 2**40)),
+        limits=st.builds(Limits, FLOATS, FLOATS, FLOATS, FLOATS, BYTES, BYTES),
         seed=INTS,
     )
 
