@@ -190,7 +190,7 @@ def test_a_relative_campaign_path_still_gives_absolute_paths(
         ),
         (
             f"[limits]\nmemory_floor = 0x{'f' * 5000}",
-            "limits.memory_floor: must be at most 92233720368547758",
+            "limits.memory_floor: must be at most 281474976710656",
         ),
         ("[oracles]\nkill = 'top1'", "oracles.kill: unknown comparator 'top1'; did you mean 'top-1'?"),
         ("[oracles]\nalso = [{ k = 3 }]", "oracles.also[0].name: missing; this key is required"),
