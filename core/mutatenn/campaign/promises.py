@@ -61,10 +61,8 @@ def _check_sizes(main: Any, path: Path) -> None:
         sizes = [getattr(size, "value", 1) for size in getattr(variable.ty, "shape", None) or ()]
         if math.prod(map(int, sizes)) > LARGEST_VALUE:
             shape = "x".join(map(str, sizes))
-            raise InputError(
-                f"{path}: its value {one_line(variable.name)!r} has {shape} elements, at most {LARGEST_VALUE} "
-                "are supported; export it for smaller images"
-            )
+            what = f"its value {one_line(variable.name)!r} has {shape} elements"
+            raise InputError(f"{path}: {what}, at most {LARGEST_VALUE} are supported; use smaller images")
 
 
 def _problem(model: Model) -> str:
