@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from mutatenn.api.backend import Backend, Device
 from mutatenn.api.comparator import Comparator
 from mutatenn.api.executor import Executor, Job, Limits, Observation
-from mutatenn.api.frontend import Frontend
+from mutatenn.api.frontend import Frontend, Inner
 from mutatenn.api.mutant import Mutant, Site
 from mutatenn.api.mutator import Mutator
 from mutatenn.api.program import Call, Constant, Kernel, Program
@@ -78,6 +78,7 @@ __all__ = [
     "Frontend",
     "GraphMutator",
     "InfrastructureError",
+    "Inner",
     "InputError",
     "Job",
     "Kernel",

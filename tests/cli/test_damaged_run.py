@@ -194,3 +194,64 @@ def test_any_damage(broken: Path, command: Command, damage: Callable[..., None],
     damage(broken, random.Random(f"{damage.__name__}{seed}"))
     for name, *rest in READING:
         told(command(name, broken, *rest))
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+@pytest.mark.parametrize("seed", [0, *(pytest.param(n, marks=pytest.mark.soak) for n in range(1, 12))])
+def test_any_damage_to_a_run_that_goes_on(
+    finished: Any, broken: Path, command: Command, damage: Callable[..., None], seed: int
+) -> None:
+    damage(broken, random.Random(f"{damage.__name__}{seed} on"))
+    told(command("run", finished.campaign, "--out", broken, "--reporter", "json"))
+    told(command("show", broken, "transpose", "--trace"))
+    told(command("bundle", broken, "--environment", "cpu"))
+    told(command("ingest", broken, broken / "campaign.toml"))
+
+
+@pytest.mark.parametrize("argv", [*READING, ("run",)])
+def test_an_empty_database_beside_outputs(
+    finished: Any, broken: Path, command: Command, argv: tuple[str, ...]
+) -> None:
+    (broken / "campaign.sqlite").write_bytes(b"")
+    name, *rest = argv
+    argv = (name, broken, *rest) if rest or name != "run" else (name, finished.campaign, "--out", broken)
+    done = command(*argv)
+    assert done.code == 2
+    told(done, f"{broken}/campaign.sqlite is damaged (it has no plan, though there are outputs); delete")
+    assert sorted(broken.glob("outputs/*/*.npy"))
+
+
+def test_reports_are_not_written_through_a_link(finished: Any, broken: Path, command: Command) -> None:
+    elsewhere = broken.with_name("elsewhere")
+    elsewhere.mkdir()
+    shutil.rmtree(broken / "report")
+    (broken / "report").symlink_to(elsewhere)
+    for argv in (("report", broken, "--reporter", "json"), ("run", finished.campaign, "--out", broken)):
+        done = command(*argv)
+        assert done.code == 2
+        told(done, f"{broken}/report is a link, and reports are not written through it; remove it")
+    assert list(elsewhere.iterdir()) == []
+
+
+@pytest.mark.parametrize("what", ["dangling", "loop", "fifo", "lock", "database fifo"])
+def test_a_run_directory_that_is_something_else(
+    finished: Any, broken: Path, command: Command, what: str, tmp_path: Path
+) -> None:
+    place = broken if "lock" in what or "database" in what else tmp_path / "place"
+    if what == "dangling":
+        place.symlink_to(tmp_path / "nowhere")
+    elif what == "loop":
+        place.symlink_to(place)
+    elif what == "fifo":
+        os.mkfifo(place)
+    elif what == "lock":
+        (place / ".lock").unlink()
+        (place / ".lock").symlink_to(tmp_path / "elsewhere")
+    else:
+        (place / "campaign.sqlite").unlink()
+        os.mkfifo(place / "campaign.sqlite")
+    done = command("run", finished.campaign, "--out", place)
+    assert done.code == 2
+    told(done, str(place))
+    assert not (tmp_path / "elsewhere").exists()
+    told(command("report", place))

@@ -173,10 +173,16 @@ def test_the_fingerprint_covers_what_can_change_a_result(write: Callable[..., Pa
         "seed": 1,
     }
     fields = {field.name for field in attrs.fields(config.Campaign)}
-    assert {*changes, "name", "skip", "accept", "stop"} == fields
+    assert {*changes, "name", "thresholds", "skip", "accept", "stop"} == fields
     prints = {attrs.evolve(campaign, **{key: value}).fingerprint() for key, value in changes.items()}
     assert len(prints | {campaign.fingerprint()}) == len(changes) + 1
     remarks = (config.Remark("store-*", "known"),)
     others: list[dict[str, Any]] = [{"name": "other"}, {"limits": Limits(shard_bytes=1)}]
-    for same in (*others, {"stop": config.Stop(0.1)}, {"skip": remarks}, {"accept": remarks}):
+    for same in (
+        *others,
+        {"thresholds": config.Thresholds(0.9)},
+        {"stop": config.Stop(0.1)},
+        {"skip": remarks},
+        {"accept": remarks},
+    ):
         assert attrs.evolve(campaign, **same).fingerprint() == campaign.fingerprint()

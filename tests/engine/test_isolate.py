@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import resource
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from pathlib import Path
@@ -14,8 +17,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mutatenn import InfrastructureError, InputError
-from mutatenn.engine import isolate
+from mutatenn import InfrastructureError, InputError, locks
+from mutatenn.engine import caretaker, isolate
 from mutatenn.engine.isolate import call_isolated
 
 MEMORY = 2**28
@@ -224,6 +227,106 @@ def test_children_die_with_their_parent(kind: str, tmp_path: Path) -> None:
     while _runs(child) and time.monotonic() < deadline:
         time.sleep(0.05)
     assert not _runs(child)
+
+
+HARD = """
+import os, sys, tempfile, time
+from mutatenn.engine import isolate, orphans
+from mutatenn.engine.caretaker import caretaker
+def work(*pipe):
+    with tempfile.TemporaryDirectory() as folder:
+        if os.fork() == 0:
+            os.setsid()
+            with open(sys.argv[2], "w") as told:
+                print(os.getpid(), folder, file=told)
+        time.sleep(60)
+with caretaker():
+    if sys.argv[1] == "call":
+        isolate.call_isolated(work)
+    isolate.fork(work, 2**28, orphans.Herd().mark()).go()
+    time.sleep(60)
+"""
+
+
+@pytest.mark.parametrize("kind", ["fork", "call"])
+def test_a_killed_campaign_leaves_nothing_behind(kind: str, tmp_path: Path) -> None:
+    """Not even what has left its group and session, nor a temporary file."""
+    told, temporary = tmp_path / "told", tmp_path / "temporary"
+    temporary.mkdir()
+    where = {**os.environ, "TMPDIR": str(temporary)}
+    with subprocess.Popen([sys.executable, "-c", HARD, kind, str(told)], env=where) as process:
+        while not (told.exists() and told.read_text().endswith("\n")):
+            assert process.poll() is None
+            time.sleep(0.02)
+        process.kill()
+    pid, folder = told.read_text().split()
+    assert Path(folder).is_relative_to(temporary)
+    deadline = time.monotonic() + 10
+    while (_runs(int(pid)) or list(temporary.iterdir())) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not _runs(int(pid))
+    assert list(temporary.iterdir()) == []
+
+
+def test_what_a_dead_campaign_left_is_removed_by_the_next(tmp_path: Path, monkeypatch: Any) -> None:
+    """Its caretaker was killed along with it; those of the living stay."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    with caretaker.caretaker():
+        (ours,) = tmp_path.iterdir()
+        left = tmp_path / f"{caretaker.PREFIX}left"
+        left.mkdir()
+        (left / "kernel.o").touch()
+        caretaker.tidy(tmp_path)
+        assert list(tmp_path.iterdir()) == [ours]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_lock_ends_with_its_process(tmp_path: Path) -> None:
+    """What it has started does not hold it."""
+    lock = locks.take(tmp_path / "lock")
+    with isolate.isolated(lambda: time.sleep(60)):
+        with pytest.raises(BlockingIOError):
+            locks.take(tmp_path / "lock")
+        locks.release(lock)
+        locks.release(_taken(tmp_path / "lock"))
+
+
+def _taken(path: Path) -> int:
+    """Return a lock, within the moment that a process needs from its birth until it lets go."""
+    deadline = time.monotonic() + 10
+    while time.monotonic() < deadline:
+        with contextlib.suppress(BlockingIOError):
+            return locks.take(path)
+        time.sleep(0.01)
+    raise AssertionError
+
+
+def test_a_child_has_no_file_of_its_parents(tmp_path: Path) -> None:
+    """It can write wherever it likes."""
+    with open(tmp_path / "results", "w") as results, open(tmp_path / "kept", "w") as kept:
+
+        def work(pipe: Any) -> None:
+            os.write(results.fileno(), b"garbage")
+            os.write(kept.fileno(), b"sense")
+
+        child = isolate.fork(work, MEMORY, keep=[kept])
+        child.go()
+        assert child.reap() == (0, 0)
+    assert [path.read_text() for path in (tmp_path / "results", tmp_path / "kept")] == ["", "sense"]
+
+
+def test_a_limit_beyond_the_systems_is_the_systems() -> None:
+    def look() -> Any:
+        most = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize() + 2**30
+        resource.setrlimit(resource.RLIMIT_AS, (most, most))
+        child = isolate.fork(
+            lambda pipe: isolate.send(pipe, limits=resource.getrlimit(resource.RLIMIT_AS)), 2**50
+        )
+        child.go()
+        told = isolate.receive(child.pipe)["limits"]
+        return told == [most, most], child.scarce, child.reap()
+
+    assert call_isolated(look) == (True, True, (0, 0))
 
 
 def _runs(pid: int) -> bool:

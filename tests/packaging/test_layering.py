@@ -11,7 +11,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 # From bottom to top; what stands on one line is one layer. "mutatenn" is the public name itself.
 LAYERS: list[set[str]] = [
-    {"errors", "nearest", "printable", "private", "sources", "typed"},
+    {"errors", "locks", "nearest", "printable", "private", "sources", "typed"},
     {"api"},
     {"hookspecs"},
     {"admission"},

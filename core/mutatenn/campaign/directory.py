@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
-import os
 import shutil
 from typing import TYPE_CHECKING
 
+from mutatenn import locks
 from mutatenn.campaign.config import dump
 from mutatenn.campaign.files import drop_leftovers, write_atomically
 from mutatenn.campaign.run import CAMPAIGN_FILE, Run
@@ -52,16 +51,14 @@ def _check_ours(path: Path) -> None:
 
 @contextlib.contextmanager
 def _locked(path: Path) -> Iterator[None]:
-    lock = os.open(path / LOCK, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o644)
     try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        lock = locks.take(path / LOCK)
     except BlockingIOError:
-        os.close(lock)
         raise InputError(f"run directory {path} is in use by another process; wait for it to end") from None
     try:
         yield
     finally:
-        os.close(lock)
+        locks.release(lock)
 
 
 def _store(path: Path, campaign: Campaign, identity: str) -> Store:

@@ -15,6 +15,7 @@ import numpy as np
 from mutatenn.api.executor import Job
 from mutatenn.border import calling, is_built_in, named
 from mutatenn.campaign import gate, provenance
+from mutatenn.campaign.baseline import judge_original
 from mutatenn.campaign.derive import derive
 from mutatenn.campaign.directory import open_run_directory
 from mutatenn.campaign.files import write_atomically
@@ -24,6 +25,7 @@ from mutatenn.campaign.promises import run_reference
 from mutatenn.campaign.run import Run
 from mutatenn.campaign.select import remarks, select
 from mutatenn.campaign.setup import Setup, set_up
+from mutatenn.engine.caretaker import caretaker
 from mutatenn.engine.evaluate import KernelError
 from mutatenn.engine.isolate import isolated
 from mutatenn.engine.keep import SMALLEST_SHARE
@@ -43,6 +45,7 @@ if TYPE_CHECKING:
     from mutatenn.compiler.toolchain import Change, Toolchain
 
 
+@caretaker()
 def run(
     campaign: str | Path,
     out: str | Path | None = None,
@@ -113,6 +116,7 @@ class Campaign:
             self.run.store.set_remarks(set(remarks(self.setup.campaign, self.run.store.ids())))
             stop = None if self.only else self.setup.campaign.stop  # what the user picks is no random sample
             self.run.store.set_meta("stop", attrs.asdict(stop) if stop else None)
+            self.run.store.set_meta("thresholds", attrs.asdict(self.setup.campaign.thresholds))
             chosen = self._chosen()
             self.host.emit("mutatenn_campaign_start", run=self.run)
             if reference:
@@ -175,8 +179,7 @@ class Campaign:
                 measured = self._measured(environment)
             except (BuildError, InfrastructureError, KernelError) as error:
                 return [f"environment {environment!r}: the original cannot be built and run: {error}"]
-        expected = gate.scores_of(self._answer(reference), setup.campaign.model.scores)
-        baseline = gate.check(environment, measured, expected, setup.truth, setup.campaign.gate)
+        baseline = judge_original(setup, environment, measured, self._answer(reference))
         self.run.store.set_baseline(baseline, measured.first)
         self.host.emit("mutatenn_baseline_finished", run=self.run, baseline=baseline)
         return [f"environment {environment!r}: {problem}" for problem in baseline.problems]

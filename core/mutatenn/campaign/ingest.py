@@ -13,6 +13,7 @@ import numpy as np
 
 from mutatenn.api.executor import Observation
 from mutatenn.campaign import gate, provenance
+from mutatenn.campaign.baseline import judge_original
 from mutatenn.campaign.bundle import identity
 from mutatenn.campaign.directory import open_run_directory
 from mutatenn.campaign.promises import run_reference
@@ -166,8 +167,7 @@ class Results:
         setup = self.setup
         reference = call_isolated(lambda: run_reference(setup.frontend, setup.model, setup.images))
         measured = gate.Measured(first, second, seconds)
-        scores = gate.scores_of(reference, setup.campaign.model.scores)
-        baseline = gate.check(self.environment, measured, scores, setup.truth, setup.campaign.gate)
+        baseline = judge_original(setup, self.environment, measured, reference)
         self.run.store.set_baseline(baseline, first)
         setup.host.emit("mutatenn_baseline_finished", run=self.run, baseline=baseline)
         if baseline.problems:

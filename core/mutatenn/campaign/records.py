@@ -122,23 +122,49 @@ def read_verdict(environment: str, mutant: str, status: str, record: str, images
     return verdict
 
 
-def observation_record(seen: Observation) -> str:
-    """Return all that was seen of a mutant but its name and outputs."""
-    record = attrs.asdict(seen, filter=attrs.filters.exclude("outputs", "mutant"))
-    record |= {"rows": seen.rows.tolist(), "infected": np.flatnonzero(seen.infected).tolist()}
-    return json.dumps(record | {"images": len(seen.infected)})
+def observation_record(seen: Observation, again: str | None = None) -> str:
+    """Return all that was seen of a mutant but its name and outputs.
+
+    ``again`` is the digest of the outputs that were seen with another content of memory.
+    """
+    apart = attrs.filters.exclude("outputs", "mutant", "infected", "rows", "again")
+    record = attrs.asdict(seen, filter=apart)
+    record |= _images(seen)
+    if seen.again:
+        record["again"] = {**_images(seen.again), "outputs": again}
+    return json.dumps(record)
 
 
-def read_observation(mutant: str, record: str, images: int) -> Observation:
-    """Return what was seen of a mutant, without outputs; a run has so many images."""
+def _images(seen: Observation) -> dict[str, Any]:
+    infected = np.flatnonzero(seen.infected).tolist()
+    return {"images": len(seen.infected), "infected": infected, "rows": seen.rows.tolist()}
+
+
+def read_observation(mutant: str, record: str, images: int) -> tuple[Observation, str | None]:
+    """Return what was seen of a mutant, without outputs, and the digest of those seen again.
+
+    A run has so many images.
+    """
     fields = json.loads(record)
+    again, digest = fields.pop("again", None), None
+    if again is not None:
+        digest = again.pop("outputs")
+        again = Observation(mutant, "ran", **_arrays(mutant, again, images))
+    if not conforms(digest, str | None):
+        raise ValueError(f"what was seen of {mutant} is {record[:80]}")
+    arrays = _arrays(mutant, fields, images)
+    return build(Observation, fields, mutant=mutant, again=again, **arrays), digest
+
+
+def _arrays(mutant: str, fields: dict[str, Any], images: int) -> dict[str, Any]:
+    """Take the arrays from among the fields of an observation."""
     count, marked, rows = (fields.pop(key) for key in ("images", "infected", "rows"))
     if not (conforms((count, marked, rows), Seen) and 0 <= count <= images):
-        raise ValueError(f"what was seen of {mutant} is {record[:80]}")
+        raise ValueError(f"what was seen of {mutant} is {repr((count, marked, rows))[:80]}")
     infected, changed = np.zeros(count, bool), np.zeros(count, bool)
     infected[_places(marked, count)] = True
     changed[_places(rows, count)] = True
-    return build(Observation, fields, mutant=mutant, infected=infected, rows=np.flatnonzero(changed))
+    return {"infected": infected, "rows": np.flatnonzero(changed)}
 
 
 def _places(images: Sequence[int], count: int) -> NDArray[np.intp]:

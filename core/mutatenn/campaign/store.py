@@ -25,7 +25,7 @@ from mutatenn.campaign.records import (
     read_observation,
     read_verdict,
 )
-from mutatenn.errors import InputError
+from mutatenn.errors import InfrastructureError, InputError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -40,6 +40,8 @@ if TYPE_CHECKING:
     from mutatenn.campaign.judge import Verdict
 
 RemarkKind = Literal["skip", "accept"]
+AGAIN = ".again"
+"""Ends the name of what a mutant gave with another content of memory."""
 SCHEMA_VERSION = 2
 DATABASE = "campaign.sqlite"
 OUTPUTS = "outputs"
@@ -98,8 +100,16 @@ class Store:
             raise InputError(
                 f"{directory} is not a run directory: it has no {DATABASE}; name one that `run` made"
             )
-        store = cls(directory, Database.connect(path, "rw" if write else _reading(directory)))
-        if store.began():
+        try:
+            store = cls(directory, Database.connect(path, "rw" if write else _reading(directory)))
+            began = store.began()
+        except InfrastructureError as error:
+            if write:
+                raise
+            raise InputError(
+                f"{path} cannot be read: {error.__cause__}; make it readable, or copy the run directory"
+            ) from None
+        if began:
             if store.meta("schema_version") != SCHEMA_VERSION:
                 raise InputError(
                     f"{path} was written by another version of mutatenn; use that one, or run again"
@@ -259,11 +269,11 @@ class Store:
 
     def add_observation(self, environment: str, shard: int, seen: Observation) -> None:
         """Store what was seen of a mutant on one shard of images."""
-        digest = None
-        if len(seen.rows):
-            digest = save_array(self._outputs(environment, f"{seen.mutant}.{shard}"), seen.outputs)
+        name = f"{seen.mutant}.{shard}"
+        digest = self._save(environment, name, seen)
+        again = self._save(environment, f"{name}{AGAIN}", seen.again) if seen.again else None
         with self._db:
-            row = (environment, seen.mutant, shard, observation_record(seen), digest)
+            row = (environment, seen.mutant, shard, observation_record(seen, again), digest)
             self._db.execute("INSERT OR REPLACE INTO observations VALUES (?, ?, ?, ?, ?)", row)
 
     def observations(self, environment: str, mutant: str) -> dict[int, Observation]:
@@ -303,6 +313,14 @@ class Store:
         )
         rows = self._db.execute(query, (environment, status), (str, Status, str))
         return (self._verdict(environment, row) for row in rows)
+
+    def strays(self, environment: str) -> int:
+        """Return how many mutants read memory that they must not, and would have ended alike otherwise."""
+        query = (
+            "SELECT COUNT(*) FROM verdicts WHERE environment = ? AND status != 'unstable' "
+            "AND json_extract(record, '$.memory') != ''"
+        )
+        return int(self._db.execute(query, (environment,)).fetchone()[0])
 
     def slow(self, environment: str, seconds: float) -> Iterator[tuple[str, float]]:
         """Yield the mutants that took longer, and how long, the slowest first."""
@@ -358,7 +376,8 @@ class Store:
         """
         query = (
             "SELECT id, json_group_object(environment, status) FROM mutants JOIN verdicts ON mutant = id "
-            "WHERE status != 'infrastructure-error' GROUP BY position HAVING COUNT(DISTINCT status) > 1 "
+            "WHERE status NOT IN ('infrastructure-error', 'unstable') "
+            "GROUP BY position HAVING COUNT(DISTINCT status) > 1 "
             "ORDER BY position"
         )
         return ((mutant, json.loads(ended)) for mutant, ended in self._db.execute(query, (), (str, str)))
@@ -367,10 +386,23 @@ class Store:
         self, environment: str, mutant: str, shard: int, record: str, digest: str | None
     ) -> Observation:
         with sound(self._db.path):
-            seen = read_observation(mutant, record, len(self._names()))
+            seen, again = read_observation(mutant, record, len(self._names()))
+        name = f"{mutant}.{shard}"
+        if seen.again:
+            seen = attrs.evolve(
+                seen, again=self._with_outputs(environment, f"{name}{AGAIN}", seen.again, again)
+            )
+        return self._with_outputs(environment, name, seen, digest)
+
+    def _save(self, environment: str, name: str, seen: Observation) -> str | None:
+        return save_array(self._outputs(environment, name), seen.outputs) if len(seen.rows) else None
+
+    def _with_outputs(
+        self, environment: str, name: str, seen: Observation, digest: str | None
+    ) -> Observation:
         if not len(seen.rows):
             return seen
-        path = self._outputs(environment, f"{mutant}.{shard}")
+        path = self._outputs(environment, name)
         outputs = load_array(path, str(digest), len(seen.rows), self._width(environment))
         return attrs.evolve(seen, outputs=outputs)
 

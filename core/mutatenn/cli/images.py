@@ -140,7 +140,6 @@ def _apart(found: Worth) -> str:
         "killed": "killed by the outputs as a whole",
         "crashed": "crashed",
         "timed-out": "timed out",
-        "out-of-bounds": "caught at an access out of bounds",
     }
     lines = ["detected, but not by single images"] if found.apart else []
     for status, title in titles.items():

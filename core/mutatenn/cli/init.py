@@ -82,8 +82,12 @@ sites = { sample = 3, seed = 0 }
 min_accuracy = 0.97              # share of images whose top-1 class is right; needs dataset.truth
 # tolerance = 1e-4               # largest difference of a probability to the reference runtime's
 
+[thresholds]                     # what the results must reach in every environment; else exit code 1
+# min_score = 0.8                # the mutation score
+# min_valid = 0.5                # share of mutants with a verdict: built, in time, machinery sound; 0: any
+
 [checks]
-# bounds = false                 # true: changed CPU kernels fail before an access out of bounds
+# bounds = "auto"                # check accesses that may leave a buffer; true: none may; false: no check
 
 [limits]                         # of one mutant
 # time_factor = 20.0             # processor time for an image: so many times what the original takes ...

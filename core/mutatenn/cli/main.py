@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import argparse
 import os
+import resource
 import sys
+import traceback
 from importlib import import_module
 from typing import NoReturn
 
@@ -55,8 +57,22 @@ def _unforeseen(error: BaseException) -> int:
     if isinstance(error, SystemExit):  # none of our code ends so: whatever it says, nothing is done
         tell(f"error: a plugin ended the program: {described(error)}; block or mend it")
         return PluginError.exit_code
-    tell_trace(error)
+    if wanting := _want_of_memory(error):
+        tell(f"error: {wanting}")
+    else:
+        tell_trace(error)
     return MutatennError.exit_code
+
+
+def _want_of_memory(error: BaseException) -> str:
+    """Return what to say of an error that comes of too little memory, or ""."""
+    limited = resource.getrlimit(resource.RLIMIT_AS)[0] != resource.RLIM_INFINITY
+    importing = any("importlib" in frame.filename for frame in traceback.extract_tb(error.__traceback__))
+    if not (isinstance(error, MemoryError) or (limited and importing)):
+        return ""
+    reason = " ".join(str(error).split()) or type(error).__name__
+    cure = "raise the limit of address space (ulimit -v)" if limited else "free some, or add some"
+    return f"out of memory ({reason}); {cure} and run again"
 
 
 class _Parser(argparse.ArgumentParser):

@@ -8,6 +8,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from mutatenn.border import broken, calling
+from mutatenn.cli.thresholds import TELLING, add_min_score, conclude, demanding, min_score
 from mutatenn.errors import InputError, MutatennError, PluginError
 
 if TYPE_CHECKING:
@@ -35,14 +36,21 @@ def configure(parser: argparse.ArgumentParser) -> None:
         action="append",
         help=f"a reporter; may be repeated (default: {DEFAULT}); files go to RUN/report",
     )
+    add_min_score(parser)
+    parser.epilog = "Exit codes: 0 done, 1 a threshold failed, 2 wrong input or a reporter failed."
 
 
 def execute(args: argparse.Namespace, host: PluginHost) -> int:
-    """Print what the reporters return."""
+    """Print what the reporters return; the exit code tells whether a threshold failed."""
     import mutatenn
 
-    present(mutatenn.open_run(args.run), list(dict.fromkeys(args.reporter or [DEFAULT])), host)
-    return 0
+    least, reporters = min_score(args), list(dict.fromkeys(args.reporter or [DEFAULT]))
+    for name in reporters:
+        host.get("reporter", name)  # an unknown one is told, and nothing else
+    run = demanding(mutatenn.open_run(args.run), least)
+    code = conclude(run.failed_thresholds, told=TELLING in reporters)
+    present(run, reporters, host)
+    return code
 
 
 def present(run: Run, names: Sequence[str], host: PluginHost) -> None:

@@ -147,7 +147,7 @@ class KernelCache:
         """Drop what dead processes left behind, and the entries unused for longest until the limit holds."""
         now = time.time()
         for leftover in self.folder.glob("*/.new-*"):
-            if now - _modified(leftover) > STALE_SECONDS:
+            if _is_orphan(leftover) or now - _modified(leftover) > STALE_SECONDS:
                 shutil.rmtree(leftover, ignore_errors=True)
         entries = sorted(self._entries())
         total = sum(size for _, size, _ in entries)
@@ -257,6 +257,16 @@ def text_digest(text: str) -> str:
 
 def _checksum(body: bytes) -> bytes:
     return hashlib.blake2b(body, digest_size=16).digest()
+
+
+def _new() -> str:
+    return f".new-{os.getpid()}-"
+
+
+def _is_orphan(leftover: Path) -> bool:
+    """Tell whether the process that made a folder is dead; one elsewhere, on a shared disk, does without."""
+    pid = leftover.name.split("-")[1]
+    return pid.isdigit() and not Path("/proc", pid).exists()
 
 
 def _drop(path: Path) -> None:

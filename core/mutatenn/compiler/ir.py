@@ -6,9 +6,13 @@ moves a module, and the reason why listing plugins stays fast.
 
 from __future__ import annotations
 
+import builtins
+import functools
 import os
 from importlib import import_module
 from typing import Any
+
+from mutatenn.errors import InfrastructureError
 
 _MODULES = {
     "tvm": "tvm",
@@ -16,6 +20,7 @@ _MODULES = {
     "relax": "tvm.relax",
     "tirx": "tvm.tirx",
     "s_tir": "tvm.s_tir",
+    "sym": "tvm.sym",
     "script": "tvm.script",
 }
 
@@ -27,5 +32,15 @@ def __getattr__(name: str) -> Any:
     # Mutants run one per process: kernels are single-threaded, and a forked pool would hang.
     os.environ.setdefault("TVM_NUM_THREADS", "1")
     module = import_module(_MODULES[name])
+    _keep_error_types()
     globals()[name] = module
     return module
+
+
+@functools.cache
+def _keep_error_types() -> None:
+    """Have errors of the machine pass through TVM, which makes RuntimeErrors of types it does not know."""
+    register = import_module("tvm_ffi").register_error
+    for found in [InfrastructureError, *vars(builtins).values()]:
+        if isinstance(found, type) and issubclass(found, (OSError, ImportError, InfrastructureError)):
+            register(found)

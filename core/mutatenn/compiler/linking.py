@@ -55,7 +55,8 @@ def link_objects(shared: Path, objects: Sequence[Path], triple: str = "") -> Non
         package = f"binutils-{triple} or lld" if triple else "binutils or lld"
         names = ", ".join(linkers(triple))
         raise InputError(f"no linker for {machine} (looked for {names}); install {package}")
-    command = [linker, "-shared", "-s", "-o", str(shared), *map(str, objects)]
+    # Bound at once: code that calls what is not there must fail when it is loaded, not while it runs.
+    command = [linker, "-shared", "-s", "-z", "now", "-o", str(shared), *map(str, objects)]
     done = subprocess.run(command, check=False, capture_output=True, text=True)  # noqa: S603  # ours
     if done.returncode:
         raise InputError(f"{linker} cannot link for {machine}: {done.stderr.strip()}")

@@ -21,6 +21,7 @@ import numpy as np
 
 from mutatenn.api.backend import Backend, Device
 from mutatenn.api.executor import Job, Limits
+from mutatenn.engine.caretaker import caretaker
 from mutatenn.engine.evaluate import Evaluator
 from mutatenn.engine.fork import Fork
 from mutatenn.engine.isolate import call_isolated
@@ -41,7 +42,7 @@ if TYPE_CHECKING:
 MANIFEST = "manifest.json"
 RESULTS = "results"
 ORIGINAL = "original.npz"
-FORMAT = 1
+FORMAT = 2
 KINDS: dict[str, Any] = {
     "backend": str,
     "options": dict[str, Any],
@@ -223,6 +224,7 @@ def main(folder: Path, arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
+@caretaker()
 def _run(bundle: Bundle, workers: int) -> None:
     original = bundle.original
     expected, noise = _original(bundle, original)
@@ -271,7 +273,8 @@ def _original(bundle: Bundle, program: Program) -> tuple[NDArray[np.float32], fl
     first, second = found["first"], found["second"]
     if first.shape != second.shape or len(first) != len(bundle.images) or first.dtype != np.float32:
         raise InputError(f"{path} is damaged; delete it and run the bundle again")
-    return first, float(np.abs(first - second).max(initial=0.0))
+    with np.errstate(invalid="ignore"):  # infinite scores of both are equal
+        return first, float(np.abs(np.where(first == second, 0, first - second)).max(initial=0.0))
 
 
 def _outputs(bundle: Bundle, program: Program) -> tuple[NDArray[np.float32], float]:

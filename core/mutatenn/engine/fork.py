@@ -11,23 +11,26 @@ from typing import TYPE_CHECKING
 import attrs
 
 from mutatenn.api.executor import Executor, Job, Observation
-from mutatenn.engine import isolate
+from mutatenn.engine import isolate, orphans
 from mutatenn.engine.trial import (
     BUILD,
-    LONGEST_WATCH,
     POLL_SECONDS,
     Report,
     Trial,
     Warm,
     attempt,
     image_limit,
+    is_doubtful,
     memory_limit,
+    settle_twice,
 )
 from mutatenn.hookspecs import hookimpl
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterator, Mapping, Sequence
     from multiprocessing.connection import Connection
+
+    from mutatenn.api.executor import Outcome
 
 
 @attrs.define(eq=False)
@@ -40,61 +43,101 @@ class Crew:
     """The mutants that have run, by the identity of their programs; each process inherits it."""
     running: dict[int, Trial] = attrs.field(init=False, factory=dict)
     _standby: Trial | None = attrs.field(init=False, default=None)
+    _doubted: dict[str, tuple[Observation, Outcome | None]] = attrs.field(init=False, factory=dict)
+    """Mutants whose process ended in a way that must show again, how, and what they get if it does."""
+    _herd: orphans.Herd = attrs.field(init=False, factory=orphans.Herd)
     _selector: selectors.BaseSelector = attrs.field(init=False, factory=selectors.DefaultSelector)
     _looked: float = attrs.field(init=False, factory=time.monotonic)
 
+    @property
+    def busy(self) -> bool:
+        """Whether a mutant waits or is being tried."""
+        return bool(self.running or self.waiting or self._standby)
+
     def fill(self) -> None:
-        """Start trials where there is place for them, and fork a process ahead for the next."""
-        while len(self.running) < self.warm.job.workers and (self._standby or self.waiting):
-            trial = self._standby or self._fork(self.waiting.pop())
+        """Start trials where there is place for them, and fork a process ahead for the next.
+
+        Raises OSError where the system gives no process at all.
+        """
+        while len(self.running) < self.warm.job.workers:
+            trial = self._standby or self._fork()
             self._standby = None
+            if trial is None:
+                return
             trial.child.go()
             self.running[trial.child.pid] = trial
             self._selector.register(trial.child.pipe, selectors.EVENT_READ, trial)
-        if self._standby is None and self.waiting:
-            self._standby = self._fork(self.waiting.pop())
+        self._standby = self._standby or self._fork()
 
-    def _fork(self, mutant: str) -> Trial:
-        work = functools.partial(_work, self.warm, mutant, self.ran)
-        return Trial(mutant, isolate.fork(work, memory_limit(self.warm.job)))
+    def _fork(self) -> Trial | None:
+        """Return the trial of the next mutant; None if there is none, or no process for it now."""
+        if not self.waiting:
+            return None
+        job = self.warm.job
+        work = functools.partial(_work, self.warm, self.waiting[-1], self.ran)
+        try:
+            child = isolate.fork(work, memory_limit(job), self._herd.mark())
+        except OSError:
+            if not self.running:
+                raise
+            return None
+        return Trial(self.waiting.pop(), child, job)
 
     def follow(self) -> list[Observation]:
         """Follow the trials for a moment; return what was seen of those that ended."""
-        ended = [key.data for key, _ in self._selector.select(POLL_SECONDS) if _listen(key.data)]
-        seen = [self._dismiss(trial) for trial in ended]
-        self._watch()
-        return seen
+        ended = [key.data for key, _ in self._selector.select(POLL_SECONDS) if key.data.listen()]
+        seen = [each for trial in ended for each in self._settle(trial, self._dismiss(trial))]
+        return seen + [each for trial in self._watch() for each in self._settle(trial, self._dismiss(trial))]
 
-    def _watch(self) -> None:
-        """Stop the trials that have used up their limit, if it is time to look again."""
+    def _watch(self) -> list[Trial]:
+        """Return the trials that are over without a word, or have used up their limit, now and then."""
         passed = time.monotonic() - self._looked
         if passed < POLL_SECONDS:
-            return
+            return []
         self._looked += passed
-        job = self.warm.job
-        for trial in self.running.values():
-            trial.watched += min(passed, LONGEST_WATCH)
-            building = trial.phase == BUILD
+        standby = [self._standby] if self._standby else []
+        crowds = self._herd.look({trial.child.mark for trial in [*self.running.values(), *standby]})
+        return [trial for trial in self.running.values() if self._is_over(trial, passed, crowds)]
+
+    def _is_over(self, trial: Trial, passed: float, crowds: Collection[int]) -> bool:
+        trial.watch(passed)
+        job, building = self.warm.job, trial.phase == BUILD
+        if trial.listen():
+            return True
+        if trial.child.mark in crowds:
+            trial.exceed(f"started more than {orphans.MOST} processes", "crashed")
+        else:
             limit = job.limits.build_seconds if building else image_limit(job, self.warm.seconds)
-            if trial.result is None and (how := trial.overtime(limit)):
-                trial.child.kill()
-                trial.result = Observation(trial.mutant, "build-error" if building else "timed-out", how)
+            trial.exceed(trial.overtime(limit), "timed-out")
+        return trial.result is not None
+
+    def _settle(self, trial: Trial, seen: Observation) -> list[Observation]:
+        """Return what was seen, or have the mutant tried again if that says nothing of it yet."""
+        mutant = trial.mutant
+        if mutant in self._doubted:
+            first, blame = self._doubted[mutant]
+            seen = settle_twice(first, seen, (blame, trial.blame))
+        elif is_doubtful(seen, trial):
+            self._doubted[mutant] = seen, trial.blame
+            self.waiting.append(mutant)
+            return []
+        if seen.outcome == "ran":
+            self.ran.setdefault(seen.program, seen.mutant)
+        return [seen]
 
     def _dismiss(self, trial: Trial) -> Observation:
         del self.running[trial.child.pid]
         self._selector.unregister(trial.child.pipe)
-        seen = trial.end()
-        if seen.outcome == "ran":
-            self.ran.setdefault(seen.program, seen.mutant)
-        return seen
+        return trial.end()
 
     def disband(self) -> None:
-        """Kill the trials that are still running."""
+        """Kill the trials that are still running, and what they all left behind."""
         for trial in list(self.running.values()):
             self._dismiss(trial)
         if self._standby:
             self._standby.end()
         self._selector.close()
+        self._herd.end()
 
 
 class Fork(Executor):
@@ -107,7 +150,7 @@ class Fork(Executor):
         crew = Crew(warm_up(job), list(reversed(mutants)))
         try:
             crew.fill()
-            while crew.running:
+            while crew.busy:
                 seen = crew.follow()
                 crew.fill()  # first: the consumer may take its time over what was seen
                 yield from seen
@@ -124,20 +167,6 @@ def warm_up(job: Job) -> Warm:
     warm.seconds = (time.process_time() - start) / max(1, len(job.images))
     gc.freeze()  # or collections in the forked processes touch, and so copy, all of these objects
     return warm
-
-
-def _listen(trial: Trial) -> bool:
-    """Take all messages that have come; return whether the process has ended."""
-    try:
-        while trial.child.pipe.poll():
-            message = isolate.receive(trial.child.pipe)
-            if "phase" in message:
-                trial.enter(message["phase"], message["cpu"])
-            else:
-                trial.result = trial.unpack(message)
-    except (EOFError, OSError, ValueError):  # the end, possibly in the middle of a message
-        return True
-    return False
 
 
 def _work(warm: Warm, mutant: str, ran: Mapping[str, str], pipe: Connection) -> None:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 ARRAYS = ("rows", "infected", "outputs")
+AGAIN = "again_"
 MOST_TEXT = 2**20
 """Bytes of the text about one mutant."""
 OVERHEAD = 2**14
@@ -40,14 +41,20 @@ def program_record(program: Program) -> dict[str, Any]:
         "input": program.input,
         "output": program.output,
         "constants": {str(value): constant.digest for value, constant in program.constants.items()},
-        "kernels": {digest: kernel.name for digest, kernel in program.kernels.items()},
+        "kernels": {
+            digest: [kernel.name, kernel.watched, kernel.monitor]
+            for digest, kernel in program.kernels.items()
+        },
         "calls": [[call.kernel.digest, list(call.arguments), list(call.results)] for call in program.calls],
     }
 
 
 def read_program(record: dict[str, Any], constants: dict[str, NDArray[np.generic]]) -> Program:
     """Return the program of a record; its kernels have no IR."""
-    kernels = {digest: Kernel(digest, name) for digest, name in record["kernels"].items()}
+    kernels = {
+        digest: Kernel(digest, name, watched=watched, monitor=None if monitor is None else tuple(monitor))
+        for digest, (name, watched, monitor) in record["kernels"].items()
+    }
     return Program(
         values=tuple(TensorSpec(name, tuple(shape), dtype) for name, shape, dtype in record["values"]),
         input=record["input"],
@@ -61,26 +68,35 @@ def write_observation(path: Path, seen: Observation) -> None:
     """Write what was seen of a mutant; the file appears whole or not at all."""
     about = attrs.asdict(seen, filter=lambda field, _: field.name not in ARRAYS)
     arrays = {name: getattr(seen, name) for name in ARRAYS}
+    if seen.again:
+        about["again"] = True
+        arrays |= {f"{AGAIN}{name}": getattr(seen.again, name) for name in ARRAYS}
     save_arrays(path, about=np.frombuffer(json.dumps(about).encode(), np.uint8), **arrays)
 
 
 def observation_bytes(images: int, classes: int) -> int:
     """Return how many bytes what was seen of a mutant on some images takes at most."""
-    return MOST_TEXT + images * (8 + 1 + 4 * classes) + (1 + len(ARRAYS)) * OVERHEAD
+    return MOST_TEXT + 2 * (images * (8 + 1 + 4 * classes) + (1 + len(ARRAYS)) * OVERHEAD)
 
 
 def read_observation(content: bytes, images: int, classes: int) -> Observation:
     """Return what was written of a mutant that ran on so many images; raises InputError for anything else."""
-    sizes = {"about": MOST_TEXT, "rows": 8 * images, "infected": images, "outputs": 4 * images * classes}
-    arrays = load_arrays(content, sizes)
-    about = _about(arrays.pop("about"))
+    about = _about(load_arrays(content, {"about": MOST_TEXT})["about"])
+    repeated = isinstance(about, dict) and about.pop("again", None) is True
+    sizes = {"rows": 8 * images, "infected": images, "outputs": 4 * images * classes}
+    arrays, again = load_arrays(content, sizes), None
+    if repeated:
+        more = load_arrays(content, {f"{AGAIN}{name}": size for name, size in sizes.items()})
+        fields: dict[str, Any] = {name: more[f"{AGAIN}{name}"] for name in ARRAYS}
+        again = Observation("", "ran", **fields)
     try:
-        seen = build(Observation, about, **arrays)
+        seen = build(Observation, about, again=again, **arrays)
     except ValueError as error:
         raise InputError(f"no observation ({error}); run the bundle again") from None
-    if not (_fit(seen, images, classes) and _counts(seen)):
+    fits = all(_fit(each, images, classes) for each in (seen, again) if each)
+    if not (fits and _counts(seen)):
         raise InputError("what it tells does not fit together; run the bundle again")
-    return seen
+    return attrs.evolve(seen, again=again and attrs.evolve(again, mutant=seen.mutant))
 
 
 def read_outcome(path: Path) -> str:

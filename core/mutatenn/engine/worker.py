@@ -6,6 +6,7 @@ A fault counts only if it shows in a fresh process, where no other mutant has ru
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import multiprocessing
 import selectors
@@ -16,10 +17,10 @@ from typing import TYPE_CHECKING, Any
 import attrs
 
 from mutatenn.api.executor import Executor, Job, Observation
-from mutatenn.engine import isolate
+from mutatenn.engine import isolate, messages, orphans
+from mutatenn.engine.messages import GarbledError, Problem, Ready
 from mutatenn.engine.trial import (
     BUILD,
-    LONGEST_WATCH,
     ORIGINAL,
     POLL_SECONDS,
     Report,
@@ -27,12 +28,13 @@ from mutatenn.engine.trial import (
     Warm,
     attempt,
     image_limit,
+    settle,
 )
 from mutatenn.errors import InfrastructureError
 from mutatenn.hookspecs import hookimpl
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Collection, Iterator, Sequence
     from multiprocessing.connection import Connection
 
     from mutatenn.api.executor import Outcome
@@ -57,6 +59,7 @@ class Post:
 
     child: isolate.Child
     orders: Connection
+    job: Job
     trial: Trial | None
     fresh: bool = True
     spent: bool = False
@@ -66,34 +69,41 @@ class Post:
 
     def give(self, mutant: str, ran: dict[str, str], *, complete: bool) -> None:
         """Have it try a mutant; if ``complete``, after the original has run on all images."""
-        self.trial = Trial(mutant, self.child, wall_factor=WALL_FACTOR)
+        self.trial = Trial(mutant, self.child, self.job, wall_factor=WALL_FACTOR)
         news = dict(list(ran.items())[self._told :])
         self._told = len(ran)
-        isolate.send(self.orders, mutant=mutant, ran=news, complete=complete)
+        self._order(mutant=mutant, ran=news, complete=complete)
 
-    def listen(self) -> None:
-        """Take all messages that have come."""
+    def _order(self, **order: Any) -> None:
+        with contextlib.suppress(OSError):  # it is dead, which will show
+            isolate.send(self.orders, **order)
+
+    def listen(self) -> bool:
+        """Take all messages that have come; return whether it has changed its state, or is dead."""
+        trial = self.trial or Trial("", self.child, self.job)
         try:
-            while self.child.pipe.poll():
-                self._take(isolate.receive(self.child.pipe))
-        except (EOFError, OSError, ValueError):  # the end, possibly in the middle of a message
-            self.spent = True
+            for message in self.child.inbox.take(messages.largest(self.job)):
+                self._take(trial, messages.parse(message, trial.mutant, self.job))
+        except GarbledError as error:
+            trial.garbled = f"sent {error}"
+        self.spent |= trial.spent or bool(trial.garbled) or (trial.result is None and trial.ended())
+        return self.spent or trial.result is not None
 
-    def _take(self, message: dict[str, Any]) -> None:
-        if "ready" in message:
-            self.seconds, self.trial = message["ready"], None
-        elif "problem" in message:
-            self.problem, self.spent = message["problem"], True
-        elif self.trial and "phase" in message:
-            self.trial.enter(message["phase"], message["cpu"])
-        elif self.trial:
-            self.trial.result, self.spent = self.trial.unpack(message), message["spent"]
+    def _take(self, trial: Trial, message: messages.Message) -> None:
+        if isinstance(message, Problem):
+            self.problem, self.spent = message.problem, True
+        elif trial.mutant:
+            trial.take(message)
+        elif isinstance(message, Ready) and self.trial:
+            self.seconds, self.trial = message.ready, None
+        else:
+            raise GarbledError("a message out of turn")
 
     def close(self) -> None:
         """End it; one that is idle may give back its device in order."""
         if self.trial is None and not self.spent:
-            isolate.send(self.orders)
-            self.child.pipe.poll(CLOSE_SECONDS)
+            self._order()
+            self.child.dead(CLOSE_SECONDS)
         self.child.kill()
         self.child.reap()
         self.orders.close()
@@ -112,7 +122,9 @@ class Crew:
     """Mutants that want a fresh process."""
     _complete: set[str] = attrs.field(init=False, factory=set)
     """Mutants that want the original to run on all images before them."""
-    _losses: dict[str, int] = attrs.field(init=False, factory=dict)
+    _losses: dict[str, list[Outcome | None]] = attrs.field(init=False, factory=dict)
+    """What mutants get that lost their process so often, each time in such a way; None: nothing."""
+    _herd: orphans.Herd = attrs.field(init=False, factory=orphans.Herd)
     _failures: int = attrs.field(init=False, default=0)
     _places: int = attrs.field(init=False)
     _looked: float = attrs.field(init=False, factory=time.monotonic)
@@ -152,24 +164,28 @@ class Crew:
         return seen + self._watch()
 
     def disband(self) -> None:
-        """End all workers."""
+        """End all workers, and what they left behind."""
         for post in list(self.posts):
             self._end(post)
+        self._herd.end()
 
     def _hire(self) -> Post:
         receiver, sender = multiprocessing.Pipe(duplex=False)
         # No limit of address space: drivers reserve far more of it than they use.
-        child = isolate.fork(functools.partial(_serve, self.job, receiver), None)
+        work = functools.partial(_serve, self.job, receiver)
+        child = isolate.fork(work, None, self._herd.mark(), keep=[receiver])
         child.go()
         receiver.close()
-        return Post(child, sender, Trial("", child, phase=OPENING, wall_factor=WALL_FACTOR))
+        trial = Trial("", child, self.job, phase=OPENING, wall_factor=WALL_FACTOR)
+        return Post(child, sender, self.job, trial)
 
     def _end(self, post: Post) -> None:
         self.posts.remove(post)
         post.close()
 
     def _hear(self, post: Post) -> list[Observation]:
-        post.listen()
+        if not post.spent:
+            post.listen()
         trial, fresh = post.trial, post.fresh
         if trial is None or not (trial.result or post.spent):
             if trial is None and post.spent:
@@ -198,7 +214,7 @@ class Crew:
             return []
         if not problem and seen.outcome != "infrastructure-error":
             return [seen]
-        return self._lose(seen, problem)
+        return self._lose(trial, seen, problem)
 
     def _blame_device(self, trial: Trial, how: str, *, fresh: bool) -> list[Observation]:
         """Try a mutant again during which the original failed; without its doing, the device is unfit."""
@@ -216,41 +232,41 @@ class Crew:
                 )
         return []
 
-    def _lose(self, seen: Observation, problem: str) -> list[Observation]:
+    def _lose(self, trial: Trial, seen: Observation, problem: str) -> list[Observation]:
         """Try a mutant again that lost its device, or its process, up to a number of times."""
-        self._losses[seen.mutant] = self._losses.get(seen.mutant, 0) + 1
-        if self._losses[seen.mutant] < MOST_LOSSES:
+        losses = self._losses.setdefault(seen.mutant, [])
+        losses.append(trial.blame)
+        if len(losses) < MOST_LOSSES:
             self._again.append(seen.mutant)
             return []
         if not problem:
-            return [seen]
+            return [settle(seen, trial.blame if all(losses) else None)]
         message = (
             f"lost its device {MOST_LOSSES} times, each time after the original had run well ({problem})"
         )
         return [Observation(seen.mutant, "crashed", message)]
 
     def _watch(self) -> list[Observation]:
-        """Stop what has used up its limit, if it is time to look again."""
+        """Stop what has used up its limit, or is dead without a word, if it is time to look again."""
         passed = time.monotonic() - self._looked
         if passed < POLL_SECONDS:
             return []
         self._looked += passed
-        trying = [(post, post.trial) for post in self.posts if post.trial]
-        return [
-            seen for post, trial in trying for seen in self._stop(post, trial, min(passed, LONGEST_WATCH))
-        ]
+        crowds = self._herd.look({post.child.mark for post in self.posts})
+        return [seen for post in list(self.posts) for seen in self._look_after(post, passed, crowds)]
 
-    def _stop(self, post: Post, trial: Trial, passed: float) -> list[Observation]:
-        trial.watched += passed
+    def _look_after(self, post: Post, passed: float, crowds: Collection[int]) -> list[Observation]:
+        trial = post.trial
+        if post.listen() or trial is None:
+            return self._hear(post)
+        trial.watch(passed)
         limits = {BUILD: self.job.limits.build_seconds, OPENING: OPEN_SECONDS}
-        how = trial.overtime(limits.get(trial.phase, image_limit(self.job, post.seconds)))
-        if not how:
-            return []
-        outcome: Outcome = "build-error" if trial.phase == BUILD else "timed-out"
-        self._end(post)
-        if outcome == "build-error":
-            return [Observation(trial.mutant, outcome, how)]
-        return self._settle(trial, Observation(trial.mutant, outcome, how), "", fresh=post.fresh)
+        limit = limits.get(trial.phase, image_limit(self.job, post.seconds))
+        trial.exceed(trial.overtime(limit), "timed-out")
+        if post.child.mark in crowds:
+            trial.exceed(f"started more than {orphans.MOST} processes", "crashed")
+        post.spent |= trial.result is not None
+        return self._hear(post) if post.spent else []
 
 
 class Worker(Executor):
@@ -284,7 +300,8 @@ def _serve(job: Job, orders: Connection, pipe: Connection) -> None:
         _work(warm, orders, pipe)
         warm.evaluator.device.close()
     except Exception as error:  # of the device, or its driver
-        isolate.send(pipe, problem=f"{type(error).__name__}: {' '.join(str(error).split())}")
+        problem = f"{type(error).__name__}: {' '.join(str(error).split())}"
+        isolate.send(pipe, problem=messages.clean(problem))
 
 
 def _work(warm: Warm, orders: Connection, pipe: Connection) -> None:

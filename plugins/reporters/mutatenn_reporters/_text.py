@@ -45,13 +45,18 @@ def verdict_of_gate(baseline: Baseline) -> str:
     images = baseline.images
     parts = [
         f"top-1 equals the reference's on {baseline.reference_labels} of {count(images, 'image')}",
-        f"largest difference {number(baseline.reference_difference)}",
+        f"largest difference {number(baseline.reference_difference)}{_spread(baseline)}",
     ]
     if baseline.accuracy is not None:
         right = round(baseline.accuracy * images)
         parts.append(f"accuracy {100 * baseline.accuracy:.1f} % ({right} of {images})")
     parts += [f"noise {number(baseline.noise)}", f"{number(1000 * baseline.seconds)} ms per image"]
-    return f"original ok: {', '.join(parts)}"
+    return f"original ok: {', '.join([*parts, *map(clean, baseline.remarks)])}"
+
+
+def _spread(baseline: Baseline) -> str:
+    """Return what the difference is of: probabilities have no spread but their own range."""
+    return "" if baseline.reference_spread is None else f" of a spread of {number(baseline.reference_spread)}"
 
 
 def environment(facts: dict[str, Any]) -> str:
