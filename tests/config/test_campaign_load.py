@@ -186,7 +186,7 @@ def test_a_relative_campaign_path_still_gives_absolute_paths(
         ("[limits]\nmemory_factor = 1e308", "limits.memory_factor: must be at most 1000000.0, got 1e+308"),
         (
             "[limits]\nmemory_floor = 9223372036854775807",
-            "limits.memory_floor: must be at most 281474976710656",
+            "limits.memory_floor: must be at most 1125899906842624",
         ),
         (
             f"[limits]\nmemory_floor = 0x{'f' * 5000}",
