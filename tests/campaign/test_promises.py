@@ -11,7 +11,7 @@ import attrs
 import numpy as np
 import pytest
 
-from mutatenn import Comparator, Model, Mutator, PluginError, Scores, TensorSpec
+from mutatenn import Comparator, InputError, Model, Mutator, PluginError, Scores, TensorSpec, ir
 from mutatenn.campaign import promises
 from mutatenn.campaign.resources import data_folder
 from mutatenn_frontends.onnx import Onnx
@@ -154,6 +154,22 @@ def test_the_parts_of_a_model_agree(digits: Model, changes: dict[str, Any], mess
     with pytest.raises(PluginError, match=r"^frontend 'onnx' of ") as caught:
         promises.load_model(Changed(), Path())
     assert message in str(caught.value)
+
+
+def test_a_value_that_fits_nowhere(digits: Model) -> None:
+    builder = ir.relax.BlockBuilder()
+    image = ir.relax.Var("image", ir.relax.TensorType(digits.input.shape, "float32"))
+    with builder.function("main", [image]):
+        large = builder.emit(ir.relax.op.zeros((100_000, 100_000), "float32"))
+        mean = ir.relax.op.mean(large, keepdims=True)
+        builder.emit_func_output(builder.emit(ir.relax.op.broadcast_to(mean, (1, 10))))
+
+    class Large(Onnx):
+        def load(self, source: Path) -> Model:
+            return attrs.evolve(digits, module=builder.get())
+
+    with pytest.raises(InputError, match=r"^net: its value '\w+' has 100000x100000 elements, at most"):
+        promises.load_model(Large(), Path("net"))
 
 
 @pytest.mark.parametrize("found", [None, [[0.0]], np.zeros((3, 10)), np.zeros((2, 10), complex)])

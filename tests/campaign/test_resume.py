@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import random
+import shutil
 import signal
 import sqlite3
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 
+import attrs
 import pytest
 
 import mutatenn
+from mutatenn import locks
 from mutatenn.campaign.run import Run
 from mutatenn.campaign.store import Store
 
@@ -52,6 +58,165 @@ def story(run: Run) -> list[tuple[object, ...]]:
         for record in run.mutants
         for v in record.verdicts.values()
     ]
+
+
+def settled(out: Path) -> dict[str, str]:
+    """Return the observations that are never made again."""
+    return {name: record for name, record in observations(out).items() if "infrastructure" not in record}
+
+
+def ours(mark: str) -> set[int]:
+    """Return the living processes that have a text in their environment."""
+    found = set()
+    for folder in Path("/proc").iterdir():
+        with contextlib.suppress(OSError):
+            if folder.name.isdigit() and mark.encode() in (folder / "environ").read_bytes():
+                found.add(int(folder.name))
+    return found - {os.getpid()}
+
+
+def wait_until(condition: Callable[[], bool], what: str) -> None:
+    deadline = time.monotonic() + 120
+    while not condition():
+        assert time.monotonic() < deadline, what
+        time.sleep(0.02)
+
+
+@attrs.define
+class Surroundings:
+    """Where campaigns run that get killed: nothing of them may be left there."""
+
+    folder: Path
+    campaign: Path
+    rng: random.Random
+    kills: int = 0
+
+    def start(self, out: Path) -> subprocess.Popen[str]:
+        temporary = self.folder / "temporary"
+        temporary.mkdir(exist_ok=True)
+        places = {"TMPDIR": str(temporary), "MUTATENN_KERNEL_CACHE": str(self.folder / "cache")}
+        program = [sys.executable, "-m", "mutatenn", "run", str(self.campaign), "--out", str(out)]
+        return subprocess.Popen(
+            [*program, "--workers", "2"],
+            env=os.environ | places,
+            text=True,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            start_new_session=True,
+        )
+
+    def disturb(self, process: subprocess.Popen[str]) -> None:
+        """Send a signal to the whole group, the parent or a worker."""
+        number = self.rng.choice([signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+        target = self.rng.choice(["group", "parent", "worker"])
+        self.kills += 1
+        with contextlib.suppress(ProcessLookupError, IndexError):  # it was quicker
+            if target == "group":
+                os.killpg(process.pid, number)
+            elif target == "parent":
+                process.send_signal(number)
+            else:
+                children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+                os.kill(int(self.rng.choice(children)), number)
+
+    def disturbed_run(self, out: Path) -> str:
+        """Run, or continue, and disturb that a few times; return what it said on standard error."""
+        before = settled(out)
+        with self.start(out) as process:
+            while process.poll() is None and self.rng.random() < 0.9:
+                seen = len(observations(out)) + self.rng.randint(0, 3)
+                wait_until(
+                    lambda seen=seen: process.poll() is not None or len(observations(out)) >= seen,  # type: ignore[misc]
+                    "the campaign stands still",
+                )
+                time.sleep(self.rng.random() * 0.05)
+                self.disturb(process)
+            assert process.stderr is not None
+            told = process.stderr.read()
+        self.check(out)
+        assert before.items() <= settled(out).items(), "a finished mutant was run again or lost"
+        return told
+
+    def check(self, out: Path) -> None:
+        """Check that nothing is left once the process is gone."""
+        mark = f"TMPDIR={self.folder / 'temporary'}"
+        wait_until(lambda: not ours(mark), "a process is left")
+        assert list((self.folder / "temporary").iterdir()) == []
+        if (out / ".lock").exists():
+            locks.release(locks.take(out / ".lock"))
+
+
+def assert_same(run: Run, finished: Run) -> None:
+    assert story(run) == story(finished)
+    for record in run.mutants:
+        if record.verdicts["cpu"].status not in {"build-error", "crashed", "timed-out", "out-of-bounds"}:
+            assert (run.outputs("cpu", record.id) == finished.outputs("cpu", record.id)).all()
+
+
+@pytest.mark.parametrize(
+    "kills", [pytest.param(4, marks=pytest.mark.slow), pytest.param(100, marks=pytest.mark.soak)]
+)
+def test_whoever_is_killed_nothing_is_lost_or_left(
+    finished: Run, campaign: Path, tmp_path: Path, kills: int
+) -> None:
+    """With any signal: the whole group, the campaign's process, or one of a mutant."""
+    around = Surroundings(tmp_path, campaign, random.Random(kills))
+    series = 0
+    while around.kills < kills:
+        out = tmp_path / f"run-{series}"
+        series += 1
+        while around.kills < kills and len(settled(out)) < len(finished.mutants):
+            told = around.disturbed_run(out)
+            assert "Traceback" not in told
+        with around.start(out) as process:
+            pass
+        assert process.returncode == 0
+        around.check(out)
+        assert_same(mutatenn.open_run(out), finished)
+        assert not [*out.rglob(".*.tmp"), *(tmp_path / "cache").glob("*/.new-*")]
+
+
+@contextlib.contextmanager
+def small_disk(folder: Path, size: int) -> Iterator[Callable[[int], None]]:
+    """Mount a disk of so many bytes; yields what gives it another size."""
+
+    def mount(size: int, *options: str) -> bool:
+        command = ["mount", "-t", "tmpfs", "-o", ",".join([*options, f"size={size}"]), "tmpfs", str(folder)]
+        return subprocess.run(command, capture_output=True).returncode == 0
+
+    folder.mkdir()
+    if shutil.which("mount") is None or not mount(size):
+        pytest.skip("no right to mount a small disk here")
+    try:
+        yield lambda size: None if mount(size, "remount") else pytest.fail("the disk cannot grow")
+    finally:
+        subprocess.run(["umount", "-l", str(folder)], check=True)
+
+
+@pytest.mark.parametrize(
+    "points", [pytest.param(2, marks=pytest.mark.slow), pytest.param(20, marks=pytest.mark.soak)]
+)
+def test_a_disk_that_fills_spoils_no_verdict(
+    finished: Run, campaign: Path, tmp_path: Path, points: int
+) -> None:
+    """At any moment; every other time temporary files and kernels are on it as well."""
+    needed = sum(path.stat().st_blocks * 512 for path in finished.directory.rglob("*"))
+    for point in range(points):
+        disk = tmp_path / f"disk-{point}"
+        with small_disk(disk, 2**15 + needed * (point + 1) // (points + 1)) as resize:
+            around = Surroundings(disk if point % 2 else tmp_path, campaign, random.Random(point))
+            with around.start(disk / "run") as full:
+                pass
+            assert full.returncode != 0
+            before = settled(disk / "run")
+            resize(2**28)
+            with around.start(disk / "run") as mended:
+                pass
+            assert mended.returncode == 0
+            assert before.items() <= settled(disk / "run").items()
+            assert_same(mutatenn.open_run(disk / "run"), finished)
+            around.check(disk / "run")
+            assert not list((disk / "run").rglob(".*.tmp"))
 
 
 def test_killed_again_and_again_it_ends_the_same(finished: Run, campaign: Path, tmp_path: Path) -> None:

@@ -23,6 +23,7 @@ TEXTS = st.text(st.characters(codec="utf-8", min_codepoint=32, exclude_character
 )
 INTS = st.integers(0, 2**63 - 1)
 FLOATS = st.floats(1, 1e6)
+BYTES = st.integers(1, 2**48)
 PLAIN = st.recursive(
     st.booleans()
     | st.text()

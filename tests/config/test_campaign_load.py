@@ -183,6 +183,11 @@ def test_a_relative_campaign_path_still_gives_absolute_paths(
         ("[limits]\n'two words' = 1", 'limits."two words": unknown key; known here'),
         ("[limits]\ntime_factor = 'fast'", "limits.time_factor: expected a number, got 'fast'"),
         ("[limits]\ntime_floor = inf", "limits.time_floor: must be a finite number, got inf"),
+        ("[limits]\nmemory_factor = 1e308", "limits.memory_factor: must be at most 1000000.0, got 1e+308"),
+        (
+            "[limits]\nmemory_floor = 9223372036854775807",
+            "limits.memory_floor: must be at most 1125899906842624",
+        ),
         (
             f"[limits]\nmemory_floor = 0x{'f' * 5000}",
             "limits.memory_floor: must be at most 1125899906842624",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 import resource
@@ -77,6 +78,7 @@ def _child(argv: list[str], folder: Path, printed: Path, set_up: Callable[[], No
         sys.stdout, sys.stderr = (os.fdopen(number, "w", buffering=1, closefd=False) for number in (1, 2))
         resource.setrlimit(resource.RLIMIT_AS, (ROOM, ROOM))
         warnings.resetwarnings()
+        logging.root.handlers.clear()  # pytest's own
         code = _call(argv, set_up)
         sys.stdout.flush(), sys.stderr.flush()
     finally:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Sequence
 from itertools import islice
 from typing import TYPE_CHECKING, Any
@@ -15,7 +16,7 @@ from mutatenn.border import broken, calling, is_built_in, named
 from mutatenn.compiler import ir
 from mutatenn.compiler.mutators import Descriptions
 from mutatenn.engine.probe import probe
-from mutatenn.errors import PluginError
+from mutatenn.errors import InputError, PluginError
 from mutatenn.printable import one_line
 
 if TYPE_CHECKING:
@@ -33,6 +34,8 @@ TRIED_SECONDS, TRIED_BYTES = 300.0, 3 * 2**30
 """What a plugin may take where it is tried in a process of its own."""
 MOST_SITES = 10_000_000
 """Sites of one operator in one unit; a list without an end is a mistake."""
+LARGEST_VALUE = 2**29
+"""Elements of one value of a model, for one image."""
 LONGEST_SITE = 1000
 """Characters of a site's description."""
 
@@ -47,7 +50,19 @@ def load_model(frontend: Frontend, path: Path) -> Model:
         problem = _problem(found)
     if problem:
         raise PluginError(f"{named(frontend)}: load returned a model {problem}")
+    _check_sizes(found.module["main"], path)
     return found
+
+
+def _check_sizes(main: Any, path: Path) -> None:
+    """Raise InputError for a value that no machine should be asked for."""
+    bindings = [binding for block in getattr(main.body, "blocks", ()) for binding in block.bindings]
+    for variable in (*main.params, *(binding.var for binding in bindings)):
+        sizes = [getattr(size, "value", 1) for size in getattr(variable.ty, "shape", None) or ()]
+        if math.prod(map(int, sizes)) > LARGEST_VALUE:
+            shape = "x".join(map(str, sizes))
+            what = f"its value {one_line(variable.name)!r} has {shape} elements"
+            raise InputError(f"{path}: {what}, at most {LARGEST_VALUE} are supported; use smaller images")
 
 
 def _problem(model: Model) -> str:

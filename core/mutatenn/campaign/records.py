@@ -13,7 +13,7 @@ import numpy as np
 
 from mutatenn.api.executor import Observation
 from mutatenn.api.mutant import Mutant, Site
-from mutatenn.campaign.config import Stop
+from mutatenn.campaign.config import Stop, Thresholds
 from mutatenn.campaign.gate import Baseline
 from mutatenn.campaign.judge import Verdict
 from mutatenn.typed import build, conforms
@@ -36,6 +36,7 @@ FACTS: dict[str, Any] = {
     "shards": int,
     "shard_images": int,
     "stop": Stop | None,
+    "thresholds": Thresholds | None,
     "facts": {
         "versions": dict[str, str],
         "host": dict[str, Any],
