@@ -9,8 +9,6 @@ import sys
 import traceback
 from typing import TYPE_CHECKING, Any
 
-import importlib_metadata
-
 from mutatenn import errors, hookspecs
 from mutatenn.admission import KINDS
 from mutatenn.api.backend import Device
@@ -141,6 +139,10 @@ def _one_line(value: object) -> str:
 
 def _origin(cls: type) -> str:
     """Return name and version of the distribution that a plugin's class comes with, or else its module."""
+    try:
+        import importlib_metadata
+    except ImportError:  # on a board, which has no more than a bundle carries
+        return one_line(f"module {cls.__module__}")
     package = cls.__module__.partition(".")[0]
     for point in importlib_metadata.entry_points(group=hookspecs.NAME):
         if point.dist and point.value.partition(":")[0].partition(".")[0] == package:

@@ -341,7 +341,7 @@ def test_a_damaged_manifest_does_not_run(
         {"shard_images": "1"},
         {"images": []},
         {"mutants": [1]},
-        {"format": 2},
+        {"format": board.FORMAT + 1},
     ):
         (there / "manifest.json").write_text(json.dumps(whole | change))
         assert board.main(there, ["--workers", "1"]) == 2, change
