@@ -87,7 +87,7 @@ def test_difference_to_the_reference_is_red() -> None:
     baseline = gate(reference=other)
     assert baseline.reference_labels == 11
     assert "differ from the reference runtime's by 0.7" in baseline.problems[0]
-    assert "(1 labels differ)" in baseline.problems[0]
+    assert "(1 label differs)" in baseline.problems[0]
 
 
 CONFIDENT = (

@@ -101,16 +101,12 @@ def _relative(
     width = spread(reference)
     allowed = np.broadcast_to(tolerance * width, reference.shape)
     if tolerance > 0:
-        changes = _largest([distance(each, reference) for each in nudged], reference.shape)
         rounding = EPSILON * np.abs(_finite(reference, 0.0))
-        allowed = np.maximum(allowed, ROUNDINGS * np.maximum(np.maximum(changes, typical(changes)), rounding))
+        for each in nudged:  # where it is not finite, it tells nothing
+            change = _finite(distance(each, reference), 0.0)
+            rounding = np.maximum(rounding, np.maximum(change, typical(change)))
+        allowed = np.maximum(allowed, ROUNDINGS * rounding)
     return Gap(what, distance(values, reference), allowed, width)
-
-
-def _largest(changes: Sequence[Floats], shape: tuple[int, ...]) -> Floats:
-    """Return the largest of each; what is not finite tells nothing."""
-    found: Floats = np.max([np.zeros(shape), *(_finite(each, 0.0) for each in changes)], axis=0)
-    return found
 
 
 def distance(one: NDArray[Any], other: NDArray[Any]) -> Floats:

@@ -132,8 +132,9 @@ class Judge:
 
     def _behaviour(self, seen: Observation, seconds: float) -> Verdict:
         values = seen.patched(self.original.values)
-        infinite = np.isinf(self.original.values) & (values == self.original.values)
-        values = np.where(infinite, self._numbers.values, values)
+        if self._numbers.values is not self.original.values:
+            infinite = np.isinf(self.original.values) & (values == self.original.values)
+            values = np.where(infinite, self._numbers.values, values)
         finite: NDArray[np.bool_] = np.asarray(np.isfinite(values).all(axis=1))
         measures = self._measure(values, seen.rows)
         noticed = self.oracles[self.kill].noticed(measures[self.kill])

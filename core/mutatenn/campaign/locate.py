@@ -118,6 +118,7 @@ class _Search:
         """Yield the program's calls with their arguments and results."""
         evaluator = Evaluator(self.toolchain.backend.open())
         linked = evaluator.link(self.toolchain.program)
+        evaluator.output(linked, np.flip(self.image))  # a kernel may depend on what it finds in memory
         known = evaluator.original(linked, self.image)
 
         def fetched(values: Sequence[int]) -> list[NDArray[Any]]:
