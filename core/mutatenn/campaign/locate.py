@@ -137,6 +137,8 @@ class _Search:
         """Say how an inner value differs by the gate's own rule, or return nothing."""
         if value.shape != expected.shape:
             return f"by its shape: {list(value.shape)}, not {list(expected.shape)}"
+        if not value.size:
+            return ""
         one, other, *moved = (each.reshape(1, -1).astype(np.float64) for each in (value, expected, *others))
         ours, theirs = np.isfinite(one), np.isfinite(other)
         if (ours != theirs).any():
