@@ -87,7 +87,7 @@ def test_difference_to_the_reference_is_red() -> None:
     baseline = gate(reference=other)
     assert baseline.reference_labels == 11
     assert "differ from the reference runtime's by 0.7" in baseline.problems[0]
-    assert "(1 labels differ)" in baseline.problems[0]
+    assert "(1 label differs)" in baseline.problems[0]
 
 
 CONFIDENT = (
@@ -143,6 +143,9 @@ def test_what_rounding_the_input_does_to_the_scores_is_forgiven() -> None:
     assert compared(drifted, CONFIDENT, "logits", nudge=lambda: [CONFIDENT + np.float32(1e-3)]).problems == ()
     problem = compared(drifted, CONFIDENT, "logits", nudge=lambda: [CONFIDENT + np.float32(1e-4)]).problems[0]
     assert "more than the 0.0064 that rounding explains" in problem
+    moved, torn = SCORES + np.float32(1e-3), SCORES + np.float32(1e-4)
+    assert compared(moved, SCORES, "probabilities").problems
+    assert compared(moved, SCORES, "probabilities", nudge=lambda: [torn]).problems == ()
 
 
 @pytest.mark.parametrize("scores", [np.full((3, 4), 2.0), np.array([[3.0], [5.0]]), np.zeros((2, 5))])

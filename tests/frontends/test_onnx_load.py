@@ -8,11 +8,13 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+import attrs
 import numpy as np
 import onnx
 import pytest
 
 from mutatenn import InputError, TensorSpec, ir
+from mutatenn_frontends._scores import stacked
 from mutatenn_frontends.onnx import Onnx, mutatenn_frontends
 
 HEAD = "x = GlobalAveragePool(c) flat = Flatten(x) scores = MatMul(flat, fc)"
@@ -281,3 +283,14 @@ def test_onnxruntime_reports_nothing(
     )
     agree(load(build(PLAIN)))
     assert said == ["off", "session"]
+
+
+def test_the_reference_gives_the_shape_that_onnxruntime_does(load: Any, build: Any) -> None:
+    model = load(build(PLAIN))
+    other = attrs.evolve(model, output=TensorSpec(model.output.name, (1, 7)))
+    assert Onnx().reference(other, np.zeros((2, 3, 8, 8), np.float32)).shape == (2, 5)
+
+
+def test_scores_of_different_numbers_are_refused() -> None:
+    with pytest.raises(InputError, match="gives 2 scores for one image and 3 for another"):
+        stacked([np.zeros((1, 3)), np.zeros((1, 2))], 3)

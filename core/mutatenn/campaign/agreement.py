@@ -54,12 +54,13 @@ class Gap:
 
     def limit(self, tolerance: float) -> str:
         """Say how far apart they may be where they are the farthest."""
-        if self.spread is None:
-            return f"the tolerance {tolerance:g}"
-        allowed, width = self.allowed[self.worst], self.spread[self.worst[0], 0]
+        allowed = self.allowed[self.worst]
+        width = 1.0 if self.spread is None else float(self.spread[self.worst[0], 0])
         if allowed > tolerance * width:
             return f"the {allowed:.2g} that rounding explains"
-        return f"the tolerance {tolerance:g} of their spread {width:.2g}"
+        return f"the tolerance {tolerance:g}" + (
+            f" of their spread {width:.2g}" if self.spread is not None else ""
+        )
 
     @property
     def _scale(self) -> Any:
@@ -76,13 +77,16 @@ def gaps(
 
     Logits may be apart by ``tolerance`` times the spread of the image's scores, or, unless the tolerance is
     0, by what many roundings make of them; ``nudged`` is the reference on images one rounding away.
-    Probabilities may be apart by ``tolerance``; and, as errors beside a confident class vanish in them, so
-    may their logarithms by the rule for logits.
+    Probabilities may be apart by ``tolerance``, or so many roundings; and, as errors beside a confident class
+    vanish in them, so may their logarithms by the rule for logits.
     """
     if reference.kind == "logits":
         return [_relative("its scores", values, reference.values, tolerance, nudged)]
-    apart = distance(values, reference.values)
-    plain = Gap("its probabilities", apart, np.full(apart.shape, tolerance))
+    allowed = np.full(reference.values.shape, tolerance)
+    for each in nudged if tolerance > 0 else ():
+        change = _finite(distance(each, reference.values), 0.0).max(axis=1, keepdims=True)
+        allowed = np.maximum(allowed, ROUNDINGS * change)
+    plain = Gap("its probabilities", distance(values, reference.values), allowed)
     precise = (reference.values >= SMALLEST) & (reference.values % COARSE != 0)
     precise &= not _in_steps(reference.values)
     ours, theirs, *others = (
@@ -101,16 +105,12 @@ def _relative(
     width = spread(reference)
     allowed = np.broadcast_to(tolerance * width, reference.shape)
     if tolerance > 0:
-        changes = _largest([distance(each, reference) for each in nudged], reference.shape)
         rounding = EPSILON * np.abs(_finite(reference, 0.0))
-        allowed = np.maximum(allowed, ROUNDINGS * np.maximum(np.maximum(changes, typical(changes)), rounding))
+        for each in nudged:  # where it is not finite, it tells nothing
+            change = _finite(distance(each, reference), 0.0)
+            rounding = np.maximum(rounding, np.maximum(change, typical(change)))
+        allowed = np.maximum(allowed, ROUNDINGS * rounding)
     return Gap(what, distance(values, reference), allowed, width)
-
-
-def _largest(changes: Sequence[Floats], shape: tuple[int, ...]) -> Floats:
-    """Return the largest of each; what is not finite tells nothing."""
-    found: Floats = np.max([np.zeros(shape), *(_finite(each, 0.0) for each in changes)], axis=0)
-    return found
 
 
 def distance(one: NDArray[Any], other: NDArray[Any]) -> Floats:

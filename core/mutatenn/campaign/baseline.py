@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 from mutatenn.campaign import gate
 from mutatenn.campaign.locate import first_to_differ
 from mutatenn.engine.isolate import call_isolated
-from mutatenn.errors import MutatennError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -23,12 +22,12 @@ def judge_original(
     campaign = setup.campaign
 
     def nudge() -> list[NDArray[np.float32]]:
+        images = gate.nudged(setup.images)
         try:
-            return call_isolated(
-                lambda: [setup.frontend.reference(setup.model, each) for each in gate.nudged(setup.images)]
-            )
-        except MutatennError:  # then nothing excuses a difference
+            found = call_isolated(lambda: [setup.frontend.reference(setup.model, each) for each in images])
+        except Exception:  # then nothing excuses a difference
             return []
+        return [each for each in found if each.shape == reference.shape]
 
     def locate(image: int) -> str:
         if environment not in setup.backends:  # another framework, nothing compiled

@@ -160,7 +160,8 @@ class Gate:
     """What the original must reach.
 
     ``min_accuracy`` is the share of images whose top-1 class is right, 0 to 1; ``tolerance`` the largest
-    absolute difference of a probability to the reference runtime's.
+    absolute difference of a probability to the reference runtime's, or of a logit as a share of the spread of
+    its image's scores, unless rounding explains more.
     """
 
     min_accuracy: float | None = None

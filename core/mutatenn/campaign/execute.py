@@ -166,6 +166,8 @@ class Campaign:
         red = [problem for name in missing for problem in self._measure(name, reference)]
         if red:
             raise BaselineError(f"the original fails the baseline gate: {'; '.join(red)}")
+        for name in missing:  # oracles that notice an original itself are refused before any mutant runs
+            self.run.judge(name, self.setup.kill, self.setup.oracles)
 
     def _needs_baseline(self, environment: str) -> bool:
         baseline = self.run.baselines.get(environment)

@@ -146,8 +146,9 @@ class Judge:
 
     def _behaviour(self, seen: Observation, seconds: float) -> Verdict:
         values = seen.patched(self.original.values)
-        infinite = np.isinf(self.original.values) & (values == self.original.values)
-        values = np.where(infinite, self._numbers.values, values)
+        if self._numbers.values is not self.original.values:
+            infinite = np.isinf(self.original.values) & (values == self.original.values)
+            values = np.where(infinite, self._numbers.values, values)
         finite: NDArray[np.bool_] = np.asarray(np.isfinite(values).all(axis=1))
         measures = self._measure(values, seen.rows)
         killed = noticed(self.oracles[self.kill], measures[self.kill])

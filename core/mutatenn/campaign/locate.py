@@ -118,6 +118,7 @@ class _Search:
         """Yield the program's calls with their arguments and results."""
         evaluator = Evaluator(self.toolchain.backend.open())
         linked = evaluator.link(self.toolchain.program)
+        evaluator.output(linked, np.flip(self.image))  # a kernel may depend on what it finds in memory
         known = evaluator.original(linked, self.image)
 
         def fetched(values: Sequence[int]) -> list[NDArray[Any]]:
@@ -136,6 +137,8 @@ class _Search:
         """Say how an inner value differs by the gate's own rule, or return nothing."""
         if value.shape != expected.shape:
             return f"by its shape: {list(value.shape)}, not {list(expected.shape)}"
+        if not value.size:
+            return ""
         one, other, *moved = (each.reshape(1, -1).astype(np.float64) for each in (value, expected, *others))
         ours, theirs = np.isfinite(one), np.isfinite(other)
         if (ours != theirs).any():

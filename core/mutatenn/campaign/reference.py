@@ -104,5 +104,5 @@ def _too_far(gap: Gap, values: NDArray[Any], reference: Scores, tolerance: float
     apart = f"{gap.apart[gap.worst]:.2g} on {gap.images} of {len(values)} images"
     return (
         f"{gap.what} differ from the reference runtime's by {apart}, "
-        f"more than {gap.limit(tolerance)} ({changed} labels differ)"
+        f"more than {gap.limit(tolerance)} ({changed} label{'s differ' if changed != 1 else ' differs'})"
     )
