@@ -52,13 +52,16 @@ def isolated(function: Callable[[], T], seconds: float | None = None) -> Iterato
     What it raises is raised by that. Raises InfrastructureError if the process dies, raises what cannot be
     passed between processes, or does not answer for so many seconds. On leaving, the process is ended.
     """
-    receiver, sender = multiprocessing.Pipe(duplex=False)
     herd = orphans.Herd()
-    process = multiprocessing.get_context("fork").Process(
-        target=_answer, args=(function, sender, os.getpid(), herd.mark())
-    )
-    with undisturbed():
-        process.start()
+    try:
+        receiver, sender = multiprocessing.Pipe(duplex=False)
+        process = multiprocessing.get_context("fork").Process(
+            target=_answer, args=(function, sender, os.getpid(), herd.mark())
+        )
+        with undisturbed():
+            process.start()
+    except OSError as error:
+        raise InfrastructureError(f"the system gives no process ({error}); run again when it does") from error
     sender.close()
     try:
         yield functools.cache(lambda: _wait_for(process, receiver, seconds))
@@ -313,6 +316,15 @@ def _most_address_space() -> int:
     """Return how much address space the system lets a process have."""
     limits = [limit for limit in resource.getrlimit(resource.RLIMIT_AS) if limit != resource.RLIM_INFINITY]
     return min([*limits, MOST_ADDRESSES])
+
+
+def children() -> set[int]:
+    """Return the processes that this one has started and that are there."""
+    found: set[int] = set()
+    for thread in Path("/proc/self/task").iterdir():
+        with contextlib.suppress(OSError):  # ended, or this kernel does not tell
+            found.update(map(int, (thread / "children").read_text().split()))
+    return found
 
 
 def send(pipe: Connection, outputs: bytes = b"", **message: Any) -> None:

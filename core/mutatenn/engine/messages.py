@@ -128,6 +128,8 @@ def parse(message: bytes, mutant: str, job: Job) -> Message:
             raise GarbledError(f"a message with a wrong {name!r}")
     if kind == "outcome":
         spent = fields.pop("spent")
+        if fields.pop("mutant") != mutant:  # a copy of its process that another has left speaks for that
+            raise GarbledError("a message on another mutant")
         return End(_observation(fields, outputs, mutant, job), spent)
     if outputs:
         raise GarbledError(f"a message with {len(outputs)} bytes too many")
@@ -186,6 +188,7 @@ SHAPES: dict[str, dict[str, Callable[[Any], bool]]] = {
     "ready": {"ready": _seconds},
     "problem": {"problem": _text},
     "outcome": {
+        "mutant": _text,
         "outcome": lambda value: value in get_args(Outcome),
         "message": _text,
         "executed": _count,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 import signal
 import time
 from collections import Counter
@@ -233,8 +234,10 @@ class Trial:
             return Observation(self.mutant, "crashed", name, signal=number)
         if number != signal.SIGKILL or self.garbled:  # a machine without memory left kills, too
             self.blame = "build-error" if self.building else "crashed"
+        known = number if self.blame == "crashed" and not self.garbled else 0
         how = self.garbled or (f"was killed by signal {number}" if number else f"ended with exit code {code}")
-        return Observation(self.mutant, "infrastructure-error", f"its process {how} ({self.phase} phase)")
+        message = f"its process {how} ({self.phase} phase)"
+        return Observation(self.mutant, "infrastructure-error", message, signal=known or None)
 
     def _excuse(self, seen: Observation) -> Observation:
         """Return what was seen, or an infrastructure error where the system gave it too little memory."""
@@ -257,7 +260,10 @@ def settle(seen: Observation, blame: Outcome | None) -> Observation:
 
 @attrs.define(eq=False)
 class Report:
-    """What a process has to say of a mutant, and the pipe to say it on."""
+    """What a process has to say of a mutant, and the pipe to say it on.
+
+    A copy of the process, made by the mutant's code, says nothing: it ends.
+    """
 
     warm: Warm
     mutant: str
@@ -270,10 +276,16 @@ class Report:
     rows: list[int] = attrs.field(factory=list)
     outputs: list[bytes] = attrs.field(factory=list)
     start: float = attrs.field(factory=time.monotonic)
+    process: int = attrs.field(factory=os.getpid)
 
     def enter(self, phase: str) -> None:
         """Tell that a phase begins."""
-        isolate.send(self.pipe, phase=phase, cpu=time.process_time())
+        self._tell(phase=phase, cpu=time.process_time())
+
+    def _tell(self, outputs: bytes = b"", **message: Any) -> None:
+        if os.getpid() != self.process:
+            os._exit(0)
+        isolate.send(self.pipe, outputs, **message)
 
     def add(self, index: int, evaluation: Evaluation) -> None:
         """Take down what was seen on an image."""
@@ -288,9 +300,9 @@ class Report:
 
     def send(self, outcome: Outcome, message: str, *, spent: bool = False) -> None:
         """Send it all; a process that is ``spent`` takes no other mutant."""
-        isolate.send(
-            self.pipe,
-            outputs=b"".join(self.outputs) if outcome == "ran" else b"",
+        self._tell(
+            b"".join(self.outputs) if outcome == "ran" else b"",
+            mutant=self.mutant,
             outcome=outcome,
             message=messages.clean(message),
             executed=self.executed,
