@@ -124,7 +124,7 @@ class Surroundings:
         before = settled(out)
         with self.start(out) as process:
             while process.poll() is None and self.rng.random() < 0.9:
-                seen = len(observations(out)) + self.rng.randint(0, 3)
+                seen = len(observations(out)) + self.rng.randint(1, 4)
                 wait_until(
                     lambda seen=seen: process.poll() is not None or len(observations(out)) >= seen,  # type: ignore[misc]
                     "the campaign stands still",

@@ -20,7 +20,7 @@ import pytest
 from mutatenn import Limits, ir
 from mutatenn.compiler import kernels
 from mutatenn.compiler.cache import KernelCache
-from mutatenn.engine import orphans
+from mutatenn.engine import isolate, orphans
 from mutatenn.engine.worker import Worker
 
 
@@ -136,6 +136,18 @@ def test_an_end_that_does_not_repeat_costs_nothing(chain: Any, tmp_path: Path) -
     }
     seen = chain.run({name: chain.fault("matmul", first(once(action))) for name, action in odd.items()})
     assert {each.outcome for each in seen.values()} <= {"ran", "duplicate"}
+
+
+def test_a_process_that_cannot_get_ready_says_why(chain: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The system has no files left, say, which is not the mutant's doing."""
+
+    def refuse(own: set[int]) -> None:
+        raise OSError(23, "Too many open files in system")
+
+    monkeypatch.setattr(isolate, "part_from", refuse)
+    seen = chain.run({"m": chain.fault("matmul", times)})["m"]
+    assert seen.outcome == "infrastructure-error"
+    assert seen.message == "OSError: [Errno 23] Too many open files in system"
 
 
 def daemon(folder: Path, *, busy: bool = False) -> Callable[[], None]:

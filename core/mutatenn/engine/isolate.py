@@ -23,7 +23,7 @@ from typing import IO, TYPE_CHECKING, Any, NoReturn, TypeVar
 import attrs
 
 from mutatenn.engine import orphans
-from mutatenn.engine.messages import Inbox
+from mutatenn.engine.messages import Inbox, clean
 from mutatenn.errors import InfrastructureError
 
 if TYPE_CHECKING:
@@ -242,7 +242,8 @@ def fork(
 ) -> Child:
     """Fork a process that runs ``work(pipe)`` when told to go.
 
-    It may take ``memory`` more bytes of address space; None: any number. Of what this process has open it has
+    It may take ``memory`` more bytes of address space; None: any number. Where the system does not let it get
+    ready, it sends a problem instead. Of what this process has open it has
     nothing but ``keep``; it, and all that it starts, wears a ``mark``, if any.
     """
     receiver, sender = multiprocessing.Pipe(duplex=False)
@@ -252,7 +253,7 @@ def fork(
     most = _most_address_space()
     own = {connection.fileno() for connection in (sender, waiter, *keep)}
 
-    def begin() -> None:
+    def prepare() -> None:
         os.setpgid(0, 0)
         part_from(own)
         if mark:
@@ -261,8 +262,15 @@ def fork(
             bound = min(limit, most)
             resource.setrlimit(resource.RLIMIT_AS, (bound, bound))
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-        waiter.recv_bytes()
-        work(sender)
+
+    def begin() -> None:
+        try:
+            prepare()
+        except Exception as error:  # of the system, not of the work
+            send(sender, problem=clean(f"{type(error).__name__}: {error}"))
+        else:
+            waiter.recv_bytes()
+            work(sender)
 
     try:
         with undisturbed():

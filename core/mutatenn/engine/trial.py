@@ -17,7 +17,7 @@ from mutatenn.compiler.kernels import last_line
 from mutatenn.engine import isolate, messages
 from mutatenn.engine.evaluate import Evaluation, Evaluator, KernelError, Known, OutOfBoundsError
 from mutatenn.engine.keep import choose_kept
-from mutatenn.engine.messages import End, GarbledError, Phase
+from mutatenn.engine.messages import End, GarbledError, Phase, Problem
 from mutatenn.engine.same_code import same_code
 from mutatenn.errors import BuildError, DeviceLostError, InfrastructureError
 
@@ -190,6 +190,8 @@ class Trial:
             self.enter(message.phase, message.cpu)
         elif self.result is None and isinstance(message, End):
             self.result, self.spent = message.seen, message.spent
+        elif self.result is None and isinstance(message, Problem) and self.building:
+            self.result = Observation(self.mutant, "infrastructure-error", message.problem)
         else:
             raise GarbledError("a message out of turn")
 
