@@ -8,18 +8,21 @@ AARCH64 := .aarch64
 FRONTENDS_VENV := .venv-frontends
 FRONTENDS_STAMP := $(FRONTENDS_VENV)/.installed
 WORKERS ?= 2
+# Of the long random tests: the seeds, from-to, of the networks.
+SEEDS ?=
 # Of the benchmarks: another model, the folder or glob pattern of its images, further options of benchmarks/run.py.
 MODEL ?=
 IMAGES ?=
 OPTIONS ?=
 BENCH := benchmarks/run.py $(if $(MODEL),--model '$(MODEL)') $(if $(IMAGES),--images '$(IMAGES)') $(OPTIONS)
 
-.PHONY: help demo test test-slow test-frontends test-aarch64 bench bench-quick lint format clean
+.PHONY: help demo test test-slow test-soak test-frontends test-aarch64 bench bench-quick lint format clean
 
 help:
 	@echo "make demo            run the bundled campaign and print its report"
 	@echo "make test            run the tests"
 	@echo "make test-slow       run the tests on the larger models (minutes)"
+	@echo "make test-soak       run the long random tests (about an hour); SEEDS=0-9999 for other networks"
 	@echo "make test-frontends  run the frontends' tests with their frameworks, in .venv-frontends"
 	@echo "make test-aarch64    run a campaign on 64-bit ARM, emulated, set up in .aarch64 (1 GiB)"
 	@echo "make bench           measure the speed (minutes); MODEL=m.onnx IMAGES=folder for another model"
@@ -41,10 +44,13 @@ demo: $(STAMP)
 	$(BIN)/mutatenn run examples/demo.toml --out runs/demo
 
 test: $(STAMP)
-	$(BIN)/python -m pytest -n $(WORKERS) -m "not slow"
+	$(BIN)/python -m pytest -n $(WORKERS) -m "not slow and not soak"
 
 test-slow: $(STAMP)
-	$(BIN)/python -m pytest -n $(WORKERS) -m slow
+	$(BIN)/python -m pytest -n $(WORKERS) -m "slow and not soak"
+
+test-soak: $(STAMP)
+	MUTATENN_SEEDS=$(SEEDS) $(BIN)/python -m pytest -n $(WORKERS) -m soak
 
 $(FRONTENDS_STAMP): pyproject.toml
 	$(PYTHON) -m venv $(FRONTENDS_VENV)
@@ -53,7 +59,7 @@ $(FRONTENDS_STAMP): pyproject.toml
 	@touch $@
 
 test-frontends: $(FRONTENDS_STAMP)
-	$(FRONTENDS_VENV)/bin/python -m pytest -n $(WORKERS) tests/frontends
+	$(FRONTENDS_VENV)/bin/python -m pytest -n $(WORKERS) -m "not soak" tests/frontends
 
 test-aarch64: $(STAMP)
 	$(BIN)/python scripts/aarch64.py $(AARCH64)

@@ -133,6 +133,7 @@ def _set_up(campaign: str) -> Any:
 def _onnxruntime(path: Path) -> Callable[[Any], Any]:
     import onnxruntime
 
+    onnxruntime.disable_telemetry_events()
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     options.log_severity_level = 3  # old models list their weights as inputs, which it warns of

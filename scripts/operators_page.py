@@ -62,7 +62,8 @@ kind of layer; number 5 is 3 and 4 selected together.
 {rows}
 
 In the paper's spirit or its tool, but not among the {count}: {beyond}; outside this group {others},
-the last of which is the general form of number {count}."""
+the last of which is the general form of number {count}. What each matches, in the paper's Relay and in this
+Relax, stands in [paper-sites.md](paper-sites.md#what-was-matched)."""
 FRAME = ("with R.dataflow():", "R.output(y)")
 """Lines of the graphs that examples are in."""
 
@@ -115,7 +116,7 @@ def _paper(members: Operators) -> str:
     ]
     counted = {name for _, _, names in MUTATIONS for name in names}
     beyond = _links([each.name for each in members if each.name not in counted])
-    others = _links(["le-to-lt", "change-threshold"])
+    others = _links(["subtract-bias", "le-to-lt", "change-threshold"])
     return COUNT.format(count=len(MUTATIONS), rows="\n".join(rows), beyond=beyond, others=others)
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from mutatenn.api.backend import Backend, Device
 from mutatenn.api.comparator import Comparator
 from mutatenn.api.executor import Executor, Job, Limits, Observation
-from mutatenn.api.frontend import Frontend
+from mutatenn.api.frontend import Frontend, Inner
 from mutatenn.api.mutant import Mutant, Site
 from mutatenn.api.mutator import Mutator
 from mutatenn.api.program import Call, Constant, Kernel, Program
@@ -37,6 +37,7 @@ from mutatenn.errors import (
 )
 from mutatenn.hookspecs import hookimpl
 from mutatenn.nearest import unknown_name
+from mutatenn.printable import one_line
 from mutatenn.sources import source_digest
 
 if TYPE_CHECKING:
@@ -77,6 +78,7 @@ __all__ = [
     "Frontend",
     "GraphMutator",
     "InfrastructureError",
+    "Inner",
     "InputError",
     "Job",
     "Kernel",
@@ -109,6 +111,7 @@ __all__ = [
     "link_objects",
     "load_library",
     "lower_kernel",
+    "one_line",
     "open_run",
     "run",
     "source_digest",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import re
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import attrs
 
@@ -15,8 +15,10 @@ from mutatenn.api.executor import Executor
 from mutatenn.api.frontend import Frontend
 from mutatenn.api.mutator import Mutator
 from mutatenn.api.reporter import Reporter
+from mutatenn.api.values import Category, Level, Stage
 from mutatenn.errors import PluginError
 from mutatenn.nearest import suggestion
+from mutatenn.printable import one_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -35,16 +37,21 @@ KINDS: dict[Kind, type[Any]] = {
     "comparator": Comparator,
     "reporter": Reporter,
 }
+WORDS: dict[Kind, dict[str, tuple[str, ...]]] = {
+    "comparator": {"worse": ("higher", "lower")},
+    "mutator": {"level": get_args(Level), "stage": get_args(Stage), "category": get_args(Category)},
+}
+"""What class attributes may be set to."""
+TEXTS: dict[Kind, tuple[str, ...]] = {
+    "frontend": ("suffixes", "routes", "schemes"),
+    "mutator": ("groups",),
+    "backend": ("sources",),
+}
+"""Class attributes that are tuples of strings."""
 HOOKS = tuple(name for name, value in vars(hookspecs).items() if hasattr(value, "mutatenn_spec"))
 CATALOGUES: dict[Kind, str] = {kind: f"mutatenn_{kind}s" for kind in KINDS}
 
 _KEBAB = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
-
-
-def one_line(text: object) -> str:
-    """Return the text on one line, without control characters: plugins are not trusted with the terminal."""
-    joined = " ".join(str(text).split())
-    return "".join(char if char.isprintable() else "?" for char in joined)
 
 
 def check_hooks(plugin: object, manager: pluggy.PluginManager) -> None:
@@ -100,6 +107,16 @@ def check_capability(kind: Kind, found: Any) -> None:
         )
     if not cls.summary():
         raise PluginError(f"class {cls.__qualname__} has no docstring; its first line is shown to users")
+    for attribute, allowed in WORDS.get(kind, {}).items():
+        if (word := getattr(cls, attribute)) not in allowed:
+            listed = ", ".join(map(repr, allowed))
+            raise PluginError(
+                f"class {cls.__qualname__} sets {attribute} = {one_line(repr(word))}; it is one of {listed}"
+            )
+    for attribute in TEXTS.get(kind, ()):
+        texts = getattr(cls, attribute)
+        if not (isinstance(texts, tuple) and all(isinstance(text, str) for text in texts)):
+            raise PluginError(f"class {cls.__qualname__} must set {attribute} to a tuple of strings")
     if required := _required_options(cls):
         raise PluginError(f"class {cls.__qualname__} has options without a default: {', '.join(required)}")
 

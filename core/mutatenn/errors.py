@@ -4,9 +4,17 @@ from __future__ import annotations
 
 
 class MutatennError(Exception):
-    """Base class; the command line prints it as one line and exits with :attr:`exit_code`."""
+    """Base class; the command line prints it as one line and exits with :attr:`exit_code`.
+
+    Several ``problems`` at once are a line each, below the message that counts them.
+    """
 
     exit_code = 4
+
+    def __init__(self, message: object = "", *problems: str) -> None:
+        super().__init__("\n".join([str(message), *problems]))
+        self.message = str(message)
+        self.problems = problems
 
 
 class InputError(MutatennError):

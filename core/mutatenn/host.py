@@ -13,9 +13,11 @@ import importlib_metadata
 import pluggy
 
 from mutatenn import hookspecs
-from mutatenn.admission import CATALOGUES, KINDS, Kind, check_hooks, contributions, one_line
+from mutatenn.admission import CATALOGUES, KINDS, Kind, check_hooks, contributions
+from mutatenn.border import described, staying
 from mutatenn.errors import InputError, PluginError
 from mutatenn.nearest import suggestion
+from mutatenn.printable import one_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -83,6 +85,7 @@ class PluginHost:
         self._blocked = {name for name in (*blocked, *map(str.strip, listed)) if name}
         self._records: list[PluginRecord] = []
         self._offers: dict[tuple[Kind, str], dict[str, type[Capability]]] = {}
+        self._told: set[tuple[str, str]] = set()
 
     @classmethod
     def installed(cls, blocked: Iterable[str] = ()) -> PluginHost:
@@ -150,11 +153,11 @@ class PluginHost:
             check_hooks(plugin, self._manager)
             self._manager.register(plugin, name=name)
             offered = self._ask(plugin)
-        except Exception as error:  # a plugin's classes may fail in any way when looked at
+        except BaseException as error:  # a plugin's classes may fail in any way when looked at
             self._manager.unregister(name=name)
-            if isinstance(error, PluginError):
+            if isinstance(error, PluginError | KeyboardInterrupt):
                 raise
-            raise PluginError(_describe(error)) from error
+            raise PluginError(described(error, plugin)) from error
         for kind, cls in offered:
             self._offers.setdefault((kind, cls.name), {})[name] = cls
 
@@ -267,22 +270,22 @@ class PluginHost:
     def modify_plan(self, plan: list[Mutant]) -> None:
         """Let every plugin drop or reorder planned mutants in place, one after another.
 
-        Raises :class:`mutatenn.PluginError`, naming the plugin, if one fails or adds mutants.
+        Raises :class:`mutatenn.PluginError`, naming the plugin, if one fails, or adds or changes mutants.
         """
         for impl in reversed(self._manager.hook.mutatenn_modify_plan.get_hookimpls()):
-            planned = {mutant.id for mutant in plan}
+            planned = {id(mutant): mutant for mutant in plan}
             try:
                 _call(impl, plan=plan)
             except PluginError as error:
                 raise PluginError(f"plugin {impl.plugin_name!r}: {error}") from error
-            ids = [mutant.id for mutant in plan]
-            if len(set(ids)) < len(ids) or not planned.issuperset(ids):
+            left = [id(mutant) for mutant in plan]
+            if len(set(left)) < len(left) or not planned.keys() >= set(left):
                 raise PluginError(
                     f"plugin {impl.plugin_name!r} added mutants to the plan; it may drop or reorder them"
                 )
 
     def emit(self, event: str, **payload: object) -> None:
-        """Call every listener of an event; one that raises is logged by name and silences no other."""
+        """Call every listener of an event; one that raises is logged by name, once, and silences no other."""
         caller: pluggy.HookCaller = getattr(self._manager.hook, event)
         if caller.spec is None or set(payload) != set(caller.spec.argnames):
             raise TypeError(f"{event} takes {', '.join(caller.spec.argnames) if caller.spec else 'nothing'}")
@@ -290,7 +293,12 @@ class PluginHost:
             try:
                 _call(impl, **payload)
             except PluginError as error:  # noqa: PERF203 - a listener must not silence the next
-                log.exception("plugin %s failed in %s", impl.plugin_name, event, exc_info=error.__cause__)
+                self._tell(impl.plugin_name, event, error)
+
+    def _tell(self, plugin: str, event: str, error: PluginError) -> None:
+        if (plugin, event) not in self._told:
+            self._told.add((plugin, event))
+            log.error("plugin %s failed in %s: %s", plugin, event, error)
 
 
 def _noun(kind: Kind) -> str:
@@ -299,10 +307,6 @@ def _noun(kind: Kind) -> str:
 
 def _origin(point: importlib_metadata.EntryPoint) -> tuple[str, str]:
     return (point.dist.name, point.dist.version) if point.dist else ("", "")
-
-
-def _describe(error: BaseException) -> str:
-    return one_line(f"{type(error).__name__}: {error}")
 
 
 def _check_rivals(
@@ -318,9 +322,12 @@ def _check_rivals(
 
 def _load(point: importlib_metadata.EntryPoint) -> object:
     try:
-        plugin = point.load()
-    except (Exception, SystemExit) as error:  # a plugin may fail in any way at import
-        raise PluginError(f"cannot import {point.value}: {_describe(error)}") from error
+        with staying():
+            plugin = point.load()
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # a plugin may fail in any way at import
+        raise PluginError(f"cannot import {point.value}: {described(error)}") from error
     if inspect.isclass(plugin):
         raise PluginError(f"{point.value} is a class; point the entry point at a module")
     return cast("object", plugin)
@@ -330,6 +337,9 @@ def _call(impl: pluggy.HookImpl, **payload: object) -> Any:
     """Call one implementation with the arguments it takes; raises PluginError for whatever it raises."""
     hook = impl.function.__name__
     try:
-        return impl.function(*(payload[name] for name in impl.argnames))
-    except (Exception, SystemExit) as error:
-        raise PluginError(f"{hook} raised {_describe(error)}") from error
+        with staying():
+            return impl.function(*(payload[name] for name in impl.argnames))
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
+        raise PluginError(f"{hook} raised {described(error, impl.plugin)}") from error

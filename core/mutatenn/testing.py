@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from mutatenn.admission import Kind, check_capability
-from mutatenn.api.values import CATEGORIES, Scores
+from mutatenn.api.values import Scores
 from mutatenn.compiler import ir
 from mutatenn.errors import PluginError
 from mutatenn.host import PluginHost
@@ -48,7 +48,6 @@ def check_mutator(cls: type[Mutator]) -> None:
     something at every site, leaves its argument alone, and raises IndexError where there is no site.
     """
     _check_capability("mutator", cls)
-    _require(cls.category in CATEGORIES, f"{cls.name}: category is one of {', '.join(CATEGORIES)}")
     _require((cls.level == "graph") == (cls.stage == "graph"), f"{cls.name}: stage suits level {cls.level}")
     examples = list(cls.examples())
     _require(bool(examples), f"{cls.name} has at least one example")
@@ -99,7 +98,6 @@ def check_comparator(cls: type[Comparator]) -> None:
     exactly those images whose candidate is not finite.
     """
     _check_capability("comparator", cls)
-    _require(cls.worse in ("higher", "lower"), f"{cls.name}: worse is 'higher' or 'lower'")
     kinds: tuple[Literal["probabilities", "logits"], ...] = ("probabilities", "logits")
     for kind in kinds:
         for shape in SHAPES:

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import io
+import json
 import os
+import random
+import shutil
 import signal
 import subprocess
 import sys
 import time
 import zipfile
+from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,6 +24,8 @@ import mutatenn
 from mutatenn import BaselineError, InputError
 from mutatenn.campaign.bundle import bundle
 from mutatenn.campaign.ingest import ingest
+from mutatenn.cli.main import main
+from mutatenn.engine import board
 from mutatenn.host import PluginHost
 
 CAMPAIGN = """
@@ -97,10 +106,11 @@ def directory(folder: Path) -> Path:
 
 
 @pytest.fixture(scope="module")
-def archive(directory: Path) -> Path:
+def archive(directory: Path, folder: Path) -> Path:
     made = directory / "bundles" / "board.zip"
     manifest = bundle(directory, "board", made, PluginHost.installed())
     assert len(manifest["mutants"]) + len(manifest["ended"]) == 7
+    shutil.copytree(directory, folder / "waiting")
     return made
 
 
@@ -172,46 +182,179 @@ def test_a_damaged_bundle_does_not_run(archive: Path, tmp_path: Path) -> None:
     assert f"{kernel.name} is damaged; unpack the bundle again" in output
 
 
-@pytest.mark.parametrize("damage", ["truncated", "text", "no-manifest", "array"])
-def test_damaged_results_are_refused(directory: Path, results: Path, tmp_path: Path, damage: str) -> None:
-    bad = tmp_path / "results.zip"
-    if damage == "truncated":
-        bad.write_bytes(results.read_bytes()[:-100])
-    elif damage == "text":
-        bad.write_text("no zip")
-    else:
-        with zipfile.ZipFile(results) as old, zipfile.ZipFile(bad, "w") as new:
-            for name in old.namelist():
-                if damage == "array" or name != "manifest.json":
-                    new.writestr(name, b"junk" if name.endswith("npz") else old.read(name))
-    fresh = tmp_path / "run"
-    mutatenn.run(directory / "campaign.toml", fresh, workers=2)
-    bundle(fresh, "board", tmp_path / "board.zip", PluginHost.installed())
-    with pytest.raises(InputError) as raised:
-        ingest(fresh, bad, PluginHost.installed())
-    assert "\n" not in str(raised.value)
-    assert str(bad) in str(raised.value)
+Members = dict[str, bytes]
+
+
+def manifest_with(**changes: Any) -> Callable[[Members], None]:
+    """Return what changes fields of the manifest; a function makes the new value of the old one."""
+
+    def change(members: Members) -> None:
+        manifest = json.loads(members["manifest.json"])
+        for key, value in changes.items():
+            manifest[key] = value(manifest[key]) if callable(value) else value
+        members["manifest.json"] = json.dumps(manifest).encode()
+
+    return change
+
+
+def manifest_of(content: bytes) -> Callable[[Members], None]:
+    return lambda members: members.update({"manifest.json": content})
+
+
+def original_with(**changes: Any) -> Callable[[Members], None]:
+    """Return what changes arrays of the original's results."""
+
+    def change(members: Members) -> None:
+        with np.load(io.BytesIO(members["results/original.npz"])) as found:
+            arrays = {**found, **changes}
+        file = io.BytesIO()
+        np.savez(file, **{name: array for name, array in arrays.items() if array is not None})
+        members["results/original.npz"] = file.getvalue()
+
+    return change
+
+
+def ended_well(members: Members) -> None:
+    """Let a mutant end without running, as none does."""
+    name = json.loads(members["manifest.json"])["mutants"][0]
+    manifest_with(ended={name: ["excellent", ""]})(members)
+
+
+def first_observation(members: Members) -> str:
+    return min(name for name in members if name.startswith("results/0/"))
+
+
+DAMAGES: dict[str, Callable[[Members], object]] = {
+    "no manifest": lambda members: members.pop("manifest.json"),
+    "junk": lambda members: members.update(dict.fromkeys(members.keys() - {"manifest.json"}, b"junk")),
+    "no original": lambda members: members.pop("results/original.npz"),
+    "manifest of text": manifest_of(b"no manifest"),
+    "manifest of a number": manifest_of(b"5"),
+    "deep manifest": manifest_of(b'{"a":' * 100_000),
+    "manifest not UTF-8": manifest_of(b'{"run": "\xff"}'),
+    "large manifest": manifest_of(b" " * 2**26),
+    "mutants 5": manifest_with(mutants=5),
+    "mutants of numbers": manifest_with(mutants=[1]),
+    "strange mutants": manifest_with(mutants=lambda ids: [*ids, "../../x"]),
+    "ended list": manifest_with(ended=[]),
+    "ended number": manifest_with(ended=lambda ended: {**ended, "x": 5}),
+    "ended well": ended_well,
+    "environment list": manifest_with(environment=["board"]),
+    "strange environment": manifest_with(environment="..\x1b[31m"),
+    "seconds of three": original_with(seconds=np.ones(3)),
+    "complex seconds": original_with(seconds=np.array(1j)),
+    "seconds of text": original_with(seconds=np.array("1")),
+    "infinite seconds": original_with(seconds=np.array(np.inf)),
+    "outputs of one image": original_with(first=np.zeros((1, 10), np.float32)),
+    "outputs of text": original_with(first=np.zeros((10, 10), "U1")),
+    "no outputs": original_with(second=None),
+    "large outputs": original_with(first=np.zeros((2**24,), np.float32)),
+    "observation": lambda members: members.update({first_observation(members): b"PK junk"}),
+    "member outside": lambda members: members.update({"../x": b""}),
+    "absolute member": lambda members: members.update({"/tmp/x": b""}),
+    "other member": lambda members: members.update({"results/x/y.npz": b""}),
+}
+
+
+def repacked(results: Path, place: Path, change: Callable[[Members], object]) -> Path:
+    with zipfile.ZipFile(results) as old:
+        members = {name: old.read(name) for name in old.namelist()}
+    change(members)
+    with zipfile.ZipFile(place, "w", zipfile.ZIP_DEFLATED) as new:
+        for name, content in members.items():
+            new.writestr(name, content)
+    return place
+
+
+@pytest.fixture
+def fresh(archive: Path, folder: Path, tmp_path: Path) -> Path:
+    """Return the run as it was when the bundle was made."""
+    return Path(shutil.copytree(folder / "waiting", tmp_path / "run"))
+
+
+def test_damaged_results_are_refused_and_good_ones_taken(
+    fresh: Path, results: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bad = {name: repacked(results, tmp_path / f"{name}.zip", change) for name, change in DAMAGES.items()}
+    for name in ("cut", "text", "folder", "fifo", "links", "twice"):
+        bad[name] = tmp_path / f"{name}.zip"
+    bad["cut"].write_bytes(results.read_bytes()[:-100])
+    bad["text"].write_text("no zip")
+    bad["folder"].mkdir()
+    os.mkfifo(bad["fifo"])
+    shutil.copy(results, bad["links"])
+    with zipfile.ZipFile(bad["links"], "a") as zipped:
+        link = zipfile.ZipInfo("results/0/link.npz")
+        link.external_attr = 0o120777 << 16
+        zipped.writestr(link, "/etc/passwd")
+    shutil.copy(results, bad["twice"])
+    with zipfile.ZipFile(bad["twice"], "a") as zipped, pytest.warns(UserWarning, match="Duplicate name"):
+        zipped.writestr("results/original.npz", b"")
+    for place in bad.values():
+        refused(fresh, place, capsys)
+    with closing(mutatenn.open_run(fresh).store) as store:
+        assert store.statuses("board") == {}
+    found = ingest(fresh, results, PluginHost.installed())
+    assert (found.judged, found.waiting) == (7, 0)
+
+
+def refused(run: Path, results: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Check that results are refused in one line."""
+    assert main(["ingest", str(run), str(results)]) == 2, results
+    told = capsys.readouterr().err
+    assert told.startswith("mutatenn: error: ")
+    assert told.count("\n") == 1
+    assert told[:-1].isprintable()
+
+
+@pytest.mark.parametrize("seed", [0, 1, *(pytest.param(n, marks=pytest.mark.soak) for n in range(2, 150))])
+def test_flipped_bits_of_results(
+    fresh: Path, results: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], seed: int
+) -> None:
+    chance, content = random.Random(seed), bytearray(results.read_bytes())
+    for _ in range(3):
+        content[chance.randrange(len(content))] ^= 1 << chance.randrange(8)
+    (tmp_path / "flipped.zip").write_bytes(content)
+    code = main(["ingest", str(fresh), str(tmp_path / "flipped.zip")])
+    told = capsys.readouterr().err
+    assert code in (0, 2)  # not every bit matters
+    assert told.count("\n") == (code != 0)
+    assert told.startswith("mutatenn: error: ") == (code != 0)
+
+
+def test_a_damaged_manifest_does_not_run(
+    archive: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    there = unpacked(archive, tmp_path)
+    whole = json.loads((there / "manifest.json").read_text())
+    for change in (
+        {"files": ["x"]},
+        {"files": {"../x": "0"}},
+        {"files": {"lib": "0"}},
+        {"backend": "mutatenn_backends.llvm.Llmv"},
+        {"backend": "no.such.Backend"},
+        {"backend": "builtins.print"},
+        {"options": {"mcpuu": 1}},
+        {"limits": {**whole["limits"], "extra": 1}},
+        {"limits": {**whole["limits"], "time_factor": "x"}},
+        {"shard_images": 0},
+        {"shard_images": "1"},
+        {"images": []},
+        {"mutants": [1]},
+        {"format": 2},
+    ):
+        (there / "manifest.json").write_text(json.dumps(whole | change))
+        assert board.main(there, ["--workers", "1"]) == 2, change
+        told = capsys.readouterr().err
+        assert told.startswith("mutatenn: error: ")
+        assert told.count("\n") == 1
 
 
 def test_a_board_that_computes_otherwise_is_a_red_baseline(
-    directory: Path, results: Path, tmp_path: Path
+    fresh: Path, results: Path, tmp_path: Path
 ) -> None:
-    bad, fresh = tmp_path / "results.zip", tmp_path / "run"
-    mutatenn.run(directory / "campaign.toml", fresh, workers=2)
-    bundle(fresh, "board", tmp_path / "board.zip", PluginHost.installed())
-    with zipfile.ZipFile(results) as old, zipfile.ZipFile(bad, "w") as new:
-        for name in old.namelist():
-            content = old.read(name)
-            if name == "results/original.npz":
-                new_file = tmp_path / "original.npz"
-                np.savez(
-                    new_file,
-                    first=np.full((10, 10), 0.1, "f4"),
-                    second=np.full((10, 10), 0.1, "f4"),
-                    seconds=1.0,
-                )
-                content = new_file.read_bytes()
-            new.writestr(name, content)
+    same = np.full((10, 10), 0.1, np.float32)
+    bad = repacked(results, tmp_path / "results.zip", original_with(first=same, second=same))
     for _ in range(2):
         with pytest.raises(BaselineError, match="fails the baseline gate there"):
             ingest(fresh, bad, PluginHost.installed())

@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import attrs
 import jsonschema
@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 import mutatenn
-from mutatenn import Frontend, InputError, Model, hookimpl
+from mutatenn import Frontend, InputError, Model, TensorSpec, hookimpl, ir
 from mutatenn.campaign import provenance
 from mutatenn.campaign.setup import Setup, set_up
 from mutatenn.host import PluginHost
@@ -50,8 +50,18 @@ class Ways(Onnx):
         model = super().load(source)
         if self.route == "narrow":
             output = attrs.evolve(model.output, shape=(1, 3))
-            model = attrs.evolve(model, output=output)
+            model = attrs.evolve(model, output=output, module=_nothing(model.input, output))
         return model if self.route == "straight" else attrs.evolve(model, digest=f"{model.digest}-detour")
+
+
+def _nothing(image: TensorSpec, scores: TensorSpec) -> Any:
+    """Return a graph that gives zeros."""
+    builder = ir.relax.BlockBuilder()
+    parameter = ir.relax.Var(image.name, ir.relax.TensorType(image.shape, image.dtype))
+    with builder.function("main", [parameter]):
+        zeros = ir.relax.op.full(scores.shape, ir.relax.const(0.0), scores.dtype)
+        builder.emit_func_output(builder.emit(zeros))
+    return builder.get()
 
 
 @hookimpl

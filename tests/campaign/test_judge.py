@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mutatenn import Observation, Scores
+from mutatenn import Comparator, Observation, PluginError, Scores
 from mutatenn.campaign.judge import STATUSES, VALID, Judge, Score
 from mutatenn_comparators.kl import KullbackLeibler
 from mutatenn_comparators.max_abs import MaxAbs
@@ -98,6 +98,51 @@ def test_one_image_tells_nothing_of_others() -> None:
 def test_an_original_with_one_label_cannot_degenerate() -> None:
     same = np.tile(ORIGINAL[:1], (12, 1))
     assert judge(original=same).judge(ran([0], [[0.7, 0.2, 0.1]])).status == "survived"
+
+
+@pytest.mark.parametrize("infinity", [np.inf, -np.inf])
+@pytest.mark.parametrize("kill", ["top-1", "max-abs", "kl"])
+def test_infinities_of_the_original_are_nobodys_fault(kill: str, infinity: float) -> None:
+    original = ORIGINAL.copy()
+    original[:4, 2] = infinity
+    oracles = {"top-1": Top1(), "max-abs": MaxAbs(), "kl": KullbackLeibler()}
+    logits = Judge("cpu", NAMES, Scores(original, "logits"), kill, oracles)
+    assert logits.judge(ran([1], [original[1]])).status == "survived"
+    lost = original[2].copy()
+    lost[1:] = [1.5, 0.1]  # was infinite
+    verdict = logits.judge(ran([2], [lost]))
+    assert (verdict.by, verdict.non_finite) == ((kill,), 0)
+    lost[1] = np.nan
+    assert logits.judge(ran([2], [lost])).by == ("non-finite",)
+
+
+class Plugin(Comparator):
+    name = "odd"
+    worse = "higher"
+    answer: Any = None
+
+    def measure(self, original: Scores, candidate: Scores) -> Any:
+        return self.answer(len(original.values))
+
+
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        (lambda n: np.full(n, 0.5), "notices the original itself.* 0.5 on 12 of 12 images, threshold 0"),
+        (lambda n: np.full(n, np.nan), "notices the original itself.* nan on 12 of 12 images"),
+        (lambda n: np.where(np.arange(n) == 3, -np.inf, 0), "notices the original itself.* -inf on 1 of 12"),
+        (lambda n: np.zeros(n - 1), r"as float64\[12\], but gives float64\[11\]"),
+        (lambda n: np.zeros((n, 1)), r"gives float64\[12, 1\]"),
+        (lambda n: np.zeros(n, complex), r"gives complex128\[12\]"),
+        (lambda n: [0.0] * n, "gives list"),
+        (lambda n: None, "gives NoneType"),
+    ],
+)
+def test_an_oracle_that_notices_the_original_itself_is_refused(answer: Any, said: str) -> None:
+    oracle = Plugin()
+    object.__setattr__(oracle, "answer", answer)
+    with pytest.raises(PluginError, match=f"oracle 'odd' .*{said}"):
+        Judge("cpu", NAMES, Scores(ORIGINAL), "top-1", {"top-1": Top1(), "odd": oracle})
 
 
 def test_no_proof_of_activation_is_no_verdict() -> None:

@@ -167,3 +167,14 @@ def test_a_cache_folder_that_cannot_be_made(load: Callable[[str], Setup], tmp_pa
     (tmp_path / "xdg").write_text("a file")
     with pytest.raises(InputError, match="set XDG_CACHE_HOME to another"):
         load('source = "zoo:small"')
+
+
+def test_a_folder_that_others_may_write_to_holds_no_models(
+    load: Callable[[str], Setup], tmp_path: Path
+) -> None:
+    (tmp_path / "xdg" / "mutatenn" / "models").mkdir(parents=True)
+    (tmp_path / "xdg" / "mutatenn" / "models").chmod(0o777)
+    with pytest.raises(
+        InputError, match=r"others may write to it; set XDG_CACHE_HOME to a folder of your own"
+    ):
+        load('source = "zoo:small"')

@@ -55,6 +55,37 @@ def test_no_model_file(run: Command, write: Write, tmp_path: Path) -> None:
     rejected(run(write((MODEL, "nett.onnx"))), "model.path: no file 'nett.onnx'", "did you mean 'net.onnx'?")
 
 
+@pytest.mark.parametrize(
+    ("path", "message"),
+    [
+        ("net.onnx/x", "no file 'x' in '{tmp}/net.onnx', which is a file, not a folder"),
+        ("net.onnx/x/y", "no folder 'x' in '{tmp}/net.onnx', which is a file, not a folder"),
+        ("loop", "the file 'loop' in '{tmp}' is a link that leads nowhere"),
+        ("loop/x", "the folder 'loop' in '{tmp}' is a link that leads nowhere"),
+        ("dangling", "the file 'dangling' in '{tmp}' is a link that leads nowhere"),
+    ],
+)
+def test_a_model_that_is_not_where_it_seems(
+    run: Command, write: Write, tmp_path: Path, path: str, message: str
+) -> None:
+    (tmp_path / "net.onnx").touch()
+    (tmp_path / "loop").symlink_to(tmp_path / "loop")
+    (tmp_path / "dangling").symlink_to(tmp_path / "nowhere")
+    rejected(run(write((MODEL, path))), f"model.path: {message.format(tmp=tmp_path)}")
+
+
+@pytest.mark.parametrize(("label", "offset"), [(10, 0), (999999999, 0), (9, 1), (0, -1)])
+def test_a_true_class_that_the_model_does_not_have(
+    command: Command, write: Write, tmp_path: Path, label: int, offset: int
+) -> None:
+    (tmp_path / f"{label}_x.png").write_bytes((data_folder() / "digits" / "0_0000.png").read_bytes())
+    campaign = write((IMAGES, "*.png"), ("[preprocess]", f"label_offset = {offset}\n[preprocess]"))
+    for argv in (("plan", campaign), ("run", campaign, "--out", tmp_path / "run")):
+        rejected(
+            command(*argv), f"the true class {label}", f"of {label}_x.png", "0 to 9", "model.label_offset"
+        )
+
+
 def test_a_truncated_model(run: Command, write: Write, tmp_path: Path) -> None:
     content = (data_folder() / "digits.onnx").read_bytes()
     (tmp_path / "net.onnx").write_bytes(content[: len(content) // 2])

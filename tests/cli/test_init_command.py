@@ -27,6 +27,7 @@ SECTIONS = {
     "mutations": config.Mutation,
     "oracles": config.Oracles,
     "gate": config.Gate,
+    "thresholds": config.Thresholds,
     "checks": config.Checks,
     "limits": Limits,
 }
@@ -74,6 +75,7 @@ def test_its_optional_keys_are_valid(folder: Path, command: Command) -> None:
     shown = load_campaign("campaign.toml", {})
     assert shown != defaults
     assert (shown.limits, shown.oracles, shown.gate) == (defaults.limits, defaults.oracles, defaults.gate)
+    assert shown.thresholds.min_valid == defaults.thresholds.min_valid
     assert (shown.environments[0].profile, shown.seed) == (defaults.environments[0].profile, defaults.seed)
 
 

@@ -57,8 +57,9 @@ def test_a_finished_run_is_not_run_again(finished: Any, command: Command) -> Non
 @pytest.mark.parametrize(("least", "code"), [("0.5", 0), ("0.51", 1), ("1", 1), ("0", 0)])
 def test_a_score_below_the_least(finished: Any, command: Command, least: str, code: int) -> None:
     done = command("run", finished.campaign, "--out", finished.directory, "--min-score", least)
-    assert done.code == code
-    assert done.err == (f"mutatenn: the mutation score 0.5 is below {least}\n" if code else "")
+    assert (done.code, done.err) == (code, "")
+    reason = f"min_score: the mutation score is 0.5 (2 of 4 mutants detected), below {least}"
+    assert (f"\nthreshold failed: {reason}\ncampaign small\n" in done.out) is bool(code)
     assert done.out.splitlines()[-1].startswith("score 0.50 killed 2 ")
 
 

@@ -38,6 +38,12 @@ def test_options(finished: Any, command: Command) -> None:
     assert (counts(done)["killed"], counts(done)["survived"]) == (1, 2)
 
 
+def test_an_oracle_that_notices_the_original_itself_is_refused(finished: Any, command: Command) -> None:
+    done = command("score", finished.directory, "--kill", "max-abs", "--option", "threshold=-1")
+    assert (done.code, done.out) == (2, "")
+    assert "oracle 'max-abs' notices the original itself" in done.err
+
+
 def test_the_object(finished: Any, command: Command) -> None:
     done = command("score", finished.directory, "--kill", "top-k-jaccard", "--option", "k=3", "--json")
     found = json.loads(done.out)

@@ -14,7 +14,8 @@ import attrs
 import numpy as np
 import pytest
 
-from mutatenn import Kernel, build_kernel, ir
+from mutatenn import Kernel, build_kernel, compile_kernel, ir, link_library, private
+from mutatenn.compiler import cache as cache_module
 from mutatenn.compiler import kernels as kernels_module
 from mutatenn.compiler.cache import KernelCache, kernel_cache
 from mutatenn.compiler.kernels import lower_kernel
@@ -46,6 +47,7 @@ def result(built: Any) -> float:
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> KernelCache:
     monkeypatch.setenv("MUTATENN_KERNEL_CACHE", str(tmp_path / "kernels"))
     kernel_cache.cache_clear()
+    cache_module._warn.cache_clear()
     found = kernel_cache()
     assert found is not None
     yield found
@@ -156,6 +158,94 @@ def test_where_it_is(
         assert found is None if folder is None else found == KernelCache(Path(folder), limit)
     finally:
         kernel_cache.cache_clear()
+
+
+def modes(folder: Path) -> set[str]:
+    return {f"{path.stat().st_mode & 0o777:o}" for path in (folder, *folder.rglob("*"))}
+
+
+def test_whatever_the_umask_nobody_else_may_write(cache: KernelCache) -> None:
+    before = os.umask(0)
+    try:
+        build_kernel(kernel(2), Llvm().target())
+        cache.remember("ab", "c", "d")
+        cache.cached("cd", lambda: b"made")
+        assert cache.subfolder("pocl") == cache.folder / "pocl"
+    finally:
+        os.umask(before)
+    assert modes(cache.folder) == {"700", "600"}
+
+
+@pytest.mark.parametrize("whose", ["group's", "everybody's", "another user's", "below everybody's"])
+def test_a_cache_that_others_could_have_filled_is_not_used(
+    cache: KernelCache, whose: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    build_kernel(kernel(2), Llvm().target())
+    if whose == "another user's":
+        monkeypatch.setattr(os, "geteuid", lambda: 12345)
+        monkeypatch.setattr(private, "ROOT", 54321)
+    else:
+        place = cache.folder.parent if whose.startswith("below") else cache.folder
+        place.chmod(0o770 if whose == "group's" else 0o777)
+    kernel_cache.cache_clear()
+    assert kernel_cache() is None
+    assert kernel_cache() is None
+    (line,) = (record.getMessage() for record in caplog.records)
+    assert f"the kernel cache {cache.folder} is not trusted: " in line
+    assert "MUTATENN_KERNEL_CACHE" in line
+
+
+@pytest.mark.parametrize("what", ["entry", "folder", "link", "linked folder", "fifo", "foreign"])
+def test_an_entry_that_others_could_have_put_there_is_built_anew(
+    cache: KernelCache,
+    what: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    build_kernel(kernel(2), Llvm().target())
+    (path,) = entries(cache)
+    if what == "foreign":
+        monkeypatch.setattr(os, "geteuid", lambda: 12345)
+        monkeypatch.setattr(private, "ROOT", 54321)
+    elif what.startswith("link"):
+        (path if what == "link" else path.parent).rename(tmp_path / "elsewhere")
+        (path if what == "link" else path.parent).symlink_to(tmp_path / "elsewhere")
+    elif what == "fifo":
+        path.unlink()
+        os.mkfifo(path)
+    else:
+        (path if what == "entry" else path.parent).chmod(0o772)
+    built = count_builds(monkeypatch)
+    assert result(build_kernel(kernel(2), Llvm().target())) == 3.0
+    assert len(built) == 1
+    assert cache.recall("ab") is None
+    assert len({record.getMessage() for record in caplog.records}) == len(caplog.records) == 1
+
+
+def test_an_entry_without_its_function_is_replaced(cache: KernelCache) -> None:
+    target = Llvm().target()
+    path = cache.store(kernel(2), link_library(compile_kernel(kernel(2), target, "other")))
+    assert path is not None
+    wrong = path.read_bytes()
+    assert result(build_kernel(kernel(2), target)) == 3.0
+    assert entries(cache) == [path]
+    assert path.read_bytes() != wrong
+
+
+def test_what_may_not_be_removed_stays(cache: KernelCache, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(self: Path, missing_ok: bool = False) -> None:
+        raise PermissionError(1, "not yours")
+
+    build_kernel(kernel(2), Llvm().target())
+    (path,) = entries(cache)
+    content = path.read_bytes()
+    path.unlink()
+    path.write_bytes(content[:-1])
+    monkeypatch.setattr(Path, "unlink", refuse)
+    assert cache.library(kernel(2)) is None
+    attrs.evolve(cache, limit=0).tidy()
+    assert path.exists()
 
 
 WRITE = """

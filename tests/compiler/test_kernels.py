@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -98,8 +99,11 @@ def test_lowering_resolves_what_scheduling_left_open(toolchain: Toolchain) -> No
         assert "sblock" in toolchain.unit(name, "schedulable").script()
 
 
-def test_digests_name_the_code_not_its_names(backend: Any, classifier: Any) -> None:
-    def digest(function: Any, target: Any) -> str:
+@pytest.fixture
+def digest(classifier: Any) -> Callable[[Any, Any], str]:
+    """Return what names the kernel that a PrimFunc comes to on a backend."""
+
+    def of(function: Any, backend: Any) -> str:
         builder = ir.relax.BlockBuilder()
         spec = ir.relax.TensorType((8,), "float32")
         image = ir.relax.Var("image", spec)
@@ -108,9 +112,13 @@ def test_digests_name_the_code_not_its_names(backend: Any, classifier: Any) -> N
             with builder.dataflow():
                 result = builder.emit_output(ir.relax.call_tir(unit, ir.relax.Tuple([image]), spec))
             builder.emit_func_output(result)
-        (made,) = Toolchain(classifier(builder.get()), target, Profile("basic")).program.kernels
+        (made,) = Toolchain(classifier(builder.get()), backend, Profile("basic")).program.kernels
         return str(made)
 
+    return of
+
+
+def test_digests_name_the_code_not_its_names(backend: Any, digest: Callable[[Any, Any], str]) -> None:
     original = digest(primfunc(2.0), backend)
     assert digest(primfunc(2.0, name="other", a="X", i="row", block="C"), backend) == original
     assert digest(primfunc(2.5), backend) != original
@@ -118,6 +126,14 @@ def test_digests_name_the_code_not_its_names(backend: Any, classifier: Any) -> N
     assert digest(primfunc(2.0), Llvm(mcpu="x86-64", mattr=("+avx2",))) != digest(
         primfunc(2.0), Llvm(mcpu="x86-64")
     )
+
+
+def test_a_digest_covers_what_generates_code(
+    digest: Callable[[Any, Any], str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = digest(primfunc(2.0), Llvm())
+    monkeypatch.setattr("mutatenn.compiler.lowering._generator", lambda: "another version")
+    assert digest(primfunc(2.0), Llvm()) != before
 
 
 def test_digests_are_the_same_in_every_process(model: Model, toolchain: Toolchain, tmp_path: Any) -> None:

@@ -6,6 +6,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from mutatenn import Model, ir
 from mutatenn.compiler.legalize import Legalizer
@@ -94,6 +96,70 @@ def test_one_memory_serves_all_modules() -> None:
         check(legalizer, build((2, 3, 4), body=body))
     for shape in ((2, 3, 4), (2, 3, 5), (2, 3, 4)):
         check(legalizer, build(shape, body=ops()["the same operator twice"]))
+
+
+def equal_operands() -> dict[str, Any]:
+    """Return calls of the same operators on the same types; in each group, other operands are equal."""
+    op, number, vector = ir.relax.op, constant(2), constant(*range(24))
+    return {
+        "a product": [
+            lambda x, y, a=a, b=b: op.multiply((x, y)[a], (x, y)[b]) for a in (0, 1) for b in (0, 1)
+        ],
+        "a small constant": [
+            lambda x, y: op.where(op.greater(number, number), x, y),
+            lambda x, y: op.where(op.greater(number, constant(2)), y, y),
+            lambda x, y: op.where(op.greater(number, number), y, y),
+        ],
+        "a large constant": [
+            lambda x, y: op.multiply(op.add(vector, vector), op.reshape(x, (24,))),
+            lambda x, y: op.multiply(op.add(vector, constant(*range(1, 25))), op.reshape(x, (24,))),
+        ],
+        "members of a tuple": [
+            lambda x, y, parts=parts: op.concat([(x, y)[part] for part in parts])
+            for parts in ((0, 0, 0), (0, 1, 0), (0, 1, 1), (0, 0, 1), (1, 0))
+        ],
+        "three operands": [
+            lambda x, y, a=a, b=b: op.where(op.greater(x, y), (x, y)[a], (x, y)[b])
+            for a, b in ((0, 0), (0, 1), (1, 0), (1, 1))
+        ],
+    }
+
+
+@pytest.mark.parametrize(
+    "kind", ["a product", "a small constant", "a large constant", "members of a tuple", "three operands"]
+)
+@pytest.mark.parametrize("backwards", [False, True])
+def test_equal_operands_are_not_taken_for_others(kind: str, backwards: bool) -> None:
+    legalizer = Legalizer()
+    makers = equal_operands()[kind]
+    for maker in reversed(makers) if backwards else makers:
+        check(legalizer, build((2, 3, 4), (2, 3, 4), body=lambda builder, xs: builder.normalize(maker(*xs))))  # noqa: B023
+
+
+MEMORY = Legalizer()
+STEPS = ("add", "multiply", "subtract", "maximum", "where", "concat")
+
+
+@given(st.lists(st.tuples(st.sampled_from(STEPS), *[st.integers(0, 9)] * 3), min_size=1, max_size=6))
+def test_random_graphs_in_any_order(steps: list[tuple[str, int, int, int]]) -> None:
+    """One memory for all examples: each finds what the ones before have left."""
+    op = ir.relax.op
+
+    def body(builder: Any, inputs: list[Any]) -> Any:
+        values = [*inputs, constant(1, 2, 3, 4), ir.relax.const(np.ones((2, 3, 4), np.float32))]
+        for name, *operands in steps:
+            a, b, c = (values[operand % len(values)] for operand in operands)
+            if name == "where":
+                value = op.where(builder.emit(op.less(a, b)), b, c)
+            elif name == "concat":
+                whole = [op.broadcast_to(each, (2, 3, 4)) for each in (a, b, c)]
+                value = op.split(builder.emit(op.concat([builder.emit(each) for each in whole])), 3)[1]
+            else:
+                value = getattr(op, name)(a, b)
+            values.append(builder.emit(value))
+        return values[-1]
+
+    check(MEMORY, build((2, 3, 4), (2, 3, 4), body=body))
 
 
 def test_batch_norm_and_dropped_results(capfd: pytest.CaptureFixture[str]) -> None:

@@ -98,3 +98,20 @@ def test_lowering_leaves_the_model_alone(model: Model, backend: Any) -> None:
     before = ir.ffi.structural_hash(model.module)
     Toolchain(model, backend, Profile("extended"))
     assert ir.ffi.structural_hash(model.module) == before
+
+
+@pytest.mark.parametrize("axis", [0, 2, -1])
+def test_a_stack_that_is_reduced_changes_its_layout(
+    axis: int, backend: Any, classifier: Callable[[Any], Model], outputs: Callable[..., NDArray[Any]]
+) -> None:
+    op, builder = ir.relax.op, ir.relax.BlockBuilder()
+    image = ir.relax.Var("image", ir.relax.TensorType((1, 3, 2, 4), "float32"))
+    with builder.function("main", [image]):
+        with builder.dataflow():
+            stacked = builder.emit(op.stack([image, op.exp(image), image], axis))
+            scores = builder.emit_output(op.reshape(op.sum(stacked, axis), (1, 24)))
+        builder.emit_func_output(scores)
+    images = np.random.default_rng(6).normal(size=(2, 3, 2, 4)).astype(np.float32)
+    toolchain = Toolchain(classifier(builder.get()), backend, Profile("extended"))
+    found = outputs(toolchain.program, images)
+    np.testing.assert_allclose(found, (2 * images + np.exp(images)).reshape(2, 24), rtol=1e-5)

@@ -111,7 +111,9 @@ def campaigns(folder: Path) -> st.SearchStrategy[config.Campaign]:
         ).map(tuple),
         oracles=st.builds(config.Oracles, ORACLES, st.lists(ORACLES, max_size=2).map(tuple)),
         gate=st.builds(config.Gate, maybe(st.floats(0, 1)), st.floats(0, 1)),
-        limits=st.builds(Limits, FLOATS, FLOATS, FLOATS, FLOATS, BYTES, BYTES),
+        limits=st.builds(
+            Limits, FLOATS, FLOATS, FLOATS, FLOATS, st.integers(0, 2**50), st.integers(1, 2**40)
+        ),
         seed=INTS,
     )
 
@@ -172,10 +174,16 @@ def test_the_fingerprint_covers_what_can_change_a_result(write: Callable[..., Pa
         "seed": 1,
     }
     fields = {field.name for field in attrs.fields(config.Campaign)}
-    assert {*changes, "name", "skip", "accept", "stop"} == fields
+    assert {*changes, "name", "thresholds", "skip", "accept", "stop"} == fields
     prints = {attrs.evolve(campaign, **{key: value}).fingerprint() for key, value in changes.items()}
     assert len(prints | {campaign.fingerprint()}) == len(changes) + 1
     remarks = (config.Remark("store-*", "known"),)
     others: list[dict[str, Any]] = [{"name": "other"}, {"limits": Limits(shard_bytes=1)}]
-    for same in (*others, {"stop": config.Stop(0.1)}, {"skip": remarks}, {"accept": remarks}):
+    for same in (
+        *others,
+        {"thresholds": config.Thresholds(0.9)},
+        {"stop": config.Stop(0.1)},
+        {"skip": remarks},
+        {"accept": remarks},
+    ):
         assert attrs.evolve(campaign, **same).fingerprint() == campaign.fingerprint()

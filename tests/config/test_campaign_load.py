@@ -186,11 +186,11 @@ def test_a_relative_campaign_path_still_gives_absolute_paths(
         ("[limits]\nmemory_factor = 1e308", "limits.memory_factor: must be at most 1000000.0, got 1e+308"),
         (
             "[limits]\nmemory_floor = 9223372036854775807",
-            "limits.memory_floor: must be at most 281474976710656",
+            "limits.memory_floor: must be at most 1125899906842624",
         ),
         (
             f"[limits]\nmemory_floor = 0x{'f' * 5000}",
-            "limits.memory_floor: must be at most 281474976710656",
+            "limits.memory_floor: must be at most 1125899906842624",
         ),
         ("[oracles]\nkill = 'top1'", "oracles.kill: unknown comparator 'top1'; did you mean 'top-1'?"),
         ("[oracles]\nalso = [{ k = 3 }]", "oracles.also[0].name: missing; this key is required"),

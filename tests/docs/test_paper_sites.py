@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from mutatenn.host import PluginHost
+from mutatenn_mutators._paper import MUTATIONS
 
 SCRIPT = Path(__file__).parents[2] / "scripts" / "paper_sites.py"
 
@@ -41,6 +42,12 @@ def test_the_bundled_model(script: Any, page: str) -> None:
     bundled = {script.BUNDLED: script.FILES[script.BUNDLED]}
     assert script.differences(bundled, page) == [], "run: python scripts/paper_sites.py"
     assert script.differences(bundled, page.replace("| 7 |", "| 8 |")) != []
+
+
+def test_it_tells_of_every_mutation_what_was_matched(page: str) -> None:
+    rows = [line.strip("| ").split(" | ") for line in page.splitlines() if line[2:3].isdigit()]
+    assert [row[:2] for row in rows] == [[str(n), what] for n, (_, what, _) in enumerate(MUTATIONS, start=1)]
+    assert {len(row) for row in rows} == {4}
 
 
 @pytest.mark.slow

@@ -1,4 +1,4 @@
-"""With bounds checked, a fault that leaves its buffer is caught there, whatever lies beyond."""
+"""A fault that leaves its buffer ends alike whatever lies beyond, or is told apart."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import attrs
+import numpy as np
 import pytest
 
 from mutatenn import Observation, ir
@@ -13,26 +14,42 @@ from mutatenn.compiler.toolchain import Toolchain
 from mutatenn_backends.llvm import Llvm
 from mutatenn_mutators.bugs_kernel_index import NarrowLoadIndex
 
-Run = Callable[..., dict[str, Observation]]
+FAR = 2000  # elements: no guard is as wide
+
+
+def with_bounds(bench: Any, bounds: Any) -> Any:
+    plain = bench.toolchain
+    return attrs.evolve(bench, toolchain=Toolchain(plain.model, plain.backend, plain.profile, bounds))
 
 
 @pytest.fixture(scope="module")
-def guarded(chain: Any) -> Any:
-    """Return the chain with the bounds of changed kernels checked."""
-    plain = chain.toolchain
-    checked = Toolchain(plain.model, plain.backend, plain.profile, check_bounds=True)
-    return attrs.evolve(chain, toolchain=checked)
+def strict(chain: Any) -> Any:
+    """Return the chain with no access let out of its buffer."""
+    return with_bounds(chain, True)
+
+
+@pytest.fixture(scope="module")
+def unchecked(chain: Any) -> Any:
+    return with_bounds(chain, False)
 
 
 def shifted(amount: int) -> Callable[[Any], Any]:
-    """Return a change of a store: so many elements further."""
+    """Return a change of a store, or of a load: so many elements further."""
 
     def change(node: Any) -> Any:
         index = node.indices[-1]
         further = ir.tirx.Add(index, ir.tirx.IntImm(index.ty.dtype, amount))
-        return ir.tirx.BufferStore(node.buffer, node.value, [*node.indices[:-1], further])
+        if isinstance(node, ir.tirx.BufferStore):
+            return ir.tirx.BufferStore(node.buffer, node.value, [*node.indices[:-1], further])
+        return ir.tirx.BufferLoad(node.source, [further])
 
     return change
+
+
+def read(bench: Any, unit: str, amount: int, **options: Any) -> Observation:
+    fault = bench.fault(unit, shifted(amount), node="TensorLoad", site=0)
+    found: Observation = bench.run({"read": fault}, **options)["read"]
+    return found
 
 
 def longer(node: Any) -> Any:
@@ -40,42 +57,87 @@ def longer(node: Any) -> Any:
 
 
 @pytest.mark.parametrize(("amount", "unit"), [(1, "relu"), (-1, "relu"), (1000, "softmax"), (10**9, "relu")])
-def test_a_store_beyond_its_buffer_is_caught(chain: Any, guarded: Any, amount: int, unit: str) -> None:
-    seen = guarded.run({"wild": guarded.fault(unit, shifted(amount))})["wild"]
+def test_a_store_outside_its_buffer_never_happens(either: Any, amount: int, unit: str) -> None:
+    seen = either.run({"wild": either.fault(unit, shifted(amount))})["wild"]
     assert seen.outcome == "out-of-bounds"
     assert seen.message.startswith(f"{unit}: store to ")
     assert "index [" in seen.message
     assert "extent [" in seen.message
-    if abs(amount) == 1:  # it lands between the guards of a tensor: nothing happens
-        assert chain.run({"wild": chain.fault(unit, shifted(amount))})["wild"].outcome == "ran"
 
 
-def test_a_read_beyond_its_buffer_is_caught(guarded: Any) -> None:
-    def further(node: Any) -> Any:
-        index = node.indices[-1]
-        return ir.tirx.BufferLoad(node.source, [ir.tirx.Add(index, ir.tirx.IntImm(index.ty.dtype, 1))])
+def test_where_nothing_is_checked_a_store_beside_a_buffer_goes_unseen(unchecked: Any) -> None:
+    assert unchecked.run({"wild": unchecked.fault("relu", shifted(1))})["wild"].outcome == "ran"
 
-    seen = guarded.run({"read": guarded.fault("relu", further, node="TensorLoad", site=0)})["read"]
+
+@pytest.mark.parametrize("amount", [-1, 1, 1000])
+def test_a_read_near_its_buffer_finds_two_contents(either: Any, amount: int) -> None:
+    seen = read(either, "relu", amount)
+    assert seen.outcome == "ran"
+    assert seen.memory.startswith("leaves its buffer: relu: load from ")
+    assert f"({min(amount, 0) + max(amount, 0)} to {7 + amount})" in seen.memory
+    assert seen.again is not None
+    assert seen.again.outputs.shape == seen.outputs.shape
+    assert not np.array_equal(seen.again.outputs, seen.outputs)
+
+
+def test_a_read_far_from_its_buffer_is_told(chain: Any) -> None:
+    for amount in (FAR, -FAR):
+        seen = read(chain, "relu", amount)
+        assert (seen.outcome, seen.memory) == ("out-of-bounds", "")
+        assert "relu: load from " in seen.message
+
+
+def test_no_read_may_leave_where_none_is_let_out(strict: Any) -> None:
+    seen = read(strict, "relu", 1)
     assert seen.outcome == "out-of-bounds"
     assert "relu: load from " in seen.message
 
 
-def test_one_iteration_more_is_caught(guarded: Any) -> None:
-    seen = guarded.run({"longer": guarded.fault("relu", longer, node="For")})["longer"]
+def test_what_is_read_makes_no_difference_where_it_is_dropped(chain: Any) -> None:
+    """The one image value that is read from beside the buffer is multiplied by nothing."""
+
+    def dropped(node: Any) -> Any:
+        beyond = shifted(8)(node)
+        zero = ir.tirx.FloatImm("float32", 0.0)
+        return ir.tirx.Add(ir.tirx.Mul(beyond, zero), ir.tirx.Mul(node, ir.tirx.FloatImm("float32", 0.5)))
+
+    seen = chain.run({"dropped": chain.fault("relu", dropped, node="TensorLoad", site=0)})["dropped"]
+    assert seen.outcome == "ran"
+    assert seen.memory.startswith("leaves its buffer")
+    assert seen.again is None
+
+
+@pytest.mark.parametrize("bounds", ["auto", False])
+def test_results_left_unwritten_are_compared_too(chain: Any, unchecked: Any, bounds: Any) -> None:
+    bench = chain if bounds else unchecked
+
+    def shorter(node: Any) -> Any:
+        return ir.tirx.For(node.loop_var, node.min, node.extent - 1, node.kind, node.body)
+
+    seen = bench.run({"shorter": bench.fault("relu", shorter, node="For")})["shorter"]
+    assert seen.memory == "reads memory that nothing has written"
+    assert np.isnan(seen.outputs).all()
+    assert seen.again is not None
+    assert np.isfinite(seen.again.outputs).all()
+
+
+def test_one_iteration_more_is_caught(chain: Any) -> None:
+    seen = chain.run({"longer": chain.fault("relu", longer, node="For")})["longer"]
     assert seen.outcome == "out-of-bounds"
 
 
-def test_what_stays_inside_computes_the_same(chain: Any, guarded: Any) -> None:
+def test_what_stays_inside_computes_the_same(chain: Any, unchecked: Any) -> None:
     def doubled(value: Any) -> Any:
         return ir.tirx.Mul(value, ir.tirx.FloatImm("float32", 2.0))
 
     for unit in ("multiply", "relu", "matmul", "softmax"):
-        one, other = (bench.run({"calm": bench.store(unit, doubled)})["calm"] for bench in (chain, guarded))
+        one, other = (bench.run({"calm": bench.store(unit, doubled)})["calm"] for bench in (chain, unchecked))
         assert (one.outcome, other.outcome) == ("ran", "ran")
+        assert (one.memory, one.again) == ("", None)
         assert one.outputs.tobytes() == other.outputs.tobytes()
 
 
-def test_a_read_in_a_branch_that_is_not_taken_does_not_count(guarded: Any) -> None:
+def test_a_read_in_a_branch_that_is_not_taken_does_not_count(strict: Any) -> None:
     """The guard of a padding, as TVM writes it."""
 
     def conditional(node: Any) -> Any:
@@ -84,14 +146,15 @@ def test_a_read_in_a_branch_that_is_not_taken_does_not_count(guarded: Any) -> No
         inside = ir.tirx.LT(beyond, ir.tirx.IntImm(index.ty.dtype, 8))
         return ir.tirx.if_then_else(inside, ir.tirx.BufferLoad(node.source, [beyond]), node)
 
-    seen = guarded.run({"careful": guarded.fault("relu", conditional, node="TensorLoad", site=0)})["careful"]
+    seen = strict.run({"careful": strict.fault("relu", conditional, node="TensorLoad", site=0)})["careful"]
     assert (seen.outcome, seen.message) == ("ran", "")
 
 
-def test_vectors_of_computed_indices_are_checked_lane_by_lane(digits: Any) -> None:
+@pytest.mark.parametrize("bounds", ["auto", True])
+def test_vectors_of_computed_indices_are_checked_lane_by_lane(digits: Any, bounds: Any) -> None:
     """An index narrowed to 8 bits wraps: in a vector, lane by lane."""
     plain = digits.toolchain
-    checked = Toolchain(plain.model, Llvm(), plain.profile, check_bounds=True)
+    checked = Toolchain(plain.model, Llvm(), plain.profile, bounds)
     bench = attrs.evolve(digits, toolchain=checked, images=digits.images[:2], expected=digits.expected[:2])
     mutator, unit = NarrowLoadIndex(), "fused_conv2d2_add_add1_relu"
     sites = range(len(mutator.sites(checked.unit(unit, "lowered"))))
@@ -102,5 +165,5 @@ def test_vectors_of_computed_indices_are_checked_lane_by_lane(digits: Any) -> No
     }
     seen = bench.run(faults)
     assert {each.outcome for each in seen.values()} <= {"out-of-bounds", "ran"}
-    caught = [each.message for each in seen.values() if each.outcome == "out-of-bounds"]
-    assert any("Cast" in message and "Ramp" in message for message in caught), caught
+    told = [each.message if bounds is True else each.memory for each in seen.values()]
+    assert any("Cast" in message and "Ramp" in message for message in told), told

@@ -7,6 +7,7 @@ import random
 import signal
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, NoReturn
 
 import attrs
@@ -122,8 +123,14 @@ def facts(seen: Observation) -> tuple[Any, ...]:
     )
 
 
+def segfault(node: Any) -> Any:
+    fault = ir.tirx.call_extern("int32", "raise", ir.tirx.IntImm("int32", int(signal.SIGSEGV)))
+    return ir.tirx.SeqStmt([ir.tirx.Evaluate(fault), node])
+
+
 BAD: list[tuple[str, Callable[[Any], Any], str, int | None, str]] = [
-    ("far-store", far_store, "crashed", signal.SIGSEGV, "SIGSEGV"),
+    ("faults", segfault, "crashed", signal.SIGSEGV, "SIGSEGV"),
+    ("far-store", far_store, "out-of-bounds", None, "matmul: store to "),
     ("endless", endless, "timed-out", None, "1 s of processor time"),
     ("forbidden", forbidden, "crashed", None, "matmul: RuntimeError: not today"),
     ("undefined", undefined, "build-error", None, "nowhere"),
@@ -233,6 +240,29 @@ def test_a_program_that_crashed_is_run_again(either: Any) -> None:
     crash = either.fault("matmul", BAD[0][1])
     seen = either.run({"first": crash, "second": crash}, workers=1)
     assert {each.outcome for each in seen.values()} == {"crashed"}
+
+
+@pytest.mark.parametrize("how", [signal.SIGABRT, "KeyError"])
+def test_what_does_not_fail_again_in_a_fresh_process_is_unstable(
+    chain: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: Any
+) -> None:
+    """As from damage to its own memory: it dies, or Python fails in it, at some image or at none."""
+    launch = Evaluator.launch
+
+    def stumble(self: Any, step: Any, *rest: Any) -> Any:
+        found = launch(self, step, *rest)
+        if step.watched and not (tmp_path / "once").exists():
+            (tmp_path / "once").touch()
+            if how == "KeyError":
+                raise KeyError(0)
+            os.kill(os.getpid(), how)
+        return found
+
+    monkeypatch.setattr(Evaluator, "launch", stumble)
+    seen = chain.run({"harmed": chain.store("relu", times(3))})["harmed"]
+    assert seen.outcome == "unstable"
+    assert "in one process, ran in another" in seen.message
+    assert str(how) in seen.message or "SIGABRT" in seen.message
 
 
 def test_a_removed_last_layer_is_seen(either: Any) -> None:
@@ -414,7 +444,7 @@ def test_a_pause_of_the_whole_campaign_does_not_count(chain: Any, tmp_path: Any)
     derived = tmp_path / "derived"
 
     def doze() -> Any:
-        program = chain.fault("softmax", nap(0.4))()
+        program = chain.fault("softmax", nap(0.2))()
         derived.touch()
         return program
 

@@ -85,7 +85,7 @@ def behaving(factor: float) -> Change:
 @pytest.mark.slow
 def test_hundreds_of_hostile_mutants_harm_no_other(chain: Any) -> None:
     plain = chain.toolchain
-    checked = Toolchain(plain.model, plain.backend, plain.profile, check_bounds=True)
+    checked = Toolchain(plain.model, plain.backend, plain.profile, bounds=True)
     bench = attrs.evolve(chain, toolchain=checked)
     units = list(plain.units)
     hostile = {

@@ -25,8 +25,12 @@ REPORT: dict[str, Any] = {
     "seconds": {"total": 0.5},
     "infected": [1, 0, 1, 0, 0],
     "rows": [0, 2],
+    "memory": "",
+    "again": None,
     "spent": False,
+    "damaged": False,
 }
+AGAIN = {"infected": [1, 1, 0, 0, 0], "rows": [1]}
 OUTPUTS = np.arange(8, dtype=np.float32).tobytes()
 
 
@@ -42,6 +46,12 @@ def test_a_report_is_an_observation(chain: Any) -> None:
     assert end.seen.infected.tolist() == [True, False, True, False, False]
     assert end.seen.rows.tolist() == [0, 2]
     assert end.seen.outputs.tolist() == [[0, 1, 2, 3], [4, 5, 6, 7]]
+    shaken = parsed(chain, REPORT | {"again": AGAIN, "memory": "leaves"}, OUTPUTS + OUTPUTS[16:])
+    assert isinstance(shaken, End)
+    assert shaken.seen.again is not None
+    assert shaken.seen.outputs.tolist() == end.seen.outputs.tolist()
+    assert shaken.seen.again.infected.tolist() == [True, True, False, False, False]
+    assert shaken.seen.again.outputs.tolist() == [[4, 5, 6, 7]]
     crashed = parsed(chain, REPORT | {"outcome": "crashed", "message": "why"})
     assert isinstance(crashed, End)
     assert (crashed.seen.outcome, crashed.seen.message, len(crashed.seen.rows)) == ("crashed", "why", 0)
@@ -74,6 +84,12 @@ WRONG: list[dict[str, Any]] = [
     {"rows": [0]},
     {"rows": [0, 1, 2]},
     {"spent": 0},
+    {"damaged": None},
+    {"memory": 1},
+    {"again": AGAIN},  # without its outputs
+    {"again": AGAIN | {"rows": [5]}},
+    {"again": {"rows": [1]}},
+    {"again": []},
     {"outcome": "crashed"},
 ]
 

@@ -66,7 +66,7 @@ def test_what_the_compiler_undoes_is_equivalent(either: Any, faults: dict[str, A
 def test_with_guards_of_bounds(chain: Any) -> None:
     """They are in the mutant alone, as its poisoned memory is."""
     toolchain = Toolchain(
-        chain.toolchain.model, chain.toolchain.backend, chain.toolchain.profile, check_bounds=True
+        chain.toolchain.model, chain.toolchain.backend, chain.toolchain.profile, bounds=True
     )
     bench = attrs.evolve(chain, toolchain=toolchain)
     seen = bench.run({"undone": bench.store("multiply", factor(1 + 1e-8))})

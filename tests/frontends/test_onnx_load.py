@@ -152,7 +152,6 @@ def test_half_precision_scores_become_float32(load: Any, build: Any) -> None:
         "AveragePool<kernel_shape=[3,3], pads=[1,1,1,1], count_include_pad=1>(d)",
         "MaxPool<kernel_shape=[3,3], strides=[2,2], ceil_mode=1>(d)",
         "HardSwish(d)",
-        "Sum(d, d, d)",
     ],
 )
 def test_operators(load: Any, build: Any, agree: Any, operator: str) -> None:
@@ -177,10 +176,18 @@ def test_dropout_vanishes(load: Any, build: Any, calls: Any, opset: int) -> None
     assert calls(load(build(body, opset=opset))) == calls(load(build(PLAIN, opset=opset)))
 
 
-def test_sum_is_additions(load: Any, build: Any, calls: Any, agree: Any) -> None:
-    body = f"d = Conv(image, w) e = Relu(d) c = Sum(d, e, e) {HEAD}"
-    model = load(build(body))
-    assert calls(model)["add"] == 2
+@pytest.mark.parametrize("operator", ["Sum", "Max", "Min", "Mean"])
+def test_several_operands_are_taken_in_pairs(
+    load: Any, build: Any, calls: Any, agree: Any, operator: str
+) -> None:
+    """Broadcast against each other, one of them twice; and constants alone, or one operand."""
+    body = f"d = Conv(image, w) e = {operator}(d, half, d, row) g = {operator}(half, row) h = {operator}(e)"
+    weights = {"half": np.float32(0.5), "row": np.linspace(-1, 1, 6, dtype=np.float32)}
+    model = load(build(f"{body} c = Mul(h, g) {HEAD}", **weights))
+    found = calls(model)
+    pairwise = {"Sum": "add", "Mean": "add", "Max": "maximum", "Min": "minimum"}[operator]
+    assert found[pairwise] == 3
+    assert not {"stack", "broadcast_to"} & set(found)
     agree(model)
 
 
@@ -257,3 +264,20 @@ def test_digest_follows_content_not_name(tmp_path: Path, build: Any) -> None:
 
 def test_reference_of_no_images(load: Any, build: Any) -> None:
     assert Onnx().reference(load(build(PLAIN)), np.empty((0, 3, 8, 8), np.float32)).shape == (0, 5)
+
+
+def test_onnxruntime_reports_nothing(
+    load: Any, build: Any, agree: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import onnxruntime
+
+    said: list[str] = []
+    session = onnxruntime.InferenceSession
+    monkeypatch.setattr(onnxruntime, "disable_telemetry_events", lambda: said.append("off"))
+    monkeypatch.setattr(
+        onnxruntime,
+        "InferenceSession",
+        lambda *given, **named: said.append("session") or session(*given, **named),
+    )
+    agree(load(build(PLAIN)))
+    assert said == ["off", "session"]

@@ -51,6 +51,13 @@ def test_invalid_graph(refused: Any, build: Any) -> None:
     refused(build("scores = MatMul(nowhere, fc)"), "is not a valid ONNX model")
 
 
+@pytest.mark.parametrize("domain", ["", "ai.onnx"])
+def test_an_operator_set_of_the_future(refused: Any, build: Any, domain: str) -> None:
+    proto = build(PLAIN)
+    proto.opset_import[0].CopyFrom(onnx.helper.make_opsetid(domain, 9999))
+    refused(proto, "is of ONNX operator set 9999, which does not exist")
+
+
 def test_missing_attribute(refused: Any, build: Any) -> None:
     refused(build(PLAIN.replace("Flatten", "LRN")), "size")
 

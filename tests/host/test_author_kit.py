@@ -134,7 +134,7 @@ def test_a_mutator_that_keeps_its_promises() -> None:
         (Moody, "applying again gives the same"),
         (Chatty, "sites are lines"),
         (WrongStage, "stage suits level kernel"),
-        (Uncategorised, "category is one of LN"),
+        (Uncategorised, "category = 'NEW'; it is one of 'LN'"),
         (KernelMutator, "does not define examples, rewrite"),
     ],
 )

@@ -131,7 +131,7 @@ def test_what_raises_anything_leaves_no_trace() -> None:
     assert refuse(plugin([object])).startswith("<class 'object'> is not a subclass")
     hostile: Callable[..., Any] = type("Meta", (Hostile, type(Comparator)), {})
     cls = hostile("Cls", (comparator(),), {"__doc__": "Raises."})
-    assert refuse(plugin([cls])) == "RuntimeError: boom"
+    assert refuse(plugin([cls])).startswith("RuntimeError: boom (test_registration.py, line ")
 
 
 def test_a_second_plugin_of_the_same_name_leaves_the_first() -> None:

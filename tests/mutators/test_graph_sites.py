@@ -5,7 +5,6 @@ from __future__ import annotations
 from difflib import unified_diff
 from typing import Any
 
-import numpy as np
 import pytest
 
 from mutatenn import GraphMutator, ir
@@ -36,27 +35,67 @@ def test_one_site_changes_few_lines(operator: type[GraphMutator], classifier: An
 
 
 def test_site_names_variable_operator_and_shapes(classifier: Any) -> None:
-    assert add_to_subtract.AddToSubtract().sites(classifier) == [
+    assert add_to_subtract.AddToSubtract().sites(classifier) == ["lv9 = R.add(lv8[1x4x8x8], lv5[1x4x8x8])"]
+    assert add_to_subtract.SubtractBias().sites(classifier) == [
         "lv8 = R.add(lv6[1x4x8x8], lv7[1x4x1x1])",
-        "lv9 = R.add(lv8[1x4x8x8], lv5[1x4x8x8])",
         "lv15 = R.add(lv14[1x5], const[5])",
     ]
 
 
-def test_calls_that_do_not_depend_on_the_image_are_no_sites() -> None:
-    builder = ir.relax.BlockBuilder()
-    one = ir.relax.const(np.ones((2, 2), "float32"))
-    image = ir.relax.Var("x", ir.relax.TensorType((2, 2), "float32"))
-    with builder.function("main", [image]):
-        direct = builder.emit(ir.relax.op.add(one, one))
-        indirect = builder.emit(ir.relax.op.add(direct, one))
-        used = builder.emit(ir.relax.op.add(image, indirect))
-        builder.emit_func_output(used)
-    module = builder.get()
+BIAS = "R.const([1.0, 2.0, 3.0, 4.0], 'float32')"
+
+
+@pytest.mark.parametrize(
+    ("lines", "changed"),
+    [
+        ((f"y = R.add(x, {BIAS})",), "R.subtract(x, "),
+        ((f"y = R.add({BIAS}, x)",), "R.subtract(x, "),
+        (("y = R.add(x, R.const(1.0, 'float32'))",), "R.subtract(x, "),
+        ((f"b = R.reshape({BIAS}, (1, 4))", "y = R.add(b, x)"), "R.subtract(x, b)"),
+        ((f"b = R.reshape({BIAS}, (1, 4))", "e = R.exp(x)", "y = R.add(e, b)"), "R.subtract(e, b)"),
+        ((f"b = R.broadcast_to({BIAS}, (1, 4))", "c = R.negative(b)", "y = R.add(c, x)"), "R.subtract(x, c)"),
+        ((f"a = {BIAS}", "b = R.add(a, a)", "y = R.add(b, x)"), "R.subtract(x, b)"),
+        (("t = R.split(R.const([1.0, 2.0], 'float32'), 2)", "y = R.add(t[1], x)"), "R.subtract(x, "),
+        (("t = R.split(x, 2, axis=1)", "y = R.add(R.const(1.0, 'float32'), t[1])"), "= R.subtract(gv1, "),
+    ],
+)
+def test_what_is_added_to_a_constant_is_no_residual(lines: tuple[str, ...], changed: str) -> None:
+    module = graph(*lines, "return y")
+    assert add_to_subtract.AddToSubtract().sites(module) == []
+    (site,) = add_to_subtract.SubtractBias().sites(module)
+    assert site.startswith("y = R.add(")
+    assert changed in add_to_subtract.SubtractBias().apply(module, [0]).script()
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        ("y = R.add(x, x)",),
+        ("e = R.exp(x)", "y = R.add(e, x)"),
+        (f"b = R.multiply(x, {BIAS})", "y = R.add(b, x)"),
+        ("m = R.mean(x, axis=1, keepdims=True)", "y = R.add(m, x)"),
+        ("t = R.split(x, 2, axis=1)", "y = R.add(t[0], t[1])"),
+    ],
+)
+def test_both_operands_of_a_residual_are_computed(lines: tuple[str, ...]) -> None:
+    module = graph(*lines, "return y")
     assert len(add_to_subtract.AddToSubtract().sites(module)) == 1
-    changed = add_to_subtract.AddToSubtract().apply(module, [0]).script()
+    assert add_to_subtract.SubtractBias().sites(module) == []
+    assert "R.subtract(" in add_to_subtract.AddToSubtract().apply(module, [0]).script()
+
+
+def test_a_long_chain_of_calls_is_followed_to_the_image() -> None:
+    chain = [f"v{n + 1} = R.exp(v{n})" for n in range(1200)]
+    module = graph("v0 = R.exp(x)", *chain, f"y = R.add(v1200, {BIAS})", "return y")
+    assert "R.subtract(v1200, " in add_to_subtract.SubtractBias().apply(module, [0]).script()
+
+
+def test_calls_that_do_not_depend_on_the_image_are_no_sites() -> None:
+    module = graph(f"a = R.add({BIAS}, {BIAS})", f"b = R.add(a, {BIAS})", "y = R.add(x, b)", "return y")
+    assert add_to_subtract.SubtractBias().sites(module) == ["y = R.add(x[1x4], b[4])"]
+    changed = add_to_subtract.SubtractBias().apply(module, [0]).script()
     assert changed.count("R.add") == 2
-    assert "R.subtract(x, " in changed
+    assert "R.subtract(x, b)" in changed
 
 
 def test_a_module_changed_in_place_is_read_anew() -> None:
@@ -89,6 +128,13 @@ def test_relu_to_sigmoid_leaves_other_clips_alone() -> None:
     module = graph("a = R.clip(x, -1, 1)", "b = R.clip(a, 0, 6)", "c = R.nn.relu(b)", "return c")
     sites = relu_to_sigmoid.ReluToSigmoid().sites(module)
     assert [text.split("(")[0] for text in sites] == ["b = R.clip", "c = R.nn.relu"]
+
+
+@pytest.mark.parametrize("operator", [cls for cls in OPERATORS if "-dense-" in cls.name])
+def test_a_dense_layer_is_a_product_by_a_matrix(operator: type[GraphMutator]) -> None:
+    shapes = "x: R.Tensor((2, 4, 4), 'float32'), w: R.Tensor((4, 4), 'float32')"
+    module = graph("d = R.matmul(x, w)", "y = R.matmul(d, x)", "return y", parameters=shapes)
+    assert [text.split("(")[0] for text in operator().sites(module)] == ["d = R.matmul"]
 
 
 def test_transposing_needs_two_equal_axes() -> None:

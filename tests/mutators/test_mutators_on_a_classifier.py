@@ -27,7 +27,8 @@ KERNEL = {operator.name: operator for module in KERNEL_MODULES for operator in m
 
 GRAPH_SITES = {
     "relu-to-sigmoid": 1,
-    "add-to-subtract": 3,
+    "add-to-subtract": 1,
+    "subtract-bias": 2,
     "transpose-conv2d-data": 3,
     "transpose-conv2d-weight": 3,
     "transpose-dense-data": 0,

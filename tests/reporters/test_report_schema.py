@@ -23,6 +23,7 @@ from mutatenn.campaign.gate import Baseline
 from mutatenn.campaign.judge import STATUSES, Verdict
 from mutatenn.campaign.plan import Operators
 from mutatenn.campaign.sides import Ended
+from mutatenn.campaign.thresholds import Failed
 from mutatenn_reporters import json as reporter
 
 PATH = Path(reporter.__file__).with_name("report.schema.json")
@@ -146,6 +147,7 @@ def test_no_section_of_the_page_has_the_name_of_another() -> None:
         ("verdict", Verdict, []),
         ("baseline", Baseline, []),
         ("operator", Operators, []),
+        ("threshold", Failed, []),
         ("mutant", Mutant, ["skipped", "accepted", "verdicts"]),
         ("site", Site, []),
         ("distance", Distance, []),

@@ -26,6 +26,7 @@ Outcome = Literal[
     "crashed",
     "timed-out",
     "out-of-bounds",
+    "unstable",
     "infrastructure-error",
 ]
 
@@ -82,6 +83,8 @@ class Observation:
     name, those on which the infection died there. ``program`` is the identity of its program. A
     ``duplicate`` was not run: an earlier mutant, named by ``message``, has the same program. ``seconds`` is
     wall time per phase. ``signal`` is set for a crash by signal, ``message`` for anything but ``ran``.
+    ``memory`` says how the mutant read memory that it must not: it left a buffer, or nothing had been
+    written there. Where its outputs depend on what it found, ``again`` is what was seen with another content.
     """
 
     mutant: str
@@ -96,6 +99,8 @@ class Observation:
     rows: NDArray[np.intp] = attrs.field(factory=lambda: np.zeros(0, np.intp))
     outputs: NDArray[np.float32] = attrs.field(factory=lambda: np.zeros((0, 0), np.float32))
     seconds: dict[str, float] = attrs.field(factory=dict)
+    memory: str = ""
+    again: Observation | None = None
 
     def patched(self, original: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return the mutant's outputs ``[images, classes]``: the original's but for ``rows``."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import attrs
 
@@ -16,6 +16,20 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from mutatenn.api.values import Model
+
+
+@attrs.frozen(eq=False)
+class Inner:
+    """What a model computes on the way to its scores, for one image, operator by operator in order.
+
+    ``operators`` names each in the framework's words, ``Conv 'stem' (output 'c1')``; ``values`` are the
+    framework's results; ``module`` is the graph IR whose ``main`` takes the image, of batch 1, and returns a
+    tuple of the same.
+    """
+
+    module: Any
+    operators: tuple[str, ...]
+    values: tuple[NDArray[Any], ...]
 
 
 @attrs.frozen(kw_only=True)
@@ -62,3 +76,12 @@ class Frontend(Capability):
         ``images`` is ``[images, *model.input.shape[1:]]`` in the model's dtype; returns float32
         ``[images, classes]``. Called in a process of its own.
         """
+
+    def inner(self, model: Model, image: NDArray[np.generic]) -> Inner | None:
+        """Run the model in its own framework on one image and keep what its operators compute.
+
+        Asked only to explain a red gate, in a process of its own; by default None, which cannot tell.
+        ``image`` is ``[*model.input.shape[1:]]``.
+        """
+        del model, image
+        return None

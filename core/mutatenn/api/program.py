@@ -23,8 +23,10 @@ class Kernel:
     ``digest`` (hex) identifies everything that decides the generated code: the IR's structure, the target
     and the build options; two kernels with equal digests are the same kernel. ``name`` is for people.
     ``checksum`` (hex) is that of its IR's text where it is known; then ``lower`` may make the IR when it is
-    asked for. ``plain`` is the same kernel without what only mutants get (poisoned scratch memory, guards of
-    bounds), None where there is nothing of it in here.
+    asked for. ``plain`` is the same kernel without what only mutants get, None where there is nothing of it
+    in here. A ``watched`` kernel is one that a fault was put into: what it computes is compared under two
+    contents of memory that it must not read. ``monitor`` are the accesses that may leave their buffers, as
+    text, where the kernel takes a monitor as its last parameter (see :mod:`mutatenn.compiler.monitor`).
     """
 
     digest: str
@@ -33,6 +35,8 @@ class Kernel:
     checksum: str = ""
     lower: Callable[[], Any] | None = None
     plain: Kernel | None = None
+    watched: bool = False
+    monitor: tuple[str, ...] | None = None
 
     @property
     def ir(self) -> Any:

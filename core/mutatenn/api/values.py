@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 Level = Literal["graph", "kernel"]
 Stage = Literal["graph", "schedulable", "scheduled", "lowered"]
+Bounds = Literal["auto", True, False]
+"""Which accesses of changed kernels are checked: those not proven to stay inside, these strictly, or none."""
 Category = Literal["LN", "AN", "NIO", "AT", "SV", "CSO", "OTHER"]
 
 CATEGORIES: dict[str, str] = {

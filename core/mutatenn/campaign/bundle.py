@@ -37,6 +37,8 @@ if TYPE_CHECKING:
     from mutatenn.compiler.toolchain import Toolchain
     from mutatenn.host import PluginHost
 
+MOST_MESSAGE = 2**11
+"""Characters of what the manifest tells of a mutant that could not be built."""
 CARRIED = ("mutatenn", "attr", "attrs", "pluggy")
 """What a bundle's runner imports beside the backend, numpy and TVM; all of it pure Python."""
 RUNNER = '''"""Runs this bundle: ``python run.py``. Needs numpy and apache-tvm; continues where it stopped."""
@@ -126,7 +128,7 @@ class Packer:
                 functools.partial(self._build, mutant), self.setup.campaign.limits.build_seconds
             )
         except (BuildError, InfrastructureError) as error:
-            return "build-error", str(error)
+            return "build-error", str(error)[:MOST_MESSAGE]
 
     def _build(self, mutant: Mutant) -> tuple[str, str]:
         original = self.toolchain.program
@@ -210,3 +212,5 @@ def _zip(folder: Path, archive: Path) -> None:
         temporary.replace(archive)
     except OSError as error:
         raise InputError(f"cannot write {archive}: {error.strerror}; name another file with --out") from None
+    finally:
+        temporary.unlink(missing_ok=True)

@@ -5,13 +5,16 @@ from __future__ import annotations
 import hashlib
 import json
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import attrs
 import tomli_w
 
 from mutatenn.api.executor import Limits
 from mutatenn.compiler.profiles import Profile
+
+if TYPE_CHECKING:
+    from mutatenn.api.values import Bounds
 
 ScoreKind = Literal["auto", "probabilities", "logits"]
 Layout = Literal["NCHW", "NHWC"]
@@ -166,9 +169,13 @@ class Gate:
 
 @attrs.frozen
 class Checks:
-    """Proofs that cost time: ``bounds`` has changed CPU kernels fail before they leave a buffer."""
+    """What is checked of changed kernels.
 
-    bounds: bool = False
+    ``bounds``: ``"auto"`` checks the accesses that are not proven to stay inside their buffers, and has reads
+    near a buffer find known numbers; true lets no access leave a buffer; false checks none.
+    """
+
+    bounds: Bounds = "auto"
 
 
 @attrs.frozen
@@ -177,6 +184,18 @@ class Stop:
 
     width: float
     confidence: float = 0.95
+
+
+@attrs.frozen
+class Thresholds:
+    """What the results must reach, in every environment; both are from 0 to 1.
+
+    ``min_score`` is the least mutation score, None for any; ``min_valid`` the least share of mutants that
+    must have a verdict, 0 for none.
+    """
+
+    min_score: float | None = None
+    min_valid: float = 0.5
 
 
 @attrs.frozen
@@ -194,6 +213,7 @@ class Campaign:
     mutations: tuple[Mutation, ...] = ()
     oracles: Oracles = Oracles()
     gate: Gate = Gate()
+    thresholds: Thresholds = Thresholds()
     checks: Checks = Checks()
     limits: Limits = attrs.field(factory=Limits)
     skip: tuple[Remark, ...] = ()
@@ -208,11 +228,11 @@ class Campaign:
     def fingerprint(self) -> str:
         """Return the sha256 (hex) of everything that can change a result.
 
-        That is all but the campaign's name, ``skip``, ``accept``, ``stop`` and ``limits.shard_bytes``. Files
-        count by their path, not by their content.
+        That is all but the campaign's name, ``thresholds``, ``skip``, ``accept``, ``stop`` and
+        ``limits.shard_bytes``. Files count by their path, not by their content.
         """
         deciding = self.to_dict()
-        for key in ("name", "skip", "accept", "stop"):
+        for key in ("name", "thresholds", "skip", "accept", "stop"):
             del deciding[key]
         del deciding["limits"]["shard_bytes"]
         text = json.dumps(deciding, sort_keys=True, separators=(",", ":"))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import glob
 import hashlib
 import os
 import re
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING
 import attrs
 
 from mutatenn.campaign.config import FILENAME_PREFIX
+from mutatenn.campaign.globbing import files
 from mutatenn.errors import InputError
 from mutatenn.nearest import entries, missing
 
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
     from mutatenn.campaign.config import DatasetSection
 
+LARGEST_CSV = 2**28
+"""Bytes of a file of true classes, enough for millions of images."""
 _HEADER = re.compile(r"(image|file|name|filename),(class|label)", re.IGNORECASE)
 
 
@@ -36,9 +38,17 @@ class Dataset:
     def digests(self) -> list[str]:
         """Return the sha256 (hex) of every image file; raises InputError for one that cannot be read."""
         try:
-            return [hashlib.sha256(path.read_bytes()).hexdigest() for path in self.paths]
+            return [_digest(path) for path in self.paths]
         except OSError as error:
             raise InputError(f"cannot read image {error.filename!r}: {error.strerror}; put it back") from None
+
+
+def _digest(path: Path) -> str:
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(2**20):
+            digest.update(block)
+    return digest.hexdigest()
 
 
 def open_dataset(section: DatasetSection) -> Dataset:
@@ -59,13 +69,11 @@ def open_dataset(section: DatasetSection) -> Dataset:
 
 
 def matching_files(pattern: str) -> list[Path]:
-    """Return the absolute paths of the files that a glob pattern matches (``**`` crosses folders).
+    """Return the absolute paths of the files that an absolute glob pattern matches (``**`` crosses folders).
 
-    Raises InputError if there are none.
+    Raises InputError if there are none, or too much to look at.
     """
-    found = [
-        Path(os.path.abspath(path)) for path in glob.iglob(pattern, recursive=True) if os.path.isfile(path)
-    ]
+    found = [Path(os.path.abspath(path)) for path in files(pattern)]
     if not found:
         raise InputError(f"no image matches {os.path.basename(pattern)!r}: {_why_none(pattern)}")
     return found
@@ -155,6 +163,8 @@ def _row(path: Path, line: int, row: list[str]) -> tuple[str, int]:
 def _rows(path: Path) -> Iterator[tuple[int, list[str]]]:
     """Yield the rows with content, without the header, and their line numbers."""
     try:
+        if path.stat().st_size > LARGEST_CSV:
+            raise InputError(f"{path}: larger than {LARGEST_CSV >> 20} MiB; give a CSV file of image,class")
         with path.open(encoding="utf-8-sig", newline="") as file:
             reader = csv.reader(file)
             for row in reader:

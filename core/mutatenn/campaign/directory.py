@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import shutil
 from typing import TYPE_CHECKING
 
 from mutatenn import locks
 from mutatenn.campaign.config import dump
-from mutatenn.campaign.files import TEMPORARY, write_atomically
+from mutatenn.campaign.files import drop_leftovers, write_atomically
 from mutatenn.campaign.run import CAMPAIGN_FILE, Run
-from mutatenn.campaign.store import DATABASE, Store
+from mutatenn.campaign.store import DATABASE, OUTPUTS, Store
 from mutatenn.errors import InputError
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ def open_run_directory(path: Path, campaign: Campaign, identity: str) -> Iterato
             path.mkdir(parents=True, exist_ok=True)
             _check_ours(path)
             held.enter_context(_locked(path))
+            drop_leftovers(path)
             store = held.enter_context(contextlib.closing(_store(path, campaign, identity)))
         except OSError as error:
             raise InputError(
@@ -54,17 +56,9 @@ def _locked(path: Path) -> Iterator[None]:
     except BlockingIOError:
         raise InputError(f"run directory {path} is in use by another process; wait for it to end") from None
     try:
-        _tidy(path)
         yield
     finally:
         locks.release(lock)
-
-
-def _tidy(path: Path) -> None:
-    """Remove the parts of files that processes left which were killed while they wrote."""
-    for leftover in path.rglob(TEMPORARY):
-        with contextlib.suppress(OSError):
-            leftover.unlink()
 
 
 def _store(path: Path, campaign: Campaign, identity: str) -> Store:
@@ -93,6 +87,8 @@ def _reopened(path: Path, identity: str) -> Store | None:
     if store.began() and (store.meta("identity") == identity or not store.empty()):
         return store
     store.close()
+    if (path / OUTPUTS).exists():  # first: they must not outlive what tells of them
+        shutil.rmtree(path / OUTPUTS)
     for leftover in path.glob(f"{DATABASE}*"):
         leftover.unlink()
     return None

@@ -8,6 +8,7 @@ import attrs
 import numpy as np
 
 from mutatenn.api.values import Scores
+from mutatenn.campaign.promises import measured, noticed
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -103,7 +104,7 @@ def measure(one: Scores, other: Scores, oracles: Mapping[str, Comparator]) -> Me
     found = {}
     for name, oracle in oracles.items():
         found[name] = np.full(len(same), np.nan)
-        found[name][both] = oracle.measure(_rows(one, both), _rows(other, both))
+        found[name][both] = measured(oracle, _rows(one, both), _rows(other, both))
         if broken_alike.any():
             found[name][broken_alike] = _of_equals(oracle, one)
     return Measures(labels, largest, found)
@@ -123,20 +124,20 @@ def _of_equals(oracle: Comparator, like: Scores) -> float:
     classes = like.values.shape[1]
     some = np.arange(1, classes + 1, dtype=np.float64)[np.newaxis] / (classes * (classes + 1) / 2)
     scores = Scores(some, like.kind)
-    return float(oracle.measure(scores, scores)[0])
+    return float(measured(oracle, scores, scores)[0])
 
 
 def _spread(oracle: Comparator, values: NDArray[np.float64]) -> Spread:
-    noticed = int(oracle.noticed(values).sum())
+    count = int(noticed(oracle, values).sum())
     if not len(values):
-        return Spread(None, None, None, None, None, noticed)
+        return Spread(None, None, None, None, None, count)
     ordered = np.sort(_badness(oracle, values))
     sign = 1.0 if oracle.worse == "higher" else -1.0
     places = {name: max(0, int(np.ceil(share * len(values))) - 1) for name, share in QUANTILES.items()}
     quantiles = {name: _number(sign * float(ordered[place])) for name, place in places.items()}
     with np.errstate(invalid="ignore"):  # infinite minus infinite
         mean = float(values.mean())
-    return Spread(_number(mean), noticed=noticed, **quantiles)
+    return Spread(_number(mean), noticed=count, **quantiles)
 
 
 def _badness(oracle: Comparator, values: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -146,10 +147,10 @@ def _badness(oracle: Comparator, values: NDArray[np.float64]) -> NDArray[np.floa
 
 
 def _beyond(oracle: Comparator, values: NDArray[np.float64], floor: NDArray[np.float64]) -> bool:
-    noticed = oracle.noticed(values)
+    beyond = noticed(oracle, values)
     worst = _badness(oracle, floor).max(initial=-np.inf)
-    worse = noticed & (_badness(oracle, values) > worst)
-    return bool(worse.any() or noticed.sum() > oracle.noticed(floor).sum())
+    worse = beyond & (_badness(oracle, values) > worst)
+    return bool(worse.any() or beyond.sum() > noticed(oracle, floor).sum())
 
 
 def _number(value: float) -> float | None:

@@ -13,11 +13,15 @@ import attrs
 import numpy as np
 
 from mutatenn.api.executor import Job
+from mutatenn.border import calling, is_built_in, named
 from mutatenn.campaign import gate, provenance
+from mutatenn.campaign.baseline import judge_original
 from mutatenn.campaign.derive import derive
 from mutatenn.campaign.directory import open_run_directory
 from mutatenn.campaign.files import write_atomically
+from mutatenn.campaign.observed import observations
 from mutatenn.campaign.options import create
+from mutatenn.campaign.promises import run_reference
 from mutatenn.campaign.run import Run
 from mutatenn.campaign.select import remarks, select
 from mutatenn.campaign.setup import Setup, set_up
@@ -25,7 +29,7 @@ from mutatenn.engine.caretaker import caretaker
 from mutatenn.engine.evaluate import KernelError
 from mutatenn.engine.isolate import isolated
 from mutatenn.engine.keep import SMALLEST_SHARE
-from mutatenn.errors import BaselineError, BuildError, InfrastructureError
+from mutatenn.errors import BaselineError, BuildError, InfrastructureError, PluginError
 from mutatenn.host import PluginHost
 
 if TYPE_CHECKING:
@@ -112,6 +116,7 @@ class Campaign:
             self.run.store.set_remarks(set(remarks(self.setup.campaign, self.run.store.ids())))
             stop = None if self.only else self.setup.campaign.stop  # what the user picks is no random sample
             self.run.store.set_meta("stop", attrs.asdict(stop) if stop else None)
+            self.run.store.set_meta("thresholds", attrs.asdict(self.setup.campaign.thresholds))
             chosen = self._chosen()
             self.host.emit("mutatenn_campaign_start", run=self.run)
             if reference:
@@ -153,7 +158,9 @@ class Campaign:
     def _reference(self) -> contextlib.AbstractContextManager[Callable[[], NDArray[np.float32]]]:
         """Run the reference meanwhile, in a process of its own."""
         setup = self.setup
-        return isolated(lambda: setup.frontend.reference(setup.model, setup.images))
+        limits = setup.campaign.limits
+        seconds = limits.build_seconds + limits.time_floor * len(setup.images)
+        return isolated(lambda: run_reference(setup.frontend, setup.model, setup.images), seconds)
 
     def _pass_gate(self, missing: Sequence[str], reference: Callable[[], NDArray[np.float32]]) -> None:
         red = [problem for name in missing for problem in self._measure(name, reference)]
@@ -166,15 +173,28 @@ class Campaign:
 
     def _measure(self, environment: str, reference: Callable[[], NDArray[np.float32]]) -> list[str]:
         setup = self.setup
-        try:
-            measured = self._measured(environment)
-        except (BuildError, InfrastructureError, KernelError) as error:
-            return [f"environment {environment!r}: the original cannot be built and run: {error}"]
-        expected = gate.scores_of(reference(), setup.campaign.model.scores)
-        baseline = gate.check(environment, measured, expected, setup.truth, setup.campaign.gate)
+        plugin = setup.backends.get(environment, setup.frontend)
+        with calling(plugin, "its device" if environment in setup.backends else "reference"):
+            try:
+                measured = self._measured(environment)
+            except (BuildError, InfrastructureError, KernelError) as error:
+                return [f"environment {environment!r}: the original cannot be built and run: {error}"]
+        baseline = judge_original(setup, environment, measured, self._answer(reference))
         self.run.store.set_baseline(baseline, measured.first)
         self.host.emit("mutatenn_baseline_finished", run=self.run, baseline=baseline)
         return [f"environment {environment!r}: {problem}" for problem in baseline.problems]
+
+    def _answer(self, reference: Callable[[], NDArray[np.float32]]) -> NDArray[np.float32]:
+        """Wait for the reference's outputs; raises PluginError where a plugin's framework gives none."""
+        frontend = self.setup.frontend
+        try:
+            return reference()
+        except InfrastructureError as error:
+            kind = InfrastructureError if is_built_in(type(frontend)) else PluginError
+            raise kind(
+                f"{named(frontend)}: reference gave nothing: {error}; it has limits.build_seconds, and "
+                "limits.time_floor for each image"
+            ) from error
 
     def _measured(self, environment: str) -> gate.Measured:
         setup = self.setup
@@ -214,8 +234,8 @@ class Trials:
         for shard, images in enumerate(self._shards()):
             waiting = [] if self._enough() else self._waiting(shard)
             job = self._job(images, judge.original.values[images])
-            with _ending(executor.run(job, waiting) if waiting else iter(())) as observations:
-                for seen in observations:
+            with _ending(observations(executor, job, waiting) if waiting else iter(())) as stream:
+                for seen in stream:
                     store.add_observation(self.environment, shard, self._share(seen, shard))
                     self._conclude(judge, seen.mutant)
                     if self._enough():

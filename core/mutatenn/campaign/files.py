@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import io
 import os
+import re
+import stat
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,17 +19,36 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-
-TEMPORARY = ".*.tmp"
-"""The pattern of names that files have while they are written."""
+TEMPORARY = re.compile(r"\..+\.([0-9]{1,10})\.tmp")
+LARGEST = 2**31
+"""Bytes of one file: more is none of ours."""
 
 
 def write_atomically(path: Path, content: bytes) -> None:
     """Write a file so that it is either absent or whole, whenever the process dies."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    temporary.write_bytes(content)
-    temporary.replace(path)
+    try:
+        temporary.unlink(missing_ok=True)
+        with temporary.open("xb") as file:  # never through a link that somebody has put there
+            file.write(content)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def drop_leftovers(folder: Path) -> None:
+    """Remove the temporary files that dead processes left in a folder and those below it."""
+    for place, _, names in os.walk(folder):
+        for name in names:
+            found = TEMPORARY.fullmatch(name)
+            if found and not _lives(int(found[1])):
+                with contextlib.suppress(OSError):
+                    os.unlink(os.path.join(place, name))
+
+
+def _lives(process: int) -> bool:
+    return process != os.getpid() and os.path.exists(f"/proc/{process}")
 
 
 def save_array(path: Path, array: NDArray[Any]) -> str:
@@ -38,18 +60,44 @@ def save_array(path: Path, array: NDArray[Any]) -> str:
     return _digest(content)
 
 
-def load_array(path: Path, digest: str) -> NDArray[Any]:
-    """Read an array; raises InfrastructureError if the file is gone or is not what was written."""
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise InfrastructureError(
-            f"{path} cannot be read: {error.strerror}; run the campaign again"
-        ) from None
-    if _digest(content) != digest:
+def load_array(path: Path, digest: str, rows: int | None = None, columns: int | None = None) -> NDArray[Any]:
+    """Read a float32 array of two dimensions, of these sizes where they are known.
+
+    Raises InfrastructureError if the file is gone or is not what was written.
+    """
+    content = read_file(path)
+    array = _parsed(content) if _digest(content) == digest else None
+    if array is None or array.dtype != np.float32 or not _is_of(array.shape, rows, columns):
         raise InfrastructureError(f"{path} is damaged; delete the run directory and run the campaign again")
-    array: NDArray[Any] = np.load(io.BytesIO(content), allow_pickle=False)
     return array
+
+
+def _is_of(shape: tuple[int, ...], *sizes: int | None) -> bool:
+    return len(shape) == len(sizes) and all(
+        want in (None, has) for want, has in zip(sizes, shape, strict=True)
+    )
+
+
+def read_file(path: Path, most: int = LARGEST) -> bytes:
+    """Return what a file of the run directory holds; raises InfrastructureError if it cannot be read."""
+    try:
+        about = path.stat()
+        if not stat.S_ISREG(about.st_mode) or about.st_size > most:
+            raise InfrastructureError(
+                f"{path} is damaged; delete the run directory and run the campaign again"
+            )
+        return path.read_bytes()
+    except (OSError, ValueError) as error:
+        why = getattr(error, "strerror", None) or error
+        raise InfrastructureError(f"{path} cannot be read: {why}; run the campaign again") from None
+
+
+def _parsed(content: bytes) -> NDArray[Any] | None:
+    try:
+        array: NDArray[Any] = np.load(io.BytesIO(content), allow_pickle=False)
+    except Exception:  # numpy raises many types for what is no array
+        return None
+    return array if isinstance(array, np.ndarray) else None
 
 
 def _digest(content: bytes) -> str:

@@ -9,12 +9,16 @@ import attrs
 import numpy as np
 
 from mutatenn.api.values import Scores
+from mutatenn.border import opened
+from mutatenn.campaign import agreement
 from mutatenn.campaign.judge import DEGENERATE_IMAGES
+from mutatenn.campaign.promises import run_reference
+from mutatenn.campaign.reference import compare
 from mutatenn.engine.evaluate import Evaluator
 from mutatenn.engine.isolate import isolated
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
 
@@ -23,6 +27,7 @@ if TYPE_CHECKING:
     from mutatenn.api.program import Program
     from mutatenn.api.values import Model
     from mutatenn.campaign.config import Gate, ScoreKind
+    from mutatenn.campaign.reference import Nudge
 
 SUM_TOLERANCE = 1e-3
 TIMED_IMAGES = 64  # at least so many, to tell the time for them from the time to load the model
@@ -32,10 +37,12 @@ TIMED_IMAGES = 64  # at least so many, to tell the time for them from the time t
 class Baseline:
     """How the original did in one environment.
 
-    ``noise`` is the largest absolute difference between two runs, ``reference_difference`` that between its
-    probabilities and the reference runtime's, ``reference_labels`` how many top-1 labels agree with it;
-    ``labels`` how many different top-1 labels it gives; ``seconds`` the wall time per image. ``problems``
-    is empty when the gate is green.
+    ``noise`` is the largest absolute difference between two runs. ``reference_difference`` is the largest
+    absolute difference to the reference runtime's scores; of logits it is that which is the largest share of
+    the spread of its image's scores, ``reference_spread`` (None for probabilities), see
+    :mod:`mutatenn.campaign.agreement`. ``reference_labels`` is how many top-1 labels agree with it;
+    ``labels`` how many different top-1 labels it gives; ``seconds`` the wall time per image. ``problems`` is
+    empty when the gate is green; ``remarks`` are worth knowing even then.
     """
 
     environment: str
@@ -48,6 +55,8 @@ class Baseline:
     accuracy: float | None
     seconds: float
     problems: tuple[str, ...] = ()
+    reference_spread: float | None = None
+    remarks: tuple[str, ...] = ()
 
 
 @attrs.frozen(eq=False)
@@ -80,7 +89,7 @@ def measure_reference(frontend: Frontend, model: Model, images: NDArray[np.gener
     """
     with (
         isolated(lambda: _timed_reference(frontend, model, images)) as one,
-        isolated(lambda: frontend.reference(model, images[::-1])[::-1]) as other,
+        isolated(lambda: run_reference(frontend, model, images[::-1])[::-1]) as other,
     ):
         (first, seconds), second = one(), other()
     return Measured(first, second, seconds)
@@ -89,12 +98,12 @@ def measure_reference(frontend: Frontend, model: Model, images: NDArray[np.gener
 def _timed_reference(
     frontend: Frontend, model: Model, images: NDArray[np.generic]
 ) -> tuple[NDArray[np.float32], float]:
-    frontend.reference(model, images[:1])  # imports the framework
+    run_reference(frontend, model, images[:1])  # imports the framework
     start = time.monotonic()
-    frontend.reference(model, images[:1])
+    run_reference(frontend, model, images[:1])
     middle = time.monotonic()
     repeated = np.resize(images, (max(len(images), TIMED_IMAGES), *images.shape[1:]))
-    outputs = frontend.reference(model, repeated)[: len(images)]
+    outputs = run_reference(frontend, model, repeated)[: len(images)]
     loading = middle - start  # and one image
     whole = time.monotonic() - middle
     per_image = (whole - loading) / (len(repeated) - 1)
@@ -104,7 +113,7 @@ def _timed_reference(
 def _run(
     backend: Backend, program: Program, images: NDArray[np.generic], *, backwards: bool
 ) -> tuple[NDArray[np.float32], float]:
-    evaluator = Evaluator(backend.open())
+    evaluator = Evaluator(opened(backend))
     linked = evaluator.link(program, backwards=backwards)
     evaluator.output(linked, images[0])  # some devices finish building at the first call
     start = time.monotonic()
@@ -117,8 +126,19 @@ def scores_of(outputs: NDArray[np.floating[Any]], wanted: ScoreKind) -> Scores:
     """Return a reference run's outputs as what they are: as configured, or as they look."""
     if wanted != "auto":
         return Scores(outputs, wanted)
-    normalised = np.abs(outputs.sum(axis=1) - 1) <= SUM_TOLERANCE
-    return Scores(outputs, "probabilities" if normalised.all() and (outputs >= 0).all() else "logits")
+    rows = outputs[np.isfinite(outputs).all(axis=tuple(range(1, outputs.ndim)))]
+    normalised = np.abs(rows.sum(axis=-1) - 1) <= SUM_TOLERANCE
+    looks_so = len(rows) > 0 and normalised.all() and (rows >= 0).all()
+    return Scores(outputs, "probabilities" if looks_so else "logits")
+
+
+def nudged(images: NDArray[np.generic]) -> list[NDArray[np.generic]]:
+    """Return the images moved by one rounding, upwards and at random; integers are not rounded: none."""
+    if not np.issubdtype(images.dtype, np.floating):
+        return []
+    up, down = (np.nextafter(images, images.dtype.type(limit)) for limit in (np.inf, -np.inf))
+    upwards = np.random.default_rng(0).integers(0, 2, images.shape, dtype=bool)
+    return [up, np.where(upwards, up, down)]
 
 
 def check(
@@ -127,53 +147,75 @@ def check(
     reference: Scores,
     truth: Sequence[int] | None,
     gate: Gate,
+    *,
+    nudge: Nudge = tuple,
+    locate: Callable[[int], str] | None = None,
 ) -> Baseline:
-    """Judge the original: finite, repeatable, not degenerate, equal to the reference, accurate enough.
+    """Judge the original: equal to the reference, repeatable, not degenerate, accurate enough.
 
     The reference sees the same images, so that only the accuracy tells that they were prepared wrongly.
-
-    ``truth`` holds output indices (the label offset is already in them).
+    ``truth`` holds output indices (the label offset is already in them). Two functions are called only
+    where the scores differ: ``nudge`` returns the reference's scores of :func:`nudged` images, ``locate``
+    says where in the original the image of an index begins to differ, or nothing.
     """
-    scores = Scores(measured.first, reference.kind)
-    finite = bool(np.isfinite(measured.first).all() and np.isfinite(measured.second).all())
-    labels, expected = scores.labels(), reference.labels()
-    accuracy = None if truth is None else float(np.mean(labels == np.asarray(truth)))
+    shapes = [list(each.shape) for each in (measured.first, measured.second)]
+    if shapes[0] != shapes[1] or len(shapes[0]) != 2:  # noqa: PLR2004  # images, classes
+        told = (
+            f"its two runs give outputs of the shapes {shapes[0]} and {shapes[1]}, not [images, classes]",
+        )
+        nothing = float("inf")
+        return Baseline(environment, 0, reference.kind, nothing, nothing, 0, 0, None, measured.seconds, told)
+    labels = Scores(measured.first).labels()
+    found = compare(measured.first, reference, gate.tolerance, nudge)
+    comparable = measured.first.shape == reference.values.shape
+    expected = reference.labels() if comparable else labels[:0]
     baseline = Baseline(
         environment,
         len(labels),
-        scores.kind,
-        noise=_largest(measured.first - measured.second) if finite else float("inf"),
-        reference_difference=_largest(scores.probabilities() - reference.probabilities())
-        if finite
-        else float("inf"),
-        reference_labels=int((labels == expected).sum()),
+        reference.kind,
+        noise=float(agreement.distance(measured.first, measured.second).max(initial=0.0)),
+        reference_difference=found.difference,
+        reference_labels=int((labels == expected).sum()) if comparable else 0,
         labels=len(np.unique(labels)),
-        accuracy=accuracy,
+        accuracy=None if truth is None else float(np.mean(labels == np.asarray(truth))),
         seconds=measured.seconds,
+        reference_spread=found.spread,
+        remarks=(found.remark,) if found.remark else (),
     )
-    return attrs.evolve(baseline, problems=tuple(_problems(baseline, finite, scores.values.shape[1], gate)))
+    problems = list(found.problems)
+    if found.image is not None and locate and (place := locate(found.image)):
+        problems[0] += f"; {place}"
+    if not np.isfinite(found.difference):  # no numbers to judge further
+        return attrs.evolve(baseline, problems=tuple(problems))
+    problems = _noisy(measured, reference, gate.tolerance) + problems
+    problems += _one_label(baseline, expected, truth, gate) + _inaccurate(
+        baseline, measured.first.shape[1], gate.min_accuracy
+    )
+    return attrs.evolve(baseline, problems=tuple(problems))
 
 
-def _problems(baseline: Baseline, finite: bool, classes: int, gate: Gate) -> list[str]:
-    if not finite:
-        return ["its outputs are not all finite; check [preprocess] and the model"]
-    problems = []
-    if baseline.noise > gate.tolerance:
-        problems.append(
-            f"two runs differ by {baseline.noise:.2g}, more than the tolerance {gate.tolerance:g}"
-        )
-    if baseline.reference_difference > gate.tolerance:
-        problems.append(
-            f"its probabilities differ from the reference runtime's by {baseline.reference_difference:.2g}, "
-            f"more than the tolerance {gate.tolerance:g} "
-            f"({baseline.images - baseline.reference_labels} labels differ)"
-        )
-    if baseline.labels == 1 and baseline.images >= DEGENERATE_IMAGES:
-        problems.append(
-            f"it gives one label for all {baseline.images} images; check [preprocess] and the images"
-        )
-    problems += _inaccurate(baseline, classes, gate.min_accuracy)
-    return problems
+def _noisy(measured: Measured, reference: Scores, tolerance: float) -> list[str]:
+    gap = agreement.gaps(measured.second, Scores(measured.first, reference.kind), tolerance)[0]
+    if not gap.images:
+        return []
+    images = f"{gap.images} of {len(measured.first)} images"
+    return [f"two runs differ by {gap.apart[gap.worst]:.2g} on {images}, more than {gap.limit(tolerance)}"]
+
+
+def _one_label(
+    baseline: Baseline, expected: NDArray[np.intp], truth: Sequence[int] | None, gate: Gate
+) -> list[str]:
+    """Return what is wrong with one label for all images: nothing, where nothing tells them apart."""
+    if baseline.labels > 1 or baseline.images < DEGENERATE_IMAGES:
+        return []
+    alike = f"it gives one label for all {baseline.images} images"
+    known, classes = len(np.unique(expected)), len(set(truth or ()))
+    if known > 1:
+        return [f"{alike}, where the reference runtime gives {known}"]
+    if classes > 1 and gate.min_accuracy is None:
+        cure = "check [preprocess] and dataset.truth, or, if that is right, set gate.min_accuracy"
+        return [f"{alike}, which dataset.truth says are of {classes} classes; {cure}"]
+    return []
 
 
 def _inaccurate(baseline: Baseline, classes: int, wanted: float | None) -> list[str]:
@@ -187,7 +229,3 @@ def _inaccurate(baseline: Baseline, classes: int, wanted: float | None) -> list[
         accepting = "if that is right, set gate.min_accuracy = 0"
         return [f"its accuracy {accuracy:.3f} is no better than guessing; {cure}, or, {accepting}"]
     return []
-
-
-def _largest(difference: NDArray[Any]) -> float:
-    return float(np.abs(difference).max(initial=0.0))

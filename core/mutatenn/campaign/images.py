@@ -30,7 +30,7 @@ class Worth:
     ``kills`` counts the mutants each image kills, most first. ``idle`` images kill none; a ``dominated``
     one only kills what another does, which stands beside it (of images that kill the same, the first is
     kept). ``sole`` are the mutants that exactly one image kills, and that image. ``apart`` are the mutants
-    detected otherwise, and how they ended: ``crashed``, ``timed-out``, ``out-of-bounds``, or ``killed`` by
+    detected otherwise, and how they ended: ``crashed``, ``timed-out``, or ``killed`` by
     their outputs as a whole. ``needed`` are the images of ``cover``, each with how many mutants it and those
     before it kill. Equals stand in the order of the images, mutants in the plan's.
     """

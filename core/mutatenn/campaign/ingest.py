@@ -2,36 +2,60 @@
 
 from __future__ import annotations
 
-import io
+import contextlib
 import json
-import zipfile
-from typing import TYPE_CHECKING, Any
+import re
+import stat
+from typing import TYPE_CHECKING, Any, Literal
 
 import attrs
 import numpy as np
 
 from mutatenn.api.executor import Observation
 from mutatenn.campaign import gate, provenance
+from mutatenn.campaign.baseline import judge_original
 from mutatenn.campaign.bundle import identity
 from mutatenn.campaign.directory import open_run_directory
+from mutatenn.campaign.promises import run_reference
 from mutatenn.campaign.run import CAMPAIGN_FILE
 from mutatenn.campaign.setup import set_up
 from mutatenn.engine.board import MANIFEST, ORIGINAL, RESULTS
 from mutatenn.engine.isolate import call_isolated
-from mutatenn.engine.parcel import load_arrays, read_observation
+from mutatenn.engine.parcel import (
+    MOST_SECONDS,
+    OVERHEAD,
+    load_arrays,
+    observation_bytes,
+    opened,
+    read_member,
+    read_observation,
+)
 from mutatenn.errors import BaselineError, InputError
+from mutatenn.typed import conforms
 
 if TYPE_CHECKING:
+    import zipfile
     from collections.abc import Iterator
     from pathlib import Path
+
+    from numpy.typing import NDArray
 
     from mutatenn.campaign.judge import Judge
     from mutatenn.campaign.run import Run
     from mutatenn.campaign.setup import Setup
     from mutatenn.host import PluginHost
 
-LARGEST = 2**31
-"""Bytes of one file in the results: more is no result of ours."""
+LARGEST_MANIFEST, LARGEST_ENTRY = 2**24, 2**14
+"""Bytes of a manifest without its mutants, and of what it tells of one."""
+MEMBER = re.compile(rf"{RESULTS}/(?:{re.escape(ORIGINAL)}|[0-9]{{1,9}}/[^/\\\0]+\.npz)")
+KINDS: dict[str, Any] = {
+    "run": str,
+    "environment": str,
+    "original": str,
+    "mutants": tuple[str, ...],
+    "ended": dict[str, tuple[Literal["equivalent", "build-error"], str]],
+}
+"""What is used of a manifest."""
 
 
 @attrs.frozen
@@ -52,7 +76,7 @@ def ingest(directory: Path, archive: Path, host: PluginHost) -> Ingested:
     setup = set_up(directory / CAMPAIGN_FILE, host)
     with (
         open_run_directory(directory, setup.campaign, provenance.identity(setup)) as run,
-        _opened(archive) as zipped,
+        _opened(setup, run, archive) as zipped,
     ):
         results = Results(setup, run, zipped, _manifest(run, archive, zipped))
         try:
@@ -62,24 +86,62 @@ def ingest(directory: Path, archive: Path, host: PluginHost) -> Ingested:
             raise InputError(f"{archive}: {error}") from error
 
 
-def _opened(archive: Path) -> zipfile.ZipFile:
+@contextlib.contextmanager
+def _opened(setup: Setup, run: Run, archive: Path) -> Iterator[zipfile.ZipFile]:
+    """Open the results, which are a file no larger than those of all mutants on all images can be."""
     try:
-        return zipfile.ZipFile(archive)
-    except (OSError, zipfile.BadZipFile) as error:
-        raise InputError(f"cannot read {archive}: {error}; give the results.zip that run.py wrote") from None
+        about = archive.stat()
+    except (OSError, ValueError) as error:
+        why = getattr(error, "strerror", None) or error
+        raise InputError(f"cannot read {archive}: {why}; give the results.zip that run.py wrote") from None
+    if not stat.S_ISREG(about.st_mode) or about.st_size > _most_bytes(setup, run):
+        raise InputError(f"{archive} is no results of a bundle; give the results.zip that run.py wrote")
+    with opened(archive, archive) as zipped:
+        yield zipped
 
 
 def _manifest(run: Run, archive: Path, zipped: zipfile.ZipFile) -> dict[str, Any]:
+    """Return the manifest of the bundle; raises InputError unless it is of this run."""
+    _check_names(archive, zipped)
     try:
-        manifest: dict[str, Any] = json.loads(zipped.read(MANIFEST))
-        found, environment = identity(manifest), manifest["environment"]
-    except (KeyError, ValueError, TypeError, zipfile.BadZipFile) as error:
+        manifest: dict[str, Any] = json.loads(read_member(zipped, MANIFEST, _most(run)))
+        if missing := KINDS.keys() - manifest.keys():
+            raise ValueError(f"no {min(missing)}")  # noqa: TRY301  # told below
+        if wrong := [key for key, kind in KINDS.items() if not conforms(manifest[key], kind)]:
+            raise ValueError(f"{wrong[0]} is {repr(manifest[wrong[0]])[:80]}")  # noqa: TRY301
+    except (InputError, ValueError, AttributeError, RecursionError) as error:
         raise InputError(
             f"{archive} holds no results of a bundle ({error}); give what run.py wrote"
         ) from None
-    if run.store.meta(f"bundle:{environment}") != found:
+    if run.store.meta(f"bundle:{manifest['environment']}") != identity(manifest):
         raise InputError(f"{archive} is of another run, or of a bundle made before this run was planned anew")
+    planned = set(run.store.trials(manifest["environment"]))
+    if not planned.issuperset([*manifest["mutants"], *manifest["ended"]]):
+        raise InputError(f"{archive} tells of mutants that this run has not planned; give what run.py wrote")
     return manifest
+
+
+def _most_bytes(setup: Setup, run: Run) -> int:
+    """Return how many bytes the results take at most."""
+    images, classes = len(setup.images), setup.model.output.shape[-1]
+    shards: int = run.store.meta("shards")
+    each = observation_bytes(min(images, run.store.meta("shard_images")), classes)
+    return _most(run) + observation_bytes(2 * images, classes) + shards * len(run.store.ids()) * each
+
+
+def _most(run: Run) -> int:
+    """Return how many bytes the manifest takes at most."""
+    return LARGEST_MANIFEST + sum(LARGEST_ENTRY + 2 * len(name) for name in run.store.ids())
+
+
+def _check_names(archive: Path, zipped: zipfile.ZipFile) -> None:
+    """Raise InputError for members that no run.py writes: twice, elsewhere, or links."""
+    seen = set[str]()
+    for about in zipped.infolist():
+        name, link = about.filename, stat.S_ISLNK(about.external_attr >> 16)
+        if link or name in seen or not (name == MANIFEST or MEMBER.fullmatch(name)):
+            raise InputError(f"{archive} holds {name!r}, which run.py does not write so; give what it wrote")
+        seen.add(name)
 
 
 @attrs.define(eq=False)
@@ -101,22 +163,35 @@ class Results:
         earlier = self.run.baselines.get(self.environment)
         if earlier is not None and not earlier.problems:
             return
-        arrays = load_arrays(self._member(f"{RESULTS}/{ORIGINAL}"), ("first", "second", "seconds"))
-        first, second = arrays["first"], arrays["second"]
-        expected = (len(self.setup.images), self.setup.model.output.shape[-1])
-        if not (first.shape == second.shape == expected and first.dtype == second.dtype == np.float32):
-            raise InputError(
-                f"the original's outputs are {first.dtype}{list(first.shape)}, not {list(expected)}"
-            )
+        first, second, seconds = self._original()
         setup = self.setup
-        reference = call_isolated(lambda: setup.frontend.reference(setup.model, setup.images))
-        measured = gate.Measured(first, second, float(arrays["seconds"]))
-        scores = gate.scores_of(reference, setup.campaign.model.scores)
-        baseline = gate.check(self.environment, measured, scores, setup.truth, setup.campaign.gate)
+        reference = call_isolated(lambda: run_reference(setup.frontend, setup.model, setup.images))
+        measured = gate.Measured(first, second, seconds)
+        baseline = judge_original(setup, self.environment, measured, reference)
         self.run.store.set_baseline(baseline, first)
         setup.host.emit("mutatenn_baseline_finished", run=self.run, baseline=baseline)
         if baseline.problems:
             raise BaselineError(f"the original fails the baseline gate there: {'; '.join(baseline.problems)}")
+
+    def _original(self) -> tuple[NDArray[np.float32], NDArray[np.float32], float]:
+        """Return the original's outputs of two runs, and its seconds per image."""
+        expected = (len(self.setup.images), self._classes)
+        size = 4 * expected[0] * expected[1]
+        name = f"{RESULTS}/{ORIGINAL}"
+        content = read_member(self.zipped, name, 2 * size + 8 + 4 * OVERHEAD)
+        arrays = load_arrays(content, {"first": size, "second": size, "seconds": 8})
+        first, second, seconds = (arrays[name] for name in ("first", "second", "seconds"))
+        if not (first.shape == second.shape == expected and first.dtype == second.dtype == np.float32):
+            raise InputError(
+                f"the original's outputs are {first.dtype}{list(first.shape)}, not {list(expected)}"
+            )
+        if seconds.shape or seconds.dtype != np.float64 or not 0 <= seconds < MOST_SECONDS:
+            raise InputError(f"{name} does not tell how long the original took; run the bundle again")
+        return first, second, float(seconds)
+
+    @property
+    def _classes(self) -> int:
+        return self.setup.model.output.shape[-1]
 
     def take_mutants(self) -> Ingested:
         """Keep what was seen of every mutant, and judge it."""
@@ -139,9 +214,10 @@ class Results:
         size = self.run.store.meta("shard_images")
         for shard in range(self.run.store.meta("shards")):
             images = len(self.setup.images[shard * size : (shard + 1) * size])
+            there = set(self.zipped.namelist())
             for mutant in self.manifest["mutants"]:
                 name = f"{RESULTS}/{shard}/{mutant}.npz"
-                if name in self.zipped.namelist():
+                if name in there:
                     seen = self._checked(name, mutant, images)
                     if seen.outcome == "duplicate":
                         later.append((shard, seen))
@@ -150,13 +226,12 @@ class Results:
         yield from later
 
     def _checked(self, name: str, mutant: str, images: int) -> Observation:
+        content = read_member(self.zipped, name, observation_bytes(images, self._classes))
         try:
-            seen = read_observation(self._member(name))
+            seen = read_observation(content, images, self._classes)
         except InputError as error:
             raise InputError(f"{name}: {error}") from error
-        classes = self.setup.model.output.shape[-1]
-        whole = seen.outcome != "ran" or len(seen.infected) == images
-        if seen.mutant != mutant or not whole or (len(seen.rows) and seen.outputs.shape[1:] != (classes,)):
+        if seen.mutant != mutant:
             raise InputError(f"{name} is not of this mutant and these images; run the bundle again")
         return seen
 
@@ -175,13 +250,3 @@ class Results:
             verdict = judge.judge(seen)
             self.run.store.set_verdict(verdict)
             self.setup.host.emit("mutatenn_trial_finished", run=self.run, verdict=verdict)
-
-    def _member(self, name: str) -> io.BytesIO:
-        try:
-            if self.zipped.getinfo(name).file_size > LARGEST:
-                raise InputError(f"{name} is larger than any result; give what run.py wrote")
-            return io.BytesIO(self.zipped.read(name))
-        except KeyError:
-            raise InputError(f"the results lack {name}; run the bundle to its end") from None
-        except (zipfile.BadZipFile, OSError) as error:
-            raise InputError(f"{name} is damaged ({error}); copy the results again") from None

@@ -41,8 +41,11 @@ if TYPE_CHECKING:
     Catalogues = Mapping[str, Collection[str]]
 
 MAX_ORDER = 100
-MOST_TIMES, MOST_SECONDS, MOST_BYTES = 1e6, 1e6, 2**48  # of limits, all of them far beyond any machine
+MAX_FACTOR, MAX_SECONDS, MAX_BYTES = 1e6, 1e6, 2**50  # products of these stay numbers that the system takes
 MAX_SIDE = 16384  # pixels; an absurd size is a mistake, and would fill the memory
+LARGEST = 2**20  # bytes of a campaign file
+# A key of a hundred parts: TOML's reader takes the square of their number.
+_LONG_KEY = re.compile(r"""(?<![\w"'-])(?:(?:[A-Za-z0-9_-]+|"[^"\n]*"|'[^'\n]*')[ \t]*\.[ \t]*){100}""")
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}")
 
 
@@ -59,14 +62,14 @@ def load_campaign(path: str | Path, catalogues: Catalogues) -> config.Campaign:
         data = _parse(path)
         return _read(data, Path(os.path.abspath(path.parent)), catalogues)
     except SchemaError as error:
-        raise InputError(_message(path, error)) from None
+        raise InputError(*_message(path, error)) from None
     except RecursionError:
         raise InputError(f"{path}: nested too deeply; a campaign file has few levels") from None
 
 
 def _parse(path: Path) -> dict[str, Any]:
     try:
-        return tomllib.loads(path.read_bytes().decode())
+        return tomllib.loads(_content(path))
     except FileNotFoundError:
         hint = suggestion(path.name, entries(path.parent))
         raise InputError(f"no campaign file {str(path)!r}{hint}; `mutatenn init` writes one") from None
@@ -80,11 +83,26 @@ def _parse(path: Path) -> dict[str, Any]:
         raise InputError(f"{path}: not valid TOML: {error}") from None
 
 
-def _message(path: Path, error: SchemaError) -> str:
+def _content(path: Path) -> str:
+    """Return the text of a campaign file, which is a file and not too large to be read; raises InputError."""
+    if path.exists() and not (path.is_file() or path.is_dir()):
+        raise InputError(f"campaign file {str(path)!r} is no file; name a TOML file")
+    with path.open("rb") as file:
+        content = file.read(LARGEST + 1)
+    if len(content) > LARGEST:
+        cure = "draw sites by { sample = N }"
+        raise InputError(f"{path}: larger than {LARGEST >> 20} MiB, which no campaign is; {cure}")
+    found = content.decode()
+    if _LONG_KEY.search(found):
+        raise InputError(f"{path}: nested too deeply; a campaign file has few levels")
+    return found
+
+
+def _message(path: Path, error: SchemaError) -> list[str]:
     lines = [f"{where.lstrip('.')}: {what}" if where else what for where, what in error.problems]
     if len(lines) == 1:
-        return f"{path}: {lines[0]}"
-    return "\n".join([f"{path}: {len(lines)} problems", *lines])
+        return [f"{path}: {lines[0]}"]
+    return [f"{path}: {len(lines)} problems", *lines]
 
 
 def _read(data: dict[str, Any], base: Path, catalogues: Catalogues) -> config.Campaign:
@@ -116,7 +134,8 @@ def _campaign(base: Path, catalogues: Catalogues) -> Callable[[Any], config.Camp
         mutations=array(_mutation(catalogues)),
         oracles=table(config.Oracles, kill=oracle, also=array(oracle)),
         gate=table(config.Gate, min_accuracy=number(0, 1), tolerance=number(0)),
-        checks=table(config.Checks, bounds=by_type("true or false", bool=bool)),
+        thresholds=table(config.Thresholds, min_score=number(0, 1), min_valid=number(0, 1)),
+        checks=table(config.Checks, bounds=by_type('"auto", true or false', bool=bool, str=choice("auto"))),
         limits=_limits(),
         skip=array(remark),
         accept=array(remark),
@@ -259,12 +278,12 @@ def _combinable(mutation: config.Mutation) -> config.Mutation:
 def _limits() -> Callable[[Any], Limits]:
     return table(
         Limits,
-        time_factor=number(1, MOST_TIMES),
-        time_floor=number(0, MOST_SECONDS),
-        build_seconds=number(1, MOST_SECONDS),
-        memory_factor=number(1, MOST_TIMES),
-        memory_floor=integer(0, MOST_BYTES),
-        shard_bytes=integer(1, MOST_BYTES),
+        time_factor=number(1, MAX_FACTOR),
+        time_floor=number(0, MAX_SECONDS),
+        build_seconds=number(1, MAX_SECONDS),
+        memory_factor=number(1, MAX_FACTOR),
+        memory_floor=integer(0, MAX_BYTES),
+        shard_bytes=integer(1, MAX_BYTES),
     )
 
 
@@ -302,6 +321,8 @@ def _file(base: Path) -> Callable[[Any], Path]:
         path = resolve_path(text(value), base)
         if not os.path.exists(path):
             raise problem(missing(path))
+        if not (os.path.isfile(path) or os.path.isdir(path)):
+            raise problem(f"{path.name!r} is neither a file nor a folder")
         return path
 
     return read

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import attrs
 
+from mutatenn.border import calling, is_built_in, named
 from mutatenn.campaign.config import URL
 from mutatenn.campaign.download import file_name
 from mutatenn.campaign.obtain import obtain
 from mutatenn.campaign.options import create, with_absolute_paths
+from mutatenn.campaign.promises import TRIED_BYTES, TRIED_SECONDS, load_model
+from mutatenn.compiler.cache import kernel_cache, text_digest
+from mutatenn.engine.probe import probe
 from mutatenn.errors import InputError
 from mutatenn.nearest import unknown_name
 
@@ -21,6 +26,10 @@ if TYPE_CHECKING:
     from mutatenn.api.values import Model
     from mutatenn.campaign.config import Environment, ModelSection
     from mutatenn.host import PluginHost
+
+
+COPIES = 12
+"""So many times its size on disk a model may take in memory while it is imported."""
 
 
 @attrs.frozen(eq=False)
@@ -69,11 +78,34 @@ def import_models(
 
 def _load(frontend: Frontend, path: Path, section: ModelSection) -> Model:
     try:
-        return frontend.load(path)
+        _try(frontend, path)
+        return load_model(frontend, path)
     except InputError as error:
         if (section.source or "").startswith(f"{URL}:"):  # an error page, maybe
             raise InputError(f"{error} (delete the file to download it again)") from error.__cause__
         raise
+
+
+def _try(frontend: Frontend, path: Path) -> None:
+    """Import a model in a process of its own, which it may crash or fill, unless that went well before.
+
+    What is not built in is tried every time. Raises InputError, and what the frontend raises.
+    """
+    cache = kernel_cache() if is_built_in(type(frontend)) else None
+    key = text_digest(f"{frontend!r} {path} {_state(path)}")
+    if cache and cache.recall(key):
+        return
+    memory = TRIED_BYTES + COPIES * sum(size for _, size in _state(path))
+    if ending := probe(lambda: load_model(frontend, path), TRIED_SECONDS, memory):
+        raise InputError(f"{path}: {named(frontend)} {ending} when it imported it; export it again")
+    if cache:
+        cache.remember(key, "imported", "before")
+
+
+def _state(path: Path) -> list[tuple[int, int]]:
+    """Return time of change and size of a file, or of all in a folder."""
+    files = sorted(path.rglob("*")) if path.is_dir() else [path]
+    return [(about.st_mtime_ns, about.st_size) for about in map(os.stat, filter(os.path.isfile, files))]
 
 
 def _frontend(cls: type[Frontend], options: Mapping[str, Any], environment: Environment) -> Frontend:
@@ -128,11 +160,16 @@ def frontend_name(section: ModelSection, host: PluginHost) -> str:
     raise InputError(f"{place}: {problem}; set model.frontend to one of {names}")
 
 
+def _reads(cls: type[Frontend], path: Path) -> bool:
+    with calling(cls, "reads"):
+        return bool(cls.reads(path))
+
+
 def _able(section: ModelSection, host: PluginHost) -> tuple[list[str], str]:
     """Return the frontends that may import a model, and what kind of model that is."""
     frontends = host.frontends()
     if section.path is not None:
-        able = [name for name, cls in frontends.items() if cls.reads(section.path)]
+        able = [name for name, cls in frontends.items() if _reads(cls, section.path)]
         return able, "folders of this kind" if section.path.is_dir() else f"{section.path.suffix!r} files"
     scheme, _, name = str(section.source).partition(":")
     if scheme != URL:

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import json
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mutatenn.border import broken, calling
 from mutatenn.campaign.config import URL
 from mutatenn.campaign.download import download
 from mutatenn.campaign.options import path_options
 from mutatenn.compiler.cache import cache_folder
 from mutatenn.errors import InputError, PluginError
+from mutatenn.private import distrust, make_private_folder
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from mutatenn.api.frontend import Frontend
     from mutatenn.campaign.config import ModelSection
 
@@ -34,7 +35,11 @@ def obtain(section: ModelSection, frontend: Frontend) -> Path:
         raise InputError(f"{section.source}: frontend {frontend.name} does not know this scheme ({known})")
     others = {"route", *path_options(type(frontend))}  # these do not tell what a source is
     options = {key: value for key, value in section.options.items() if key not in others}
-    path = frontend.obtain(scheme, name, _folder(scheme, json.dumps([name, options], sort_keys=True)))
+    folder = _folder(scheme, json.dumps([name, options], sort_keys=True))
+    with calling(frontend, "obtain"):
+        path = frontend.obtain(scheme, name, folder)
+    if not isinstance(path, Path):
+        raise broken(frontend, "obtain", "a path", path)
     if not path.exists():
         raise PluginError(
             f"frontend {frontend.name} says that {section.source} is {path}, which is not there"
@@ -46,9 +51,13 @@ def _folder(scheme: str, what: str) -> Path:
     """Return the folder of one source, made if needed."""
     folder = cache_folder("models") / f"{scheme}-{hashlib.sha256(what.encode()).hexdigest()[:16]}"
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        make_private_folder(folder)
     except OSError as error:
         raise InputError(
             f"there is no folder {folder} ({error.strerror}); set XDG_CACHE_HOME to another"
         ) from None
+    if why := distrust(folder.parent) or distrust(folder):
+        raise InputError(
+            f"models are not kept in {folder}: {why}; set XDG_CACHE_HOME to a folder of your own"
+        )
     return folder

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import attrs
 
+from mutatenn.border import calling
 from mutatenn.campaign.resources import resolve_path
 from mutatenn.errors import InputError
 from mutatenn.nearest import suggestion
@@ -31,12 +32,19 @@ def create(cls: type[C], options: Mapping[str, Any]) -> C:
         if name not in known:
             fitting = suggestion(name, known) or f"; it has {', '.join(known) or 'none'}"
             raise InputError(f"{cls.name} has no option {name!r}{fitting}")
-    try:
-        return cls(**{name: _fitting(value, known[name].default) for name, value in options.items()})
-    except (ValueError, TypeError) as error:
-        shown = ", ".join(f"{name} = {value!r}" for name, value in options.items())
-        why = error.args[0] if error.args else error  # validators of attrs put more after the message
-        raise InputError(f"{cls.name} cannot take {shown}: {why}") from error
+    with calling(cls, "__init__"):
+        try:
+            return cls(**{name: _fitting(value, known[name].default) for name, value in options.items()})
+        except (ValueError, TypeError) as error:
+            if not options:
+                raise
+            raise _unfit(cls, options, error) from error
+
+
+def _unfit(cls: type[Capability], options: Mapping[str, Any], error: Exception) -> InputError:
+    shown = ", ".join(f"{name} = {value!r}" for name, value in options.items())
+    why = error.args[0] if error.args else error  # validators of attrs put more after the message
+    return InputError(f"{cls.name} cannot take {shown}: {why}")
 
 
 def path_options(cls: type[Capability]) -> dict[str, Any]:

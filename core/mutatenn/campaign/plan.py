@@ -13,6 +13,7 @@ import attrs
 from mutatenn.api.mutant import COMBINED, Mutant, Site
 from mutatenn.campaign.config import Sample, Together
 from mutatenn.campaign.options import create
+from mutatenn.campaign.promises import absence, plain_options, sites
 from mutatenn.compiler.toolchain import GRAPH_UNIT
 from mutatenn.errors import InputError
 
@@ -69,7 +70,7 @@ class Found:
 
     @options.default
     def _options(self) -> dict[str, Any]:
-        return attrs.asdict(self.mutator) if attrs.has(type(self.mutator)) else {}
+        return plain_options(self.mutator)
 
     def places(self) -> list[Place]:
         """Return its sites in order."""
@@ -158,9 +159,9 @@ def _found(toolchain: Toolchain, mutation: Mutation, mutators: Mapping[str, type
             stage: Stage = mutator.stage if mutator.level == "graph" else mutation.stage or mutator.stage
             names: Iterable[str] = (GRAPH_UNIT,) if stage == "graph" else toolchain.units
             units = {name: toolchain.unit(name, stage) for name in names}
-            details = {name: mutator.sites(unit) for name, unit in units.items()}
-            absence = "" if any(map(len, details.values())) else mutator.absence(list(units.values()))
-            found.append(Found(mutator, stage, details, absence))
+            details = sites(mutator, units)
+            why = "" if any(map(len, details.values())) else absence(mutator, list(units.values()))
+            found.append(Found(mutator, stage, details, why))
     return found
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mutatenn.campaign.memory import available_memory
 from mutatenn.errors import InputError
 
 if TYPE_CHECKING:
@@ -22,11 +23,17 @@ if TYPE_CHECKING:
 
 # Named, because Pillow would otherwise hand some files (EPS) to other programs.
 FORMATS = ("PNG", "JPEG", "BMP", "GIF", "PPM", "TIFF", "WEBP")
+LARGEST_FILE = 2**29  # bytes; so many pixels as Pillow decodes take no more, not even uncompressed
 MODES = {1: "L", 3: "RGB"}
 
 
 def load_images(dataset: Dataset, section: PreprocessSection, spec: TensorSpec) -> NDArray[np.generic]:
     """Return all images, ``[images, *spec.shape[1:]]`` in the model's dtype; raises as :func:`preprocess`."""
+    image_shape(section, spec)  # or what a model takes may be no image at all
+    needed, room = len(dataset.paths) * spec.nbytes, available_memory()
+    if needed > room:
+        taken = f"{len(dataset.paths)} images of {_by(spec.shape)} take {needed / 2**30:.1f} GiB"
+        raise InputError(f"{taken}, {room / 2**30:.1f} GiB are available; set dataset.limit")
     images = np.empty((len(dataset.paths), *spec.shape[1:]), spec.dtype)
     for row, path in enumerate(dataset.paths):
         images[row] = preprocess(path, section, spec)
@@ -120,6 +127,7 @@ def _decoded(path: Path, mode: str) -> Image:
     from PIL import Image, ImageOps
 
     try:
+        _check_size(path)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             warnings.simplefilter("error", Image.DecompressionBombWarning)
@@ -137,6 +145,11 @@ def _decoded(path: Path, mode: str) -> Image:
         raise InputError(
             f"{path}: not an intact image ({known}): {reason}; replace it or leave it out"
         ) from error
+
+
+def _check_size(path: Path) -> None:
+    if path.stat().st_size > LARGEST_FILE:
+        raise InputError(f"{path}: larger than {LARGEST_FILE >> 20} MiB; replace it or leave it out")
 
 
 def _check_depth(path: Path, image: Image) -> None:

@@ -7,6 +7,7 @@ import os
 from importlib import resources
 from pathlib import Path
 
+from mutatenn.campaign.globbing import files
 from mutatenn.errors import InputError
 from mutatenn.nearest import suggestion
 
@@ -20,8 +21,8 @@ def data_folder() -> Path:
 
 def bundled() -> list[str]:
     """Return the names that ``mutatenn:`` can stand before: models, and each folder's images as a pattern."""
-    files = (path for path in data_folder().rglob("*.*") if path.is_file() and path.suffix != ".md")
-    found = (path.relative_to(data_folder()) for path in files)
+    kept = (path for path in data_folder().rglob("*.*") if path.is_file() and path.suffix != ".md")
+    found = (path.relative_to(data_folder()) for path in kept)
     named = (path if path.parent == Path() else path.parent / f"*{path.suffix}" for path in found)
     return sorted({path.as_posix() for path in named})
 
@@ -51,7 +52,7 @@ def resolve_pattern(text: str, base: Path) -> str:
 def _bundled(text: str, place: str | Path) -> str:
     name = text.removeprefix(PREFIX)
     inside = ".." not in name.split("/") and not name.startswith("/")
-    if inside and name and (os.path.exists(place) or glob.glob(str(place), recursive=True)):
+    if inside and name and (os.path.exists(place) or any(files(str(place)))):
         return str(place)
     known = [PREFIX + item for item in bundled()]
     near = suggestion(text, known)

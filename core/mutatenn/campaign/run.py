@@ -12,14 +12,17 @@ import numpy as np
 
 from mutatenn.api.mutant import COMBINED
 from mutatenn.api.values import Scores
+from mutatenn.campaign.config import Thresholds
 from mutatenn.campaign.estimate import CONFIDENCE, Interval, Stratum, stratified
-from mutatenn.campaign.judge import STATUSES, Judge, Score
+from mutatenn.campaign.files import read_file
+from mutatenn.campaign.judge import Judge, Score
 from mutatenn.campaign.store import Store
+from mutatenn.campaign.thresholds import Failed, failed, few_verdicts, without_verdict
 from mutatenn.errors import InputError
 from mutatenn.nearest import suggestion
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping
 
     from numpy.typing import NDArray
 
@@ -29,7 +32,7 @@ if TYPE_CHECKING:
     from mutatenn.campaign.devices import Comparison
     from mutatenn.campaign.gate import Baseline
     from mutatenn.campaign.images import Survivor
-    from mutatenn.campaign.judge import Status, Verdict
+    from mutatenn.campaign.judge import Verdict
     from mutatenn.campaign.kills import KillMatrix
     from mutatenn.campaign.plan import Operators
 
@@ -81,10 +84,15 @@ class Record:
 
 @attrs.frozen(eq=False)
 class Run:
-    """One campaign's run directory."""
+    """One campaign's run directory.
+
+    ``min_score``, where it is not None, stands in the place of the campaign's own, and asks of what has run
+    so far: mutants that still wait have no benefit of the doubt.
+    """
 
     directory: Path
     store: Store
+    min_score: float | None = None
 
     @classmethod
     def open(cls, directory: str | Path) -> Run:
@@ -178,12 +186,34 @@ class Run:
     def score(self, environment: str | None = None) -> Score:
         """Count the verdicts of an environment, or of all environments together (None)."""
         names = self.environments if environment is None else (environment,)
-        return _score([self.store.counts(name) for name in names])
+        return Score.total(self.store.counts(name) for name in names)
 
     def scores(self, environment: str) -> dict[str, Score]:
         """Count the verdicts of an environment per operator, of those that have mutants there."""
         counts = self.store.operator_counts(environment)
-        return {operator: _score([each]) for operator, each in counts.items()}
+        return {operator: Score.total([each]) for operator, each in counts.items()}
+
+    @property
+    def thresholds(self) -> Thresholds:
+        """What the results must reach: as the campaign file said when it was last run."""
+        kept = Thresholds(**(self.store.meta("thresholds") or {}))
+        return kept if self.min_score is None else attrs.evolve(kept, min_score=self.min_score)
+
+    @property
+    def failed_thresholds(self) -> tuple[Failed, ...]:
+        """The thresholds that the results so far do not reach, environment by environment."""
+        return self.check_thresholds({name: self.scores(name) for name in self.environments})
+
+    def check_thresholds(self, scores: Mapping[str, Mapping[str, Score]]) -> tuple[Failed, ...]:
+        """Return the thresholds that these scores, by environment and operator, do not reach."""
+        waiting = {name: sum(self.store.waiting(name).values()) for name in scores}
+        final = self.min_score is not None or self.store.meta("stop") is not None
+        return failed(self.thresholds, scores, waiting, final=final)
+
+    def few_verdicts(self, environment: str) -> dict[str, str]:
+        """Return the operators more than half of whose mutants have no verdict, each with what they have."""
+        found = few_verdicts(self.scores(environment))
+        return {operator: without_verdict(score) for operator, score in found.items()}
 
     def interval(self, environment: str, confidence: float = CONFIDENCE) -> Interval | None:
         """Return what the mutants judged so far tell about the score of all that could have been.
@@ -246,7 +276,8 @@ class Run:
     def changes(self, mutant: str) -> dict[str, str]:
         """Return the unified diff of a mutant's code per environment, where it was built."""
         folder = self.directory / "mutants" / mutant
-        return {path.parent.name: path.read_text() for path in sorted(folder.glob("*/change.diff"))}
+        found = sorted(folder.glob("*/change.diff"))
+        return {path.parent.name: read_file(path).decode(errors="replace") for path in found}
 
     def frame(self) -> Any:
         """Return the verdicts as a pandas DataFrame, one row per mutant and environment.
@@ -291,6 +322,7 @@ def merge(shards: list[Observation]) -> Observation:
     """Return observations of consecutive shards of images as one over all images."""
     starts = np.cumsum([0, *(len(seen.infected) for seen in shards)])[:-1]
     changed = [seen.outputs for seen in shards if len(seen.rows)]
+    again = [seen.again or seen for seen in shards] if any(seen.again for seen in shards) else []
     return attrs.evolve(
         shards[0],
         executed=sum(seen.executed for seen in shards),
@@ -300,12 +332,9 @@ def merge(shards: list[Observation]) -> Observation:
         rows=np.concatenate([seen.rows + start for seen, start in zip(shards, starts, strict=True)]),
         outputs=np.concatenate(changed) if changed else shards[0].outputs,
         seconds={key: sum(seen.seconds.get(key, 0.0) for seen in shards) for key in shards[0].seconds},
+        memory=next((seen.memory for seen in shards if seen.memory), ""),
+        again=merge([attrs.evolve(each, again=None) for each in again]) if again else None,
     )
-
-
-def _score(counts: Sequence[Mapping[Status, int]]) -> Score:
-    """Return the score of all these numbers of mutants."""
-    return Score({status: sum(each.get(status, 0) for each in counts) for status in STATUSES})
 
 
 def _row(verdict: Verdict) -> dict[str, Any]:

@@ -8,9 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import attrs
+import numpy as np
 
+from mutatenn.api.values import Scores
 from mutatenn.campaign.config import REFERENCE, URL
 from mutatenn.campaign.dataset import open_dataset
+from mutatenn.campaign.judge import own_measure
 from mutatenn.campaign.load import load_campaign
 from mutatenn.campaign.models import import_models, settled
 from mutatenn.campaign.options import create
@@ -22,14 +25,15 @@ from mutatenn.engine.isolate import call_isolated
 from mutatenn.errors import BaselineError, BuildError, InfrastructureError, InputError
 
 if TYPE_CHECKING:
-    import numpy as np
+    from collections.abc import Mapping
+
     from numpy.typing import NDArray
 
     from mutatenn.api.backend import Backend
     from mutatenn.api.comparator import Comparator
     from mutatenn.api.frontend import Frontend
-    from mutatenn.api.values import Model
-    from mutatenn.campaign.config import Campaign, Environment, Oracles
+    from mutatenn.api.values import Bounds, Model
+    from mutatenn.campaign.config import Campaign, Environment, Oracles, ScoreKind
     from mutatenn.campaign.dataset import Dataset
     from mutatenn.campaign.models import Imported
     from mutatenn.host import PluginHost
@@ -71,9 +75,7 @@ class Setup:
         """
         check = self.campaign.checks.bounds
         return {
-            env.name: _toolchain(
-                self.imported[env.name].model, env, self.backends[env.name], check_bounds=check
-            )
+            env.name: _toolchain(self.imported[env.name].model, env, self.backends[env.name], bounds=check)
             for env in self.campaign.environments
             if env.name in self.backends
         }
@@ -112,6 +114,9 @@ def set_up(path: str | Path, host: PluginHost) -> Setup:
     _check(campaign, path)
     dataset = open_dataset(campaign.dataset)
     imported = import_models(campaign.model, campaign.environments, host)
+    classes = next(iter(imported.values())).model.output.shape[-1]
+    _check_truth(dataset, campaign.model.label_offset, classes)
+    _try_oracles(oracles, campaign.model.scores, classes)
     images = load_images(dataset, campaign.preprocess, next(iter(imported.values())).model.input)
     kill = campaign.oracles.kill.name
     return Setup(host, campaign, imported, dataset, images, kill, oracles, backends)
@@ -125,6 +130,17 @@ def _check(campaign: Campaign, path: str | Path) -> None:
         raise InputError(
             f"{path}: a model's own framework has no mutants: add an environment with another backend"
         )
+
+
+def _check_truth(dataset: Dataset, offset: int, classes: int) -> None:
+    """Raise InputError for a true class that the model has no output for."""
+    for name, label in zip(dataset.names, dataset.truth or (), strict=False):
+        if not 0 <= label + offset < classes:
+            moved = f" (moved by {offset})" if offset else ""
+            raise InputError(
+                f"the true class {label}{moved} of {name} is no output of the model, "
+                f"which are 0 to {classes - 1}; check dataset.truth and model.label_offset"
+            )
 
 
 def catalogues(host: PluginHost) -> dict[str, list[str]]:
@@ -154,9 +170,17 @@ def _oracles(section: Oracles, host: PluginHost) -> dict[str, Comparator]:
     return {spec.name: create(host.get("comparator", spec.name), spec.options) for spec in specs}
 
 
-def _toolchain(model: Model, environment: Environment, backend: Backend, *, check_bounds: bool) -> Toolchain:
+def _try_oracles(oracles: Mapping[str, Comparator], kind: ScoreKind, classes: int) -> None:
+    """Raise PluginError for an oracle that notices a difference where there is none, in made-up scores."""
+    logits = Scores(np.random.default_rng(0).normal(size=(3, classes)).astype(np.float32), "logits")
+    made_up = Scores(logits.probabilities().astype(np.float32), "probabilities")
+    for oracle in oracles.values():
+        own_measure(oracle, logits if kind == "logits" else made_up)
+
+
+def _toolchain(model: Model, environment: Environment, backend: Backend, *, bounds: Bounds) -> Toolchain:
     def make() -> Toolchain:
-        return Toolchain(model, backend, environment.profile, check_bounds)
+        return Toolchain(model, backend, environment.profile, bounds)
 
     def probe() -> None:
         make()

@@ -27,6 +27,7 @@ Ended = Literal[
     "crashed",
     "timed-out",
     "out-of-bounds",
+    "unstable",
     "equivalent",
     "build-error",
     "infrastructure-error",

@@ -4,32 +4,47 @@ from __future__ import annotations
 
 import json
 import os
-import sqlite3
 import weakref
 from typing import TYPE_CHECKING, Any, Literal
 
 import attrs
-import numpy as np
 
-from mutatenn.api.executor import Observation
-from mutatenn.api.mutant import Mutant, Site
+from mutatenn.api.executor import Outcome
+from mutatenn.campaign.database import Database, damaged, sound
 from mutatenn.campaign.files import load_array, save_array
-from mutatenn.campaign.gate import Baseline
-from mutatenn.campaign.judge import Verdict
+from mutatenn.campaign.judge import Status
 from mutatenn.campaign.plan import Operators
-from mutatenn.errors import InputError
+from mutatenn.campaign.records import (
+    FACTS,
+    check_facts,
+    mutant_rows,
+    observation_record,
+    read_baseline,
+    read_fact,
+    read_mutant,
+    read_observation,
+    read_verdict,
+)
+from mutatenn.errors import InfrastructureError, InputError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
 
+    import numpy as np
     from numpy.typing import NDArray
 
-    from mutatenn.campaign.judge import Status
+    from mutatenn.api.executor import Observation
+    from mutatenn.api.mutant import Mutant
+    from mutatenn.campaign.gate import Baseline
+    from mutatenn.campaign.judge import Verdict
 
 RemarkKind = Literal["skip", "accept"]
+AGAIN = ".again"
+"""Ends the name of what a mutant gave with another content of memory."""
 SCHEMA_VERSION = 2
 DATABASE = "campaign.sqlite"
+OUTPUTS = "outputs"
 SCHEMA = """
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE images (position INTEGER PRIMARY KEY, name TEXT NOT NULL, truth INTEGER, digest TEXT NOT NULL);
@@ -61,7 +76,9 @@ class Store:
     """A run directory's database and raw outputs."""
 
     directory: Path
-    _db: sqlite3.Connection
+    _db: Database
+    _images: tuple[str, ...] | None = attrs.field(init=False, default=None)
+    _classes: dict[str, int] = attrs.field(init=False, factory=dict)
 
     def __attrs_post_init__(self) -> None:
         weakref.finalize(self, self._db.close)
@@ -69,7 +86,7 @@ class Store:
     @classmethod
     def create(cls, directory: Path) -> Store:
         """Create the database of a new run."""
-        store = cls(directory, _connect(directory / DATABASE, "rwc"))
+        store = cls(directory, Database.connect(directory / DATABASE, "rwc"))
         store._db.execute("PRAGMA journal_mode = WAL")
         with store._db:
             store._db.executescript(f"BEGIN; {SCHEMA} COMMIT;")
@@ -84,22 +101,33 @@ class Store:
                 f"{directory} is not a run directory: it has no {DATABASE}; name one that `run` made"
             )
         try:
-            store = cls(directory, _connect(path, "rw" if write else _reading(directory)))
+            store = cls(directory, Database.connect(path, "rw" if write else _reading(directory)))
             began = store.began()
-            version = store.meta("schema_version") if began else SCHEMA_VERSION
-        except sqlite3.OperationalError as error:
+        except InfrastructureError as error:
+            if write:
+                raise
             raise InputError(
-                f"{path} cannot be read: {error}; make it readable, or copy the run directory"
+                f"{path} cannot be read: {error.__cause__}; make it readable, or copy the run directory"
             ) from None
-        except sqlite3.DatabaseError as error:
-            raise InputError(f"{path} is damaged ({error}); delete the run directory and run again") from None
-        if version != SCHEMA_VERSION:
-            raise InputError(f"{path} was written by another version of mutatenn; use that one, or run again")
-        if not (began or write):
+        if began:
+            if store.meta("schema_version") != SCHEMA_VERSION:
+                raise InputError(
+                    f"{path} was written by another version of mutatenn; use that one, or run again"
+                )
+            store._check()
+        elif any((directory / OUTPUTS).glob("*/*.npy")):
+            raise damaged(path, "it has no plan, though there are outputs")
+        elif not write:
             raise InputError(
                 f"{directory} holds nothing yet: its campaign ended before it had a plan; run it again"
             )
         return store
+
+    def _check(self) -> None:
+        """Raise InputError unless the facts about the run are of their types and fit together."""
+        facts = {key: self.meta(key) for key in FACTS}
+        with sound(self._db.path):
+            check_facts(facts, len(self._names()))
 
     def close(self) -> None:
         """Close the database."""
@@ -107,8 +135,9 @@ class Store:
 
     def meta(self, key: str) -> Any:
         """Return a stored fact, or None."""
-        row = self._db.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
-        return json.loads(row[0]) if row else None
+        row = self._db.execute("SELECT value FROM meta WHERE key = ?", (key,), (str,)).fetchone()
+        with sound(self._db.path):
+            return read_fact(key, row[0]) if row else None
 
     def set_meta(self, key: str, value: Any) -> None:
         """Store a fact, if it is not stored yet."""
@@ -137,9 +166,7 @@ class Store:
         with self._db:
             execute = self._db.executemany
             execute("INSERT INTO images VALUES (?, ?, ?, ?)", [(i, *image) for i, image in enumerate(images)])
-            execute(
-                "INSERT INTO mutants VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", enumerate_rows(mutants.values())
-            )
+            execute("INSERT INTO mutants VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", mutant_rows(mutants.values()))
             for environment, (planned, operators) in plans.items():
                 execute("INSERT INTO trials VALUES (?, ?)", ((environment, mutant.id) for mutant in planned))
                 rows = [(environment, *attrs.astuple(entry)) for entry in operators]
@@ -149,7 +176,14 @@ class Store:
 
     def images(self) -> list[tuple[str, int | None, str]]:
         """Return (name, true class, sha256) of every image, in order."""
-        return list(self._db.execute("SELECT name, truth, digest FROM images ORDER BY position"))
+        query = "SELECT name, truth, digest FROM images ORDER BY position"
+        return self._db.execute(query, (), (str, int | None, str)).fetchall()
+
+    def _names(self) -> tuple[str, ...]:
+        """Return the names of the images, read once."""
+        if self._images is None:
+            self._images = tuple(name for name, _, _ in self.images())
+        return self._images
 
     def mutants(self, beginning: str = "") -> Iterator[Mutant]:
         """Return the planned mutants in order, of those whose id begins so."""
@@ -157,22 +191,23 @@ class Store:
             "SELECT id, operator, category, level, stage, sites, options, parts FROM mutants "
             "WHERE substr(id, 1, length(?)) = ? ORDER BY position"
         )
-        return map(_mutant, self._db.execute(query, (beginning, beginning)))
+        return map(self._mutant, self._db.execute(query, (beginning, beginning), (str,) * 8))
 
     def operators(self, environment: str) -> list[Operators]:
         """Return what each operator found in an environment, in the plan's order."""
         columns = "operator, category, level, sites, mutants, population"
         query = f"SELECT {columns} FROM operators WHERE environment = ? ORDER BY rowid"  # noqa: S608  # constants
-        return [Operators(*row) for row in self._db.execute(query, (environment,))]
+        rows = self._db.execute(query, (environment,), (*[str] * 3, *[int] * 3))
+        return [Operators(*row) for row in rows]
 
     def ids(self) -> list[str]:
         """Return the ids of the planned mutants in order."""
-        return [row[0] for row in self._db.execute("SELECT id FROM mutants ORDER BY position")]
+        return [row[0] for row in self._db.execute("SELECT id FROM mutants ORDER BY position", (), (str,))]
 
     def trials(self, environment: str) -> list[str]:
         """Return the ids of an environment's mutants in the plan's order."""
         query = "SELECT id FROM mutants JOIN trials ON id = mutant WHERE environment = ? ORDER BY position"
-        return [row[0] for row in self._db.execute(query, (environment,))]
+        return [row[0] for row in self._db.execute(query, (environment,), (str,))]
 
     def set_remarks(self, remarks: set[tuple[RemarkKind, str, str]]) -> None:
         """Store what the user says of mutants, as (kind, mutant, reason), in place of earlier remarks."""
@@ -185,7 +220,7 @@ class Store:
     def remarks(self, kind: RemarkKind) -> dict[str, str]:
         """Return the reasons of one kind of remarks by mutant."""
         query = "SELECT mutant, reason FROM remarks WHERE kind = ? ORDER BY mutant"
-        return dict(self._db.execute(query, (kind,)).fetchall())
+        return dict(self._db.execute(query, (kind,), (str, str)))
 
     def accepted(self, environment: str) -> int:
         """Return how many survivors of an environment are accepted."""
@@ -203,7 +238,7 @@ class Store:
             "LEFT JOIN remarks ON remarks.mutant = trials.mutant AND kind = 'skip' "
             "WHERE trials.environment = ? AND status IS NULL AND reason IS NULL GROUP BY operator"
         )
-        return dict(self._db.execute(query, (environment,)).fetchall())
+        return dict(self._db.execute(query, (environment,), (str, int)))
 
     def set_baseline(self, baseline: Baseline, outputs: NDArray[np.float32]) -> None:
         """Store how the original did in an environment, and its outputs ``[images, classes]``."""
@@ -215,33 +250,37 @@ class Store:
 
     def baselines(self) -> dict[str, Baseline]:
         """Return the stored baselines by environment."""
-        rows = self._db.execute("SELECT environment, record FROM baselines")
-        return {name: Baseline(**_tuples(json.loads(record))) for name, record in rows}
+        rows = self._db.execute("SELECT environment, record FROM baselines", (), (str, str))
+        return {name: self._baseline(name, record) for name, record in rows}
+
+    def _baseline(self, environment: str, record: str) -> Baseline:
+        with sound(self._db.path):
+            return read_baseline(environment, record)
 
     def original(self, environment: str) -> NDArray[np.float32] | None:
         """Return the original's outputs ``[images, classes]``, or None before the baseline ran."""
-        row = self._db.execute(
-            "SELECT outputs FROM baselines WHERE environment = ?", (environment,)
-        ).fetchone()
-        return load_array(self._outputs(environment, "original"), row[0]) if row else None
+        query = "SELECT outputs FROM baselines WHERE environment = ?"
+        row = self._db.execute(query, (environment,), (str,)).fetchone()
+        if row is None:
+            return None
+        outputs = load_array(self._outputs(environment, "original"), row[0], len(self._names()) or None)
+        self._classes[environment] = outputs.shape[1]
+        return outputs
 
     def add_observation(self, environment: str, shard: int, seen: Observation) -> None:
         """Store what was seen of a mutant on one shard of images."""
-        digest = None
-        if len(seen.rows):
-            digest = save_array(self._outputs(environment, f"{seen.mutant}.{shard}"), seen.outputs)
-        record = attrs.asdict(seen, filter=attrs.filters.exclude("outputs", "mutant"))
-        record |= {"rows": seen.rows.tolist(), "infected": np.flatnonzero(seen.infected).tolist()}
-        record["images"] = len(seen.infected)
+        name = f"{seen.mutant}.{shard}"
+        digest = self._save(environment, name, seen)
+        again = self._save(environment, f"{name}{AGAIN}", seen.again) if seen.again else None
         with self._db:
-            row = (environment, seen.mutant, shard, json.dumps(record), digest)
+            row = (environment, seen.mutant, shard, observation_record(seen, again), digest)
             self._db.execute("INSERT OR REPLACE INTO observations VALUES (?, ?, ?, ?, ?)", row)
 
     def observations(self, environment: str, mutant: str) -> dict[int, Observation]:
         """Return what was seen of a mutant, by shard."""
         where = "environment = ? AND mutant = ? ORDER BY shard"
         query = f"SELECT shard, record, outputs FROM observations WHERE {where}"  # noqa: S608  # constants
-        rows = self._db.execute(query, (environment, mutant)).fetchall()
+        rows = self._db.execute(query, (environment, mutant), (int, str, str | None)).fetchall()
         return {shard: self._observation(environment, mutant, shard, *rest) for shard, *rest in rows}
 
     def progress(self, environment: str) -> dict[str, dict[int, str]]:
@@ -250,7 +289,7 @@ class Store:
             "SELECT mutant, shard, json_extract(record, '$.outcome') FROM observations WHERE environment = ?"
         )
         outcomes: dict[str, dict[int, str]] = {}
-        for mutant, shard, outcome in self._db.execute(query, (environment,)):
+        for mutant, shard, outcome in self._db.execute(query, (environment,), (str, int, Outcome)):
             outcomes.setdefault(mutant, {})[shard] = outcome
         return outcomes
 
@@ -262,26 +301,37 @@ class Store:
 
     def verdict(self, environment: str, mutant: str) -> Verdict | None:
         """Return the verdict on a mutant, or None before it has one."""
-        query = "SELECT record FROM verdicts WHERE environment = ? AND mutant = ?"
-        row = self._db.execute(query, (environment, mutant)).fetchone()
-        return _verdict(row) if row else None
+        query = "SELECT mutant, status, record FROM verdicts WHERE environment = ? AND mutant = ?"
+        row = self._db.execute(query, (environment, mutant), (str, Status, str)).fetchone()
+        return self._verdict(environment, row) if row else None
 
     def verdicts(self, environment: str, status: Status) -> Iterator[Verdict]:
         """Return the verdicts of one status in an environment, in the plan's order."""
         query = (
-            "SELECT record FROM verdicts JOIN mutants ON id = mutant "
+            "SELECT mutant, status, record FROM verdicts JOIN mutants ON id = mutant "
             "WHERE environment = ? AND status = ? ORDER BY position"
         )
-        return map(_verdict, self._db.execute(query, (environment, status)))
+        rows = self._db.execute(query, (environment, status), (str, Status, str))
+        return (self._verdict(environment, row) for row in rows)
+
+    def strays(self, environment: str) -> int:
+        """Return how many mutants read memory that they must not, and would have ended alike otherwise."""
+        query = (
+            "SELECT COUNT(*) FROM verdicts WHERE environment = ? AND status != 'unstable' "
+            "AND json_extract(record, '$.memory') != ''"
+        )
+        return int(self._db.execute(query, (environment,)).fetchone()[0])
 
     def slow(self, environment: str, seconds: float) -> Iterator[tuple[str, float]]:
         """Yield the mutants that took longer, and how long, the slowest first."""
         took = "CAST(json_extract(record, '$.seconds') AS REAL)"
-        return self._db.execute(
+        rows = self._db.execute(
             f"SELECT mutant, {took} FROM verdicts WHERE environment = ? AND {took} > ?"  # noqa: S608  # ours
             f" ORDER BY {took} DESC",
             (environment, seconds),
+            (str, float),
         )
+        return ((mutant, float(seconds)) for mutant, seconds in rows)
 
     def duplicates(self, environment: str) -> dict[str, str]:
         """Return the mutants whose program an earlier one has, with the first that has it."""
@@ -291,18 +341,18 @@ class Store:
             "JOIN mutants ON id = mutant WHERE environment = ? AND status != 'equivalent') "
             "WHERE program != '' ORDER BY position"
         )
-        pairs = self._db.execute(query, (environment,))
+        pairs = self._db.execute(query, (environment,), (str, str))
         return {mutant: first for mutant, first in pairs if mutant != first}
 
     def statuses(self, environment: str) -> dict[str, str]:
         """Return the status of every judged mutant of an environment."""
         query = "SELECT mutant, status FROM verdicts WHERE environment = ?"
-        return dict(self._db.execute(query, (environment,)).fetchall())
+        return dict(self._db.execute(query, (environment,), (str, Status)))
 
     def counts(self, environment: str) -> dict[Status, int]:
         """Return how many mutants ended how in an environment."""
         query = "SELECT status, COUNT(*) FROM verdicts WHERE environment = ? GROUP BY status"
-        return dict(self._db.execute(query, (environment,)).fetchall())
+        return dict(self._db.execute(query, (environment,), (Status, int)))
 
     def operator_counts(self, environment: str) -> dict[str, dict[Status, int]]:
         """Return how many mutants ended how in an environment, by operator in the plan's order.
@@ -315,7 +365,7 @@ class Store:
             "GROUP BY operator, status ORDER BY MIN(position)"
         )
         counts: dict[str, dict[Status, int]] = {}
-        for operator, status, number in self._db.execute(query, (environment,)):
+        for operator, status, number in self._db.execute(query, (environment,), (str, Status | None, int)):
             counts.setdefault(operator, {}).update({status: number} if number else {})
         return counts
 
@@ -326,65 +376,57 @@ class Store:
         """
         query = (
             "SELECT id, json_group_object(environment, status) FROM mutants JOIN verdicts ON mutant = id "
-            "WHERE status != 'infrastructure-error' GROUP BY position HAVING COUNT(DISTINCT status) > 1 "
+            "WHERE status NOT IN ('infrastructure-error', 'unstable') "
+            "GROUP BY position HAVING COUNT(DISTINCT status) > 1 "
             "ORDER BY position"
         )
-        return ((mutant, json.loads(ended)) for mutant, ended in self._db.execute(query))
+        return ((mutant, json.loads(ended)) for mutant, ended in self._db.execute(query, (), (str, str)))
 
     def _observation(
         self, environment: str, mutant: str, shard: int, record: str, digest: str | None
     ) -> Observation:
-        fields = json.loads(record)
-        infected = np.zeros(fields.pop("images"), bool)
-        infected[fields.pop("infected")] = True
-        rows = np.asarray(fields.pop("rows"), np.intp)
-        arrays: dict[str, Any] = {"infected": infected, "rows": rows}
-        if digest is not None:
-            arrays["outputs"] = load_array(self._outputs(environment, f"{mutant}.{shard}"), digest)
-        return Observation(mutant=mutant, **_tuples(fields), **arrays)
+        with sound(self._db.path):
+            seen, again = read_observation(mutant, record, len(self._names()))
+        name = f"{mutant}.{shard}"
+        if seen.again:
+            seen = attrs.evolve(
+                seen, again=self._with_outputs(environment, f"{name}{AGAIN}", seen.again, again)
+            )
+        return self._with_outputs(environment, name, seen, digest)
+
+    def _save(self, environment: str, name: str, seen: Observation) -> str | None:
+        return save_array(self._outputs(environment, name), seen.outputs) if len(seen.rows) else None
+
+    def _with_outputs(
+        self, environment: str, name: str, seen: Observation, digest: str | None
+    ) -> Observation:
+        if not len(seen.rows):
+            return seen
+        path = self._outputs(environment, name)
+        outputs = load_array(path, str(digest), len(seen.rows), self._width(environment))
+        return attrs.evolve(seen, outputs=outputs)
+
+    def _width(self, environment: str) -> int | None:
+        """Return how many classes an environment's outputs have, None before its baseline ran."""
+        if environment not in self._classes:
+            self.original(environment)
+        return self._classes.get(environment)
+
+    def _verdict(self, environment: str, row: tuple[str, str, str]) -> Verdict:
+        with sound(self._db.path):
+            return read_verdict(environment, *row, self._names())
+
+    def _mutant(self, row: Sequence[str]) -> Mutant:
+        with sound(self._db.path):
+            return read_mutant(row)
 
     def _outputs(self, environment: str, name: str) -> Path:
-        return self.directory / "outputs" / environment / f"{name}.npy"
+        if "/" in name or "\0" in name:  # ids come from plugins and bundles
+            raise InputError(f"{name!r} cannot be the id of a mutant; it would name a file elsewhere")
+        return self.directory / OUTPUTS / environment / f"{name}.npy"
 
 
 def _reading(directory: Path) -> str:
     """Return the mode for reading: even then SQLite writes beside a database, unless told not to."""
     lone = not (directory / f"{DATABASE}-wal").exists()
     return "ro&immutable=1" if lone and not os.access(directory, os.W_OK) else "ro"
-
-
-def _connect(path: Path, mode: str) -> sqlite3.Connection:
-    return sqlite3.connect(f"{path.absolute().as_uri()}?mode={mode}", uri=True)
-
-
-def enumerate_rows(mutants: Iterable[Mutant]) -> Iterator[tuple[Any, ...]]:
-    """Return database rows of mutants, numbered."""
-    for position, mutant in enumerate(mutants):
-        *plain, sites, options, parts = _fields(mutant)
-        yield position, *plain, json.dumps(sites), json.dumps(options), json.dumps(parts)
-
-
-def _fields(m: Mutant) -> tuple[Any, ...]:
-    sites = [(site.unit, site.ordinal, site.detail) for site in m.sites]
-    parts = [_fields(part) for part in m.parts]
-    return m.id, m.operator, m.category, m.level, m.stage, sites, m.options, parts
-
-
-def _mutant(row: Sequence[Any]) -> Mutant:
-    *plain, sites, options, parts = row
-    return _unpacked([*plain, json.loads(sites), json.loads(options), json.loads(parts)])
-
-
-def _unpacked(fields: Sequence[Any]) -> Mutant:
-    name, operator, category, level, stage, sites, options, parts = fields
-    places, faults = tuple(Site(*site) for site in sites), tuple(_unpacked(part) for part in parts)
-    return Mutant(name, operator, category, level, stage, places, options, faults)
-
-
-def _verdict(row: Sequence[Any]) -> Verdict:
-    return Verdict(**_tuples(json.loads(row[0])))
-
-
-def _tuples(fields: dict[str, Any]) -> dict[str, Any]:
-    """Return the fields with lists as tuples, as the values have them."""
-    return {key: tuple(value) if isinstance(value, list) else value for key, value in fields.items()}

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import attrs
 import numpy as np
 
+from mutatenn.border import opened
 from mutatenn.campaign import provenance
 from mutatenn.campaign.derive import derive
 from mutatenn.campaign.run import CAMPAIGN_FILE
@@ -104,7 +105,7 @@ def _row(run: Run, mutant: str, environment: str, image: str | None) -> int:
 def _follow(setup: Setup, mutant: Mutant, environment: str, row: int) -> tuple[tuple[int, int], list[Hop]]:
     toolchain = setup.toolchains[environment]
     program, _ = derive(mutant, toolchain, setup.host)
-    evaluator = Evaluator(toolchain.backend.open())
+    evaluator = Evaluator(opened(toolchain.backend))
     original = evaluator.original(evaluator.link(toolchain.program), setup.images[row])
     linked = evaluator.link(program)
     changed = evaluator.original(linked, setup.images[row])

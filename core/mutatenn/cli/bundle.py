@@ -6,6 +6,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mutatenn.printable import one_line, printable
+
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Callable
@@ -32,9 +34,11 @@ def execute(args: argparse.Namespace, host: PluginHost) -> int:
     manifest = bundle(directory, args.environment, archive, host, _told())
     size, ended = archive.stat().st_size / 2**20, len(manifest["ended"])
     mutants = f"{len(manifest['mutants'])} mutants to run, {ended} that need not"
-    print(f"wrote {archive}: {mutants}, {size:.1f} MiB")
-    print(f"on the device: python3 -m zipfile -e {archive.name} . && python3 {archive.stem}/run.py")
-    print(f"then here:     mutatenn ingest {directory} results.zip")
+    print(one_line(f"wrote {archive}: {mutants}, {size:.1f} MiB"))
+    print(
+        printable(f"on the device: python3 -m zipfile -e {archive.name} . && python3 {archive.stem}/run.py")
+    )
+    print(printable(f"then here:     mutatenn ingest {directory} results.zip"))
     return 0
 
 
@@ -42,4 +46,4 @@ def _told() -> Callable[[str], None]:
     """Return what shows progress on a terminal."""
     if not sys.stderr.isatty():
         return lambda _: None
-    return lambda mutant: print(f"\r\x1b[K{mutant}", end="", file=sys.stderr, flush=True)
+    return lambda mutant: print(f"\r\x1b[K{printable(mutant)}", end="", file=sys.stderr, flush=True)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
-from mutatenn.cli.text import columns, printable
+from mutatenn.cli.text import columns
+from mutatenn.printable import printable
 
 if TYPE_CHECKING:
     import argparse

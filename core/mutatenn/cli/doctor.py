@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import platform
@@ -13,13 +14,17 @@ from typing import TYPE_CHECKING, Literal, TypeVar
 
 import attrs
 
+from mutatenn.border import broken, calling, described
 from mutatenn.cli.contract import show_contract
 from mutatenn.cli.text import columns
+from mutatenn.errors import PluginError
+from mutatenn.printable import shortened
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Callable, Iterable, Iterator
 
+    from mutatenn.api.backend import Backend
     from mutatenn.host import PluginHost
 
 T = TypeVar("T")
@@ -40,6 +45,7 @@ FITTING = {"apache-tvm": "0.27.", "apache-tvm-ffi": "0.1.14.post1"}
 PYTHON = (3, 10)
 LITTLE_MEMORY = 4 * 2**30
 PROBLEM = 4
+DIAGNOSIS_SECONDS = 60.0
 
 
 @attrs.frozen
@@ -111,10 +117,9 @@ def _processors() -> Check:
 
 
 def _memory() -> Check:
-    available = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    for line in Path("/proc/meminfo").read_text().splitlines():
-        if line.startswith("MemAvailable:"):
-            available = int(line.split()[1]) * 1024
+    from mutatenn.campaign.memory import available_memory
+
+    available = available_memory()
     detail = f"{available / 2**30:.1f} GiB available"
     if available < LITTLE_MEMORY:
         return Check("memory", "warning", detail, "large models may need more: use few --workers")
@@ -143,19 +148,23 @@ def _folders() -> Iterator[Check]:
 
 
 def _kernel_cache() -> Check:
-    from mutatenn.compiler.cache import VARIABLE, kernel_cache
+    from mutatenn.compiler.cache import VARIABLE, kernel_cache_folder
     from mutatenn.compiler.linking import find_linker
+    from mutatenn.private import distrust, make_private_folder
 
-    cache = kernel_cache()
-    if cache is None:
+    folder = kernel_cache_folder()
+    if folder is None:
         return Check("kernel cache", "ok", f"switched off by {VARIABLE}")
     if find_linker() is None:
         return Check("kernel cache", "warning", "no linker, so every run builds anew", "install binutils")
+    cure = f"set {VARIABLE} to another folder"
     try:
-        cache.folder.mkdir(parents=True, exist_ok=True)
+        make_private_folder(folder)
     except OSError:
-        return Check("kernel cache", "warning", f"no folder {cache.folder}", f"set {VARIABLE} to another")
-    return _writable("kernel cache", cache.folder, f"set {VARIABLE} to another folder")
+        return Check("kernel cache", "warning", f"no folder {folder}", cure)
+    if why := distrust(folder):
+        return Check("kernel cache", "warning", f"{folder} is not trusted: {why}", cure)
+    return _writable("kernel cache", folder, cure)
 
 
 def _writable(name: str, folder: Path, cure: str) -> Check:
@@ -179,9 +188,18 @@ def _plugins(host: PluginHost) -> Iterator[Check]:
 
 def _backends(host: PluginHost) -> Iterator[Check]:
     for name, backend in host.backends().items():
-        found = _isolated(backend.diagnose)
-        able, detail = found if isinstance(found, tuple) else (False, found)
+        found = _isolated(functools.partial(_diagnosis, backend), DIAGNOSIS_SECONDS)
+        able, detail = (False, found) if isinstance(found, str) else found
         yield Check(f"backend {name}", "ok" if able else "warning", detail)
+
+
+def _diagnosis(backend: type[Backend]) -> tuple[bool, str]:
+    """Return what a backend says of this machine; raises PluginError."""
+    with calling(backend, "diagnose"):
+        found = backend.diagnose()
+    if not (isinstance(found, tuple) and len(found) == 2 and isinstance(found[1], str)):  # noqa: PLR2004
+        raise broken(backend, "diagnose", "True or False, and a line", found)
+    return bool(found[0]), shortened(found[1])
 
 
 def _end_to_end(host: PluginHost) -> Check:
@@ -217,11 +235,13 @@ def _misfits(host: PluginHost) -> Iterable[str]:
     return gate.check("doctor", measured, reference, None, config.Gate()).problems
 
 
-def _isolated(function: Callable[[], T]) -> T | str:
+def _isolated(function: Callable[[], T], seconds: float | None = None) -> T | str:
     """Return what the function returns in a process of its own, or what went wrong there."""
     from mutatenn.engine.isolate import call_isolated
 
     try:
-        return call_isolated(function)
+        return call_isolated(function, seconds)
+    except PluginError as error:
+        return str(error)
     except Exception as error:  # broken installations fail in any way
-        return " ".join(f"{type(error).__name__}: {error}".split())
+        return described(error)

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
-from mutatenn.cli.text import columns, printable
+from mutatenn.cli.text import columns
 from mutatenn.errors import InputError
 from mutatenn.nearest import unknown_name
+from mutatenn.printable import printable
 
 if TYPE_CHECKING:
     import argparse
@@ -139,7 +140,6 @@ def _apart(found: Worth) -> str:
         "killed": "killed by the outputs as a whole",
         "crashed": "crashed",
         "timed-out": "timed out",
-        "out-of-bounds": "caught at an access out of bounds",
     }
     lines = ["detected, but not by single images"] if found.apart else []
     for status, title in titles.items():

@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mutatenn.printable import one_line
+
 if TYPE_CHECKING:
     import argparse
 
@@ -25,8 +27,7 @@ def execute(args: argparse.Namespace, host: PluginHost) -> int:
     from mutatenn.campaign.ingest import ingest
 
     found = ingest(Path(args.run), Path(args.results), host)
-    print(
-        f"environment {found.environment}: {found.judged} verdicts, {found.waiting} mutants have not run yet"
-    )
-    print(f"next: mutatenn report {args.run}")
+    judged = f"{found.judged} verdicts, {found.waiting} mutants have not run yet"
+    print(one_line(f"environment {found.environment}: {judged}"))
+    print(one_line(f"next: mutatenn report {args.run}"))
     return 0

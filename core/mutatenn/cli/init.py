@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import re
 import shlex
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mutatenn.cli.contract import section_of
+from mutatenn.cli.streams import tell
 from mutatenn.errors import InputError, MutatennError
+from mutatenn.printable import printable
 
 if TYPE_CHECKING:
     import argparse
@@ -81,8 +82,12 @@ sites = { sample = 3, seed = 0 }
 min_accuracy = 0.97              # share of images whose top-1 class is right; needs dataset.truth
 # tolerance = 1e-4               # largest difference of a probability to the reference runtime's
 
+[thresholds]                     # what the results must reach in every environment; else exit code 1
+# min_score = 0.8                # the mutation score
+# min_valid = 0.5                # share of mutants with a verdict: built, in time, machinery sound; 0: any
+
 [checks]
-# bounds = false                 # true: changed CPU kernels fail before an access out of bounds
+# bounds = "auto"                # check accesses that may leave a buffer; true: none may; false: no check
 
 [limits]                         # of one mutant
 # time_factor = 20.0             # processor time for an image: so many times what the original takes ...
@@ -123,10 +128,12 @@ def execute(args: argparse.Namespace, host: PluginHost) -> int:
         path.write_text(text, encoding="utf-8")
     except OSError as error:
         raise InputError(f"cannot write {path}: {error.strerror}; name another file") from None
+    except UnicodeEncodeError as error:
+        raise InputError(f"the name {error.object!a} is not UTF-8; rename the file") from None
     unset = [key for key in ("mean", "std") if re.search(rf"^# {key} = ", text, re.MULTILINE)]
     unknown = [*unset, *([] if args.images else ["images"])] if args.model else []
     todo = f"set {', '.join(unknown)} in it, then" if unknown else "next"
-    print(f"wrote {path}; {todo}: mutatenn run {shlex.quote(str(path))}")
+    print(printable(f"wrote {path}; {todo}: mutatenn run {shlex.quote(str(path))}"))
     return 0
 
 
@@ -157,7 +164,7 @@ def _for_model(text: str, model: str, folder: Path, host: PluginHost) -> str:
     try:
         known = _preparation(section, host)
     except MutatennError as error:
-        print(f"mutatenn: warning: set preprocess.crop, it cannot be told: {error}", file=sys.stderr)
+        tell(f"warning: set preprocess.crop, it cannot be told: {error}")
         return text
     for key, value in known.items():
         text = _set(text, key, value)

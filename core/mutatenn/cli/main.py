@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import argparse
-import logging
 import os
 import resource
 import sys
 import traceback
 from importlib import import_module
+from typing import NoReturn
 
-from mutatenn import MutatennError, __version__
+from mutatenn import MutatennError, PluginError, __version__
+from mutatenn.border import described
+from mutatenn.cli.streams import discard_output, prepare_streams, tell, tell_error, tell_trace
 from mutatenn.host import BLOCK_VARIABLE, PluginHost
+from mutatenn.printable import shortened
 
 COMMANDS = (
     *("init", "plan", "run", "show", "report", "score", "compare", "images"),
@@ -26,30 +29,42 @@ PIPE_CLOSED = 128 + 13
 def main(argv: list[str] | None = None) -> int:
     """Run the command line and return the exit code; wrong usage exits with 2 right away."""
     _limit_threads()
-    logging.basicConfig(format="mutatenn: %(message)s", level=logging.WARNING)
+    prepare_streams()
     args = _parser().parse_args(argv)
     try:
         code: int = args.execute(args, PluginHost.installed(args.block_plugin))
         sys.stdout.flush()  # a closed pipe shows here, not after the last line of Python
     except MutatennError as error:
-        print(f"mutatenn: error: {error}", file=sys.stderr)
+        tell_error(error)
         return error.exit_code
     except KeyboardInterrupt as error:
-        print("; ".join(["mutatenn: interrupted", *map(str, error.args)]), file=sys.stderr)
+        tell("; ".join(["interrupted", *map(str, error.args)]))
         return INTERRUPTED
     except BrokenPipeError:
-        _discard_output()
+        discard_output()
         return PIPE_CLOSED
-    except Exception as error:  # a bug: its trace is what the report needs
-        if wanting := _want_of_memory(error):
-            print(f"mutatenn: error: {wanting}", file=sys.stderr)
-        else:
-            traceback.print_exc()
+    except OSError as error:  # of the file or the output that it names
+        discard_output()
+        tell(f"error: {error}; mend that and give the command again")
         return MutatennError.exit_code
+    except BaseException as error:
+        return _unforeseen(error)
     return code
 
 
-def _want_of_memory(error: Exception) -> str:
+def _unforeseen(error: BaseException) -> int:
+    """Tell of a bug by its trace, which its report needs, or that a plugin ended the program."""
+    if isinstance(error, SystemExit):  # none of our code ends so: whatever it says, nothing is done
+        tell(f"error: a plugin ended the program: {described(error)}; block or mend it")
+        return PluginError.exit_code
+    if wanting := _want_of_memory(error):
+        tell(f"error: {wanting}")
+    else:
+        tell_trace(error)
+    return MutatennError.exit_code
+
+
+def _want_of_memory(error: BaseException) -> str:
     """Return what to say of an error that comes of too little memory, or ""."""
     limited = resource.getrlimit(resource.RLIMIT_AS)[0] != resource.RLIM_INFINITY
     importing = any("importlib" in frame.filename for frame in traceback.extract_tb(error.__traceback__))
@@ -60,8 +75,16 @@ def _want_of_memory(error: Exception) -> str:
     return f"out of memory ({reason}); {cure} and run again"
 
 
+class _Parser(argparse.ArgumentParser):
+    """Shows what the user typed as it shows everything else."""
+
+    def error(self, message: str) -> NoReturn:
+        """Tell the wrong usage and exit with 2."""
+        super().error(shortened(message))
+
+
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="mutatenn", description="Mutation and differential testing of compiled image classifiers."
     )
     parser.add_argument("--version", action="version", version=f"mutatenn {__version__}")
@@ -94,8 +117,3 @@ def _limit_threads() -> None:
     """
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     os.environ.setdefault("OMP_NUM_THREADS", "1")
-
-
-def _discard_output() -> None:
-    """Point standard output at nothing, so that Python's last flush cannot fail again."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

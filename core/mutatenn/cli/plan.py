@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
-from mutatenn.cli.text import columns, printable
+from mutatenn.cli.text import columns
 from mutatenn.errors import InputError
 from mutatenn.nearest import unknown_name
+from mutatenn.printable import printable
 
 if TYPE_CHECKING:
     import argparse

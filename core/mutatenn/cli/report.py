@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import logging
+import re
+import sys
 from typing import TYPE_CHECKING
 
-from mutatenn.errors import MutatennError, PluginError
+from mutatenn.border import broken, calling
+from mutatenn.cli.thresholds import TELLING, add_min_score, conclude, demanding, min_score
+from mutatenn.errors import InputError, MutatennError, PluginError
 
 if TYPE_CHECKING:
     import argparse
@@ -20,8 +23,8 @@ if TYPE_CHECKING:
 NAME = "report"
 HELP = "present a run, finished or interrupted"
 DEFAULT = "terminal"
-
-log = logging.getLogger(__name__)
+STEERING = re.compile(r"\x1b(?!\[[0-9;]*m)|[\x00-\x08\x0b-\x1a\x1c-\x1f\x7f-\x9f]")
+"""Characters that do something to a terminal, but for colours, tabs and line feeds."""
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -33,14 +36,21 @@ def configure(parser: argparse.ArgumentParser) -> None:
         action="append",
         help=f"a reporter; may be repeated (default: {DEFAULT}); files go to RUN/report",
     )
+    add_min_score(parser)
+    parser.epilog = "Exit codes: 0 done, 1 a threshold failed, 2 wrong input or a reporter failed."
 
 
 def execute(args: argparse.Namespace, host: PluginHost) -> int:
-    """Print what the reporters return."""
+    """Print what the reporters return; the exit code tells whether a threshold failed."""
     import mutatenn
 
-    present(mutatenn.open_run(args.run), list(dict.fromkeys(args.reporter or [DEFAULT])), host)
-    return 0
+    least, reporters = min_score(args), list(dict.fromkeys(args.reporter or [DEFAULT]))
+    for name in reporters:
+        host.get("reporter", name)  # an unknown one is told, and nothing else
+    run = demanding(mutatenn.open_run(args.run), least)
+    code = conclude(run.failed_thresholds, told=TELLING in reporters)
+    present(run, reporters, host)
+    return code
 
 
 def present(run: Run, names: Sequence[str], host: PluginHost) -> None:
@@ -51,6 +61,8 @@ def present(run: Run, names: Sequence[str], host: PluginHost) -> None:
     """
     reporters = {name: host.get("reporter", name) for name in names}
     directory = run.directory / "report"
+    if directory.is_symlink():
+        raise InputError(f"{directory} is a link, and reports are not written through it; remove it")
     with contextlib.suppress(OSError):  # a reporter that writes no file does not need it
         directory.mkdir(exist_ok=True)
     failures = [_attempt(name, cls, run, directory) for name, cls in reporters.items()]
@@ -61,11 +73,20 @@ def present(run: Run, names: Sequence[str], host: PluginHost) -> None:
 def _attempt(name: str, reporter: type[Reporter], run: Run, directory: Path) -> str:
     """Print what one reporter makes of a run; return how it failed, if it did."""
     try:
-        text = reporter().report(run, directory)
-    except Exception as error:  # a plugin may fail in any way, and must not silence the next
-        if not isinstance(error, (MutatennError, OSError)):
-            log.exception("reporter %s failed", name)
+        with calling(reporter, "report"):
+            text = reporter().report(run, directory)
+        if not isinstance(text, str):
+            raise broken(reporter, "report", "a string", text)
+        if text:
+            print(_harmless(text.rstrip("\n")))
+    except PluginError as error:  # must not silence the next
+        return str(error)
+    except (MutatennError, OSError) as error:
         return f"reporter {name!r} failed: {type(error).__name__}: {error}"
-    if text:
-        print(text.rstrip("\n"))
     return ""
+
+
+def _harmless(text: str) -> str:
+    """Return what a reporter made as standard output can show it, without what could steer the terminal."""
+    encoding = sys.stdout.encoding or "utf-8"
+    return STEERING.sub("?", text.encode(encoding, "replace").decode(encoding))

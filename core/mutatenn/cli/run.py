@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING
 
 from mutatenn.cli.report import present
+from mutatenn.cli.streams import tell
+from mutatenn.cli.thresholds import TELLING, add_min_score, conclude, demanding, min_score
 from mutatenn.errors import InputError
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Sequence
 
     from mutatenn.campaign.run import Run
     from mutatenn.host import PluginHost
@@ -17,7 +19,7 @@ if TYPE_CHECKING:
 NAME = "run"
 HELP = "run a campaign, or continue it where it stopped"
 REPORTERS = ("json", "terminal")
-BELOW, FAILED = 1, 4
+FAILED = 4
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -41,11 +43,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
         action="append",
         help=f"a reporter; may be repeated (default: {' and '.join(REPORTERS)})",
     )
-    parser.add_argument(
-        "--min-score", metavar="S", help="exit with 1 if the mutation score is below S, 0 to 1"
-    )
+    add_min_score(parser)
     parser.epilog = (
-        "Exit codes: 0 done, 1 the score is below --min-score, 2 wrong input, 3 the original fails the "
+        "Exit codes: 0 done, 1 a threshold failed, 2 wrong input, 3 the original fails the "
         "baseline gate, 4 the machinery failed, 130 interrupted."
     )
 
@@ -54,7 +54,7 @@ def execute(args: argparse.Namespace, host: PluginHost) -> int:
     """Run the campaign, then let the reporters present it."""
     import mutatenn
 
-    workers, least = _workers(args.workers), _share(args.min_score)
+    workers, least = _workers(args.workers), min_score(args)
     reporters = list(dict.fromkeys(args.reporter or REPORTERS))
     for name in reporters:
         host.get("reporter", name)  # an unknown one is told before the work, not after it
@@ -70,21 +70,18 @@ def execute(args: argparse.Namespace, host: PluginHost) -> int:
         )
     except KeyboardInterrupt:
         raise KeyboardInterrupt("run the same command again to continue") from None
-    code = _conclude(run, least)
+    run = demanding(run, least)
+    code = _conclude(run, reporters)
     present(run, reporters, host)
     return code
 
 
-def _conclude(run: Run, least: float | None) -> int:
+def _conclude(run: Run, reporters: Sequence[str]) -> int:
     """Return the exit code; say on standard error what is wrong, ahead of the report and its score line."""
-    score = run.score()
-    code = 0
-    if least is not None and not score.value >= least:  # NaN is below, too
-        print(f"mutatenn: the mutation score {score.value:.4g} is below {least:g}", file=sys.stderr)
-        code = BELOW
-    if failed := score.counts["infrastructure-error"]:
+    code = conclude(run.failed_thresholds, told=TELLING in reporters)
+    if failed := run.score().counts["infrastructure-error"]:
         mutants = f"{failed} mutant{'s' * (failed > 1)}"
-        print(f"mutatenn: {mutants} ended as infrastructure-error; run again to retry", file=sys.stderr)
+        tell(f"{mutants} ended as infrastructure-error; run again to retry")
         code = FAILED
     return code
 
@@ -95,15 +92,3 @@ def _workers(text: str | None) -> int | None:
     if not (text.isascii() and text.isdigit() and int(text) > 0):
         raise InputError(f"--workers takes a number of processes, 1 or more, not {text!r}")
     return int(text)
-
-
-def _share(text: str | None) -> float | None:
-    if text is None:
-        return None
-    try:
-        value = float(text)
-    except ValueError:
-        value = -1.0
-    if not 0 <= value <= 1:
-        raise InputError(f"--min-score takes a number from 0 to 1, not {text!r}")
-    return value

@@ -7,8 +7,12 @@ import math
 import sys
 from typing import TYPE_CHECKING, Any
 
+import attrs
+
 from mutatenn.cli.text import columns
+from mutatenn.cli.thresholds import add_min_score, conclude, demanding, min_score
 from mutatenn.errors import InputError
+from mutatenn.printable import one_line, printable
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -20,15 +24,18 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from mutatenn.api.comparator import Comparator
-    from mutatenn.campaign.judge import Score
+    from mutatenn.campaign.judge import Score, Status
     from mutatenn.campaign.run import Run
+    from mutatenn.campaign.thresholds import Failed
     from mutatenn.host import PluginHost
 
 NAME = "score"
 HELP = "judge the stored outputs again, with another oracle; runs and changes nothing"
 EPILOG = """
 With --json, an object: "kill", "options", and "environments", an object by name: "score" (null when no mutant
-was valid), "counts" (by status), "waiting" (mutants that have not run).
+was valid), "counts" (by status), "waiting" (mutants that have not run); and "failed_thresholds", a list of
+objects as in report.json, which docs/report-schema.md describes. Exit codes: 0 done, 1 a threshold failed, 2
+wrong input.
 """
 
 
@@ -43,6 +50,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         default=[],
         help="an option of the oracle, such as threshold=0.1; may be repeated",
     )
+    add_min_score(parser)
     parser.add_argument("--json", action="store_true", help="print an object")
     parser.epilog = EPILOG
 
@@ -50,22 +58,28 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def execute(args: argparse.Namespace, host: PluginHost) -> int:
     """Print the counts and the score line of each environment."""
     import mutatenn
+    from mutatenn.campaign.judge import Score
     from mutatenn.campaign.options import create
 
-    run = mutatenn.open_run(args.run)
+    run = demanding(mutatenn.open_run(args.run), min_score(args))
     kill, options = (args.kill, {}) if args.kill else _configured(run)
     options |= _options(args.option)
     oracle = create(host.get("comparator", kill), options)
-    scores = {name: _judged(run, name, kill, oracle) for name in run.environments}
+    operators = {name: _judged(run, name, kill, oracle) for name in run.environments}
+    failed = run.check_thresholds(operators)
+    scores = {name: Score.total(each.counts for each in found.values()) for name, found in operators.items()}
     waiting = {name: sum(run.store.waiting(name).values()) for name in scores}
     if args.json:
         environments = {name: _plain(score, waiting[name]) for name, score in scores.items()}
-        print(json.dumps({"kill": kill, "options": options, "environments": environments}, indent=2))
-        return 0
+        judged = {"kill": kill, "options": options, "environments": environments}
+        print(json.dumps({**judged, "failed_thresholds": list(map(_failure, failed))}, indent=2))
+        return conclude(failed, told=True)
+    for each in failed:
+        print(printable(each))
     shown = "".join(f" {name}={value}" for name, value in options.items())
-    print(f"killed by {kill}{shown}\n")
+    print(one_line(f"killed by {kill}{shown}") + "\n")
     print("\n\n".join(_text(name, score, waiting[name]) for name, score in scores.items()))
-    return 0
+    return conclude(failed, told=True)
 
 
 def _configured(run: Run) -> tuple[str, dict[str, Any]]:
@@ -96,19 +110,31 @@ def _options(pairs: Sequence[str]) -> dict[str, Any]:
     return found
 
 
-def _judged(run: Run, environment: str, kill: str, oracle: Comparator) -> Score:
+def _judged(run: Run, environment: str, kill: str, oracle: Comparator) -> dict[str, Score]:
+    """Return the scores by operator, as :meth:`Run.scores` does."""
     from mutatenn.campaign.judge import Score
 
-    if environment not in run.baselines:
-        return Score.of([])
-    judge = run.judge(environment, kill, {kill: oracle})
-    seen = (run.observation(environment, mutant) for mutant in run.store.trials(environment))
-    return Score.of([judge.judge(each).status for each in seen if each is not None])
+    statuses: dict[str, list[Status]] = {name: [] for name in run.scores(environment)}
+    baseline = run.baselines.get(environment)
+    if baseline is not None and not baseline.problems:
+        judge = run.judge(environment, kill, {kill: oracle})
+        operators = {mutant.id: mutant.operator for mutant in run.store.mutants()}
+        for mutant in run.store.trials(environment):
+            seen = run.observation(environment, mutant)
+            statuses[operators[mutant]] += [judge.judge(seen).status] if seen else []
+    return {name: Score.of(found) for name, found in statuses.items()}
+
+
+def _failure(failed: Failed) -> dict[str, Any]:
+    return {**attrs.asdict(failed), "value": _number(failed.value)}
+
+
+def _number(value: float) -> float | None:
+    return None if math.isnan(value) else value
 
 
 def _plain(score: Score, waiting: int) -> dict[str, Any]:
-    value = None if math.isnan(score.value) else score.value
-    return {"score": value, "counts": dict(score.counts), "waiting": waiting}
+    return {"score": _number(score.value), "counts": dict(score.counts), "waiting": waiting}
 
 
 def _text(environment: str, score: Score, waiting: int) -> str:

@@ -10,9 +10,10 @@ import attrs
 import numpy as np
 
 from mutatenn.api.values import CATEGORIES
-from mutatenn.cli.text import coloured, columns, printable
+from mutatenn.cli.text import coloured, columns
 from mutatenn.errors import InputError
 from mutatenn.nearest import unknown_name
+from mutatenn.printable import printable
 
 if TYPE_CHECKING:
     import argparse
@@ -215,6 +216,8 @@ def _outcome(run: Run, environment: str, verdict: Verdict | None) -> str:
     if verdict.masked:
         died = ", ".join(f"{kernel} ({count})" for kernel, count in sorted(verdict.masked.items()))
         lines.append(printable(f"  the infection died in (images): {died}"))
+    if verdict.memory:
+        lines.append(printable(f"  {verdict.memory}"))
     if first := run.store.duplicates(environment).get(verdict.mutant):
         lines.append(f"  a duplicate: {first} has the same program")
     if verdict.oracles:

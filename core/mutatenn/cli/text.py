@@ -6,6 +6,8 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
+from mutatenn.printable import printable
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
@@ -23,12 +25,6 @@ def columns(rows: Iterable[Sequence[object]], *, right: Iterable[int] = ()) -> s
 def _padded(row: Sequence[str], widths: Sequence[int], flush: set[int]) -> Iterable[str]:
     for position, (cell, width) in enumerate(zip(row, widths, strict=True)):
         yield cell.rjust(width) if position in flush else cell.ljust(width)
-
-
-def printable(text: object) -> str:
-    """Return the text with ``?`` for whatever is not printable: file names and plugins are not trusted."""
-    shown = str(text)
-    return shown if shown.isprintable() else "".join(char if char.isprintable() else "?" for char in shown)
 
 
 def coloured(diff: str) -> str:

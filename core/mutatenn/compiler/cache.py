@@ -2,8 +2,9 @@
 
 An entry is one file: a shared library, the IR it was built from, and a trailer with their lengths and a
 checksum. It is used only if the checksum holds and its IR is structurally equal to the kernel's, so that
-neither a damaged file nor a collision of hashes can put other code in a kernel's place. Entries appear by
-renaming, so readers, other writers and ``kill -9`` do no harm.
+neither a damaged file nor a collision of hashes can put other code in a kernel's place, and only if nobody
+but this user or root may write to it and its folder. Entries appear by renaming, so readers, other writers
+and ``kill -9`` do no harm.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import hashlib
+import logging
 import os
 import shutil
 import struct
@@ -22,11 +24,14 @@ from typing import TYPE_CHECKING, Any
 import attrs
 
 from mutatenn.compiler import ir
+from mutatenn.private import distrust, make_private_folder, read_trusted, write_private
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from mutatenn.api.program import Kernel
+
+log = logging.getLogger(__name__)
 
 VARIABLE = "MUTATENN_KERNEL_CACHE"
 """Names the cache's folder; ``off`` disables it."""
@@ -49,18 +54,21 @@ class KernelCache:
 
     def load(self, kernel: Kernel, symbol: str) -> Any:
         """Return the built function ``symbol`` of a kernel, or None if it is not here or not sound."""
-        return load_library(self._path(kernel), symbol) if self.library(kernel) else None
+        if not self.library(kernel):
+            return None
+        built = load_library(self._path(kernel), symbol)
+        if built is None:  # it has no such function: room for one that has
+            _drop(self._path(kernel))
+        return built
 
     def library(self, kernel: Kernel) -> bytes | None:
         """Return the shared library of a kernel, or None if it is not here or not sound."""
-        path = self._path(kernel)
-        try:
-            content = path.read_bytes()
-        except OSError:
+        content = self._read(self._path(kernel))
+        if content is None:
             return None
         parts = _parts(content)
         if parts is None:
-            path.unlink(missing_ok=True)
+            _drop(self._path(kernel))
             return None
         shared, source = parts
         return shared if _is_of(kernel, source) else None
@@ -68,26 +76,18 @@ class KernelCache:
     def store(self, kernel: Kernel, shared: bytes) -> Path | None:
         """Keep a kernel's shared library; return its file, or None if it cannot be written.
 
-        A file that is there already stays: the loader would take the new one for it.
+        A sound file that is there already stays: the loader would take the new one for it.
         """
         path = self._path(kernel)
-        if path.exists():
+        if path.exists() and self._read(path) is not None:
             return None
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            with tempfile.TemporaryDirectory(dir=path.parent, prefix=_new()) as folder:
-                new = Path(folder, path.name)
-                new.write_bytes(_entry(shared, kernel))
-                new.replace(path)
-        except OSError:
-            return None
-        return path
+        return path if self._write(path, _entry(shared, kernel)) else None
 
     def recall(self, key: str) -> tuple[str, str] | None:
         """Return what was remembered under a key: a kernel's digest and the checksum of its IR."""
         path = self._note(key)
         try:
-            digest, checksum, seal = path.read_text().split(" ")
+            digest, checksum, seal = (self._read(path) or b"").decode().split(" ")
             os.utime(path)
         except (OSError, ValueError):
             return None
@@ -95,30 +95,53 @@ class KernelCache:
 
     def remember(self, key: str, digest: str, checksum: str) -> None:
         """Remember that something comes to the kernel of this digest, with this checksum of its IR."""
-        path = self._note(key)
-        with contextlib.suppress(OSError):
-            path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            with tempfile.TemporaryDirectory(dir=path.parent, prefix=_new()) as folder:
-                note = Path(folder, path.name)
-                note.write_text(f"{digest} {checksum} {text_digest(key + digest + checksum)}")
-                note.replace(path)
+        seal = text_digest(key + digest + checksum)
+        self._write(self._note(key), f"{digest} {checksum} {seal}".encode())
 
     def cached(self, key: str, make: Callable[[], bytes]) -> bytes:
         """Return what ``make`` returns, from the disk if it was made before under this key (hex)."""
         path = self.folder / key[:2] / f"{key}.bin"
-        with contextlib.suppress(OSError):
-            content = path.read_bytes()
-            os.utime(path)
-            if content[-SEAL:] == _checksum(key.encode() + content[:-SEAL]):
-                return content[:-SEAL]
+        content = self._read(path)
+        if content is not None and content[-SEAL:] == _checksum(key.encode() + content[:-SEAL]):
+            with contextlib.suppress(OSError):
+                os.utime(path)
+            return content[:-SEAL]
         made = make()
-        with contextlib.suppress(OSError):
-            path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            with tempfile.TemporaryDirectory(dir=path.parent, prefix=_new()) as folder:
-                new = Path(folder, path.name)
-                new.write_bytes(made + _checksum(key.encode() + made))
-                new.replace(path)
+        self._write(path, made + _checksum(key.encode() + made))
         return made
+
+    def subfolder(self, name: str) -> Path | None:
+        """Return a folder in the cache for what others keep there, or None where it cannot be had."""
+        folder = self.folder / name
+        try:
+            make_private_folder(folder)
+        except OSError:
+            return None
+        return None if distrust(folder) else folder
+
+    def _read(self, path: Path) -> bytes | None:
+        """Return what an entry holds, or None if it is not here, or others could have written it."""
+        try:
+            return read_trusted(path)
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        except OSError as error:
+            _warn(self.folder, str(error.strerror))
+            return None
+
+    def _write(self, path: Path, content: bytes) -> bool:
+        """Put an entry in its place, whole; tell whether that could be done."""
+        try:
+            make_private_folder(path.parent)
+            with tempfile.TemporaryDirectory(
+                dir=path.parent, prefix=".new-", ignore_cleanup_errors=True
+            ) as folder:
+                new = Path(folder, path.name)
+                write_private(new, content)
+                new.replace(path)
+        except OSError:
+            return False
+        return True
 
     def tidy(self) -> None:
         """Drop what dead processes left behind, and the entries unused for longest until the limit holds."""
@@ -131,7 +154,7 @@ class KernelCache:
         for _, size, path in entries:
             if total <= self.limit:
                 break
-            path.unlink(missing_ok=True)
+            _drop(path)
             total -= size
 
     def _entries(self) -> Iterator[tuple[float, int, Path]]:
@@ -150,11 +173,12 @@ class KernelCache:
 
 
 def load_library(path: Path, symbol: str) -> Any:
-    """Return a function of a shared library, or None if another process has dropped the file meanwhile."""
+    """Return a function of a shared library, or None where there is none, or no file any more."""
     try:
-        os.utime(path)
+        with contextlib.suppress(PermissionError):  # of a cache that is shared
+            os.utime(path)
         return ir.tvm.runtime.load_module(str(path))[symbol]
-    except (OSError, RuntimeError):
+    except (OSError, RuntimeError, AttributeError):
         return None
 
 
@@ -165,15 +189,35 @@ def cache_folder(kind: str) -> Path:
 
 @functools.cache
 def kernel_cache() -> KernelCache | None:
-    """Return this user's cache, tidied once per process, or None where it is switched off."""
+    """Return this user's cache, tidied once per process, or None where it is switched off.
+
+    Nor is one used, and a log line says so, that others could have filled: code of theirs would run.
+    """
+    folder = kernel_cache_folder()
+    if folder is None:
+        return None
+    if why := distrust(folder):
+        _warn(folder, why)
+        return None
+    limit = os.environ.get(LIMIT_VARIABLE, "")
+    cache = KernelCache(folder, int(limit) if limit.isdecimal() else DEFAULT_LIMIT)
+    cache.tidy()
+    return cache
+
+
+def kernel_cache_folder() -> Path | None:
+    """Return where this user's kernel cache is to be, or None where it is switched off."""
     place = os.environ.get(VARIABLE, "")
     if place == "off":
         return None
-    base = cache_folder("kernels")
-    limit = os.environ.get(LIMIT_VARIABLE, "")
-    cache = KernelCache(Path(place) if place else base, int(limit) if limit.isdigit() else DEFAULT_LIMIT)
-    cache.tidy()
-    return cache
+    return Path(place) if place else cache_folder("kernels")
+
+
+@functools.cache
+def _warn(folder: Path, why: str) -> None:
+    """Say once that the cache, or some of it, is not used."""
+    cure = f"take their right to write away, or name a folder of your own with {VARIABLE}"
+    log.warning("the kernel cache %s is not trusted: %s; %s", folder, why, cure)
 
 
 def _entry(shared: bytes, kernel: Kernel) -> bytes:
@@ -223,6 +267,12 @@ def _is_orphan(leftover: Path) -> bool:
     """Tell whether the process that made a folder is dead; one elsewhere, on a shared disk, does without."""
     pid = leftover.name.split("-")[1]
     return pid.isdigit() and not Path("/proc", pid).exists()
+
+
+def _drop(path: Path) -> None:
+    """Remove an entry, if this user may."""
+    with contextlib.suppress(OSError):
+        path.unlink(missing_ok=True)
 
 
 def _modified(path: Path) -> float:

@@ -11,6 +11,7 @@ import attrs
 from mutatenn.api.values import TensorSpec
 from mutatenn.compiler import ir
 from mutatenn.compiler.kernels import SYMBOL, guarded, pipeline, plain_names
+from mutatenn.compiler.rounding import expose_products, fix_device_rounding
 from mutatenn.errors import BuildError, InputError
 
 if TYPE_CHECKING:
@@ -69,7 +70,7 @@ def device_code(
     """
     if isinstance(kernel.ir, ir.tvm.IRModule):
         raise InputError(f"{kernel.name} has no code of its own: the model runs on TVM's virtual machine")
-    function = plain_names(kernel.ir)
+    function = guarded(expose_products, plain_names(kernel.ir))
     module = ir.tvm.IRModule({SYMBOL: function.with_attr("global_symbol", SYMBOL)})
     split, *rest = pipeline()[1]
     with target:
@@ -88,7 +89,8 @@ def _generate(module: Any, target: Any, prepare: Callable[[Any], Any]) -> str:
     if len(devices) != 1:
         raise BuildError("nothing of it runs on the device")
     ((where, functions),) = devices.items()
-    prepared = {name: prepare(function) for name, function in finalize()(functions).functions.items()}
+    finished = fix_device_rounding(finalize()(functions), where)
+    prepared = {name: prepare(function) for name, function in finished.functions.items()}
     return str(build.codegen_build(ir.tvm.IRModule(prepared), where).inspect_source())
 
 

@@ -20,6 +20,7 @@ _MODULES = {
     "relax": "tvm.relax",
     "tirx": "tvm.tirx",
     "s_tir": "tvm.s_tir",
+    "sym": "tvm.sym",
     "script": "tvm.script",
 }
 

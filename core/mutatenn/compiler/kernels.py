@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Any
 from mutatenn.compiler import ir
 from mutatenn.compiler.cache import kernel_cache, load_library
 from mutatenn.compiler.linking import find_linker, link_library
+from mutatenn.compiler.rounding import expose_products, fix_device_rounding, fix_rounding
 from mutatenn.errors import BuildError, InfrastructureError, InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     from mutatenn.api.program import Kernel
@@ -61,13 +62,20 @@ def _poison_allocated(block: Any) -> Any:
 def _fill(buffer: Any) -> Any:
     dtype = buffer.ty.dtype.dtype
     scalar = dtype.with_lanes(1)
-    poison = ir.tirx.const(math.nan, scalar) if "float" in str(scalar) else ir.tirx.max_value(scalar)
+    poison = poison_of(scalar)
     value = poison if dtype.lanes == 1 else ir.tirx.Broadcast(poison, dtype.lanes)
     indices = [ir.tirx.Var(f"p{axis}", extent.ty) for axis, extent in enumerate(buffer.ty.shape)]
     body = ir.tirx.BufferStore(buffer, value, indices)
     for index, extent in reversed(list(zip(indices, buffer.ty.shape, strict=True))):
         body = ir.tirx.For(index, ir.tirx.const(0, extent.ty.dtype), extent, ir.tirx.ForKind.SERIAL, body)
     return body
+
+
+def poison_of(scalar: Any) -> Any:
+    """Return what stands for memory that was not written: NaN, the largest integer, or true."""
+    if "float" in str(scalar):
+        return ir.tirx.const(math.nan, scalar)
+    return ir.tirx.const(1, scalar) if str(scalar) == "bool" else ir.tirx.max_value(scalar)
 
 
 def build_kernel(kernel: Kernel, target: Any) -> Callable[..., Any]:
@@ -123,17 +131,24 @@ def compile_kernel(kernel: Kernel, target: Any, symbol: str = SYMBOL) -> Any:
 
     Raises BuildError if the compiler rejects it, InputError for a kernel that holds a whole Relax module.
     """
-    if isinstance(kernel.ir, ir.tvm.IRModule):
-        raise InputError(f"{kernel.name} has no code of its own: the model runs on TVM's virtual machine")
+    return compile_kernels({symbol: kernel}, target)
+
+
+def compile_kernels(kernels: Mapping[str, Kernel], target: Any) -> Any:
+    """Compile several kernels, by symbol, into one runtime module; raises as :func:`compile_kernel`."""
+    functions = {}
+    for symbol, kernel in kernels.items():
+        if isinstance(kernel.ir, ir.tvm.IRModule):
+            raise InputError(f"{kernel.name} has no code of its own: the model runs on TVM's virtual machine")
+        if "cpu" in target.keys:
+            function = kernel.ir
+            _refuse_undefined(function)
+        else:
+            function = plain_names(kernel.ir)
+        functions[symbol] = guarded(expose_products, function).with_attr("global_symbol", symbol)
     _, after = pipeline()
-    if "cpu" in target.keys:
-        function = kernel.ir
-        _refuse_undefined(function)
-    else:
-        function = plain_names(kernel.ir)
-    module = ir.tvm.IRModule({symbol: function.with_attr("global_symbol", symbol)})
     with target:
-        module = guarded(ir.tvm.ir.transform.Sequential(after), module)
+        module = guarded(ir.tvm.ir.transform.Sequential(after), ir.tvm.IRModule(functions))
         return guarded(functools.partial(_generate, target=target), module)
 
 
@@ -184,8 +199,11 @@ def _generate(module: Any, target: Any) -> Any:
     build = importlib.import_module("tvm.tirx.build")  # the attribute of that name is the function
     finalize_host, finalize_device = ir.tirx.get_default_tir_pipeline(target)[1:]
     host, devices = build.split_host_device_mods(module)
-    devices = {where: finalize_device()(device) for where, device in devices.items()}
-    return build.tir_to_runtime(finalize_host()(host), devices, _with_host(target).host)
+    devices = {
+        where: fix_device_rounding(finalize_device()(device), where) for where, device in devices.items()
+    }
+    processor = _with_host(target).host
+    return build.tir_to_runtime(fix_rounding(finalize_host()(host), processor), devices, processor)
 
 
 def _with_host(target: Any) -> Any:

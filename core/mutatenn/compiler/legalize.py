@@ -109,12 +109,21 @@ def _leaves(arguments: Any) -> Iterator[Any]:
 
 
 def _signature(call: Any, leaves: list[Any]) -> Any:
-    """Return an object of all that legalisation can depend on, or None where that is hard to tell."""
-    groups = [len(each.fields) if isinstance(each, ir.tvm.ir.Tuple) else -1 for each in call.args]
+    """Return an object of all that legalisation can depend on, or None where that is hard to tell.
+
+    Which leaves are one and the same belongs to it: the kernel of ``x * x`` may have one parameter.
+    """
     parts = [_part(leaf) for leaf in leaves]
     if any(part is None for part in parts):
         return None
-    return ir.ffi.convert([call.attrs, groups, parts, list(call.ty_args)])
+    groups = [_group(each) for each in call.args]
+    pattern = [_place(leaf, leaves) for leaf in leaves]
+    return ir.ffi.convert([call.attrs, call.ty, groups, pattern, parts, list(call.ty_args)])
+
+
+def _group(argument: Any) -> Any:
+    """Return how an argument groups its leaves: -1 for a leaf, a list for a tuple, which may hold tuples."""
+    return [_group(each) for each in argument.fields] if isinstance(argument, ir.tvm.ir.Tuple) else -1
 
 
 def _part(leaf: Any) -> Any:

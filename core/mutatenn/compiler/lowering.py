@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import json
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,10 +12,11 @@ from typing import TYPE_CHECKING, Any
 import attrs
 
 from mutatenn.api.program import Kernel
-from mutatenn.compiler import ir
-from mutatenn.compiler.bounds import guard_bounds
-from mutatenn.compiler.cache import kernel_cache, text_digest
-from mutatenn.compiler.kernels import guarded, lower_kernel, poison_scratch
+from mutatenn.border import broken, calling, is_built_in
+from mutatenn.compiler import ir, kernels, rounding
+from mutatenn.compiler.cache import cached_bytes, kernel_cache, text_digest
+from mutatenn.compiler.kernels import guarded, lower_kernel
+from mutatenn.compiler.monitor import watch
 from mutatenn.errors import BuildError, InfrastructureError
 from mutatenn.sources import source_digest
 
@@ -22,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from mutatenn.api.backend import Backend
-    from mutatenn.api.values import Stage
+    from mutatenn.api.values import Bounds, Stage
 
 
 @attrs.define(eq=False)
@@ -39,8 +41,13 @@ class Lowering:
     _kernels: dict[str, Kernel] = attrs.field(init=False, factory=dict)
 
     def __attrs_post_init__(self) -> None:
-        self.target = self.backend.target()
-        identity, code = self.backend.schedule_identity(), _code(type(self.backend))
+        with calling(self.backend, "target"):
+            self.target = self.backend.target()
+        if not isinstance(self.target, ir.tvm.target.Target):
+            raise broken(self.backend, "target", "a tvm.target.Target", self.target)
+        with calling(self.backend, "schedule_identity"):
+            identity = str(self.backend.schedule_identity())
+        code = _code(type(self.backend))
         if identity and code and kernel_cache():
             self.context = " ".join([ir.tvm.__version__, *code, identity, str(self.target)])
 
@@ -51,7 +58,7 @@ class Lowering:
         """
         scheduled = function
         if start == "schedulable" and end != "schedulable":
-            scheduled = guarded(self.backend.schedule, function)
+            scheduled = self._scheduled(function)
         if start == "lowered" or end != "lowered":
             return scheduled
         try:
@@ -61,21 +68,37 @@ class Lowering:
                 raise
             return lower_kernel(function, self.target)
 
+    def _scheduled(self, function: Any) -> Any:
+        if is_built_in(type(self.backend)):
+            return guarded(self.backend.schedule, function)
+        with calling(self.backend, "schedule"):
+            found = self.backend.schedule(function)
+        if not isinstance(found, ir.tirx.PrimFunc):
+            raise broken(self.backend, "schedule", "a PrimFunc", found)
+        return found
+
     def kernel(self, name: str, function: Any, stage: Stage) -> Kernel:
         """Return the kernel that a PrimFunc at a stage comes to; raises BuildError."""
         function = anonymous(function)
         lower = functools.partial(self.advance, function, stage)
         return self._make(name, lower, stage, lambda: str(ir.tvm.ir.save_json(function)))
 
-    def poisoned(self, kernel: Kernel) -> Kernel:
-        """Return a kernel that finds its scratch memory poisoned, see :func:`poison_scratch`."""
-        identity = kernel.digest + kernel.checksum
-        return self._make(kernel.name, lambda: poison_scratch(kernel.ir), "poisoned", lambda: identity)
+    def watched(self, kernel: Kernel, bounds: Bounds) -> Kernel:
+        """Return a kernel that a fault was put into as it is to be run; see :func:`watch`."""
+        identity = f"{kernel.digest} {kernel.checksum} {bounds}"
+        make = functools.cache(lambda: watch(kernel.ir, bounds=bounds is not False, strict=bounds is True))
+        monitor = self._noted(f"monitor {identity}", lambda: make()[1])
+        if monitor is None:
+            return attrs.evolve(kernel, watched=True)
+        made = self._make(kernel.name, lambda: make()[0], "watched", lambda: identity)
+        return attrs.evolve(made, plain=kernel, watched=True, monitor=monitor)
 
-    def guarded(self, kernel: Kernel) -> Kernel:
-        """Return a kernel that fails before an access out of bounds, see :func:`guard_bounds`."""
-        identity = kernel.digest + kernel.checksum
-        return self._make(kernel.name, lambda: guard_bounds(kernel.ir), "guarded", lambda: identity)
+    def _noted(self, key: str, make: Callable[[], tuple[str, ...] | None]) -> tuple[str, ...] | None:
+        """Return the texts that ``make`` returns, from the disk if they were made before under this key."""
+        if not self.context:
+            return make()
+        noted = json.loads(cached_bytes(f"{self.context} {key}", lambda: json.dumps(make()).encode()))
+        return None if noted is None else tuple(noted)
 
     def code(self, kernel: Kernel) -> str:
         """Return the digest (hex) of a kernel's generated code, of all kinds the one closest to the device.
@@ -120,8 +143,17 @@ class Lowering:
 
 def digest(*parts: Any) -> str:
     """Return the digest of lowered functions, whose attributes name the target, or of whole modules."""
-    identity = " ".join([ir.tvm.__version__, *(f"{ir.ffi.structural_hash(part):x}" for part in parts)])
+    identity = " ".join(
+        [ir.tvm.__version__, _generator(), *(f"{ir.ffi.structural_hash(part):x}" for part in parts)]
+    )
     return hashlib.blake2b(identity.encode(), digest_size=16).hexdigest()
+
+
+@functools.cache
+def _generator() -> str:
+    """Return the digest of the code that has code generated of what is lowered."""
+    content = b"".join(Path(module.__file__ or "").read_bytes() for module in (kernels, rounding))
+    return hashlib.blake2b(content, digest_size=16).hexdigest()
 
 
 def _code(cls: type) -> list[str]:

@@ -145,6 +145,8 @@ class GraphMutator(Mutator):
     stage: ClassVar[Stage] = "graph"
     ops: ClassVar[tuple[str, ...]]
     """Names of Relax operators, such as ``("relax.nn.conv2d",)``."""
+    computed: ClassVar[int | None] = None
+    """How many of a call's arguments depend on the input image, the others being constant; None: any."""
 
     def matches(self, call: Any) -> bool:
         """Tell whether a call of the right operator can be changed, and a change can make a difference."""
@@ -182,7 +184,8 @@ class GraphMutator(Mutator):
         return changed
 
     def _is_site(self, occurrence: Bound) -> bool:
-        return not occurrence.constant and self.matches(occurrence.node)
+        fits = self.computed in (None, occurrence.computed)
+        return fits and not occurrence.constant and self.matches(occurrence.node)
 
 
 def _chosen(matching: Sequence[int], sites: Collection[int]) -> set[int]:

@@ -8,6 +8,7 @@ import attrs
 
 from mutatenn.compiler import ir
 from mutatenn.compiler.fold import fold_constants
+from mutatenn.compiler.stacks import join_stacks
 from mutatenn.errors import InputError
 from mutatenn.nearest import suggestion
 
@@ -101,5 +102,5 @@ def _passes(name: str) -> Iterable[Callable[[Any], Any]]:
     if name == "FuseOps":
         return [transform.AnnotateTIROpPattern(), transform.FuseOps(), transform.FuseTIR()]
     if name == "ConvertLayout":
-        return [transform.ConvertLayout({"relax.nn.conv2d": ["NHWC", "OHWI"]})]
+        return [join_stacks, transform.ConvertLayout({"relax.nn.conv2d": ["NHWC", "OHWI"]})]
     return [getattr(transform, name)()]

@@ -41,10 +41,12 @@ class Occurrence:
 class Bound(Occurrence):
     """One expression in a graph; ``where`` names the variable it is bound to.
 
-    ``constant`` marks one that depends on no parameter of its function.
+    ``constant`` marks one that depends on no parameter of its function; ``computed`` counts the arguments of
+    a call that depend on some.
     """
 
     constant: bool = False
+    computed: int = 0
 
     @cached_property
     def description(self) -> str:
@@ -149,7 +151,8 @@ def _bound(functions: tuple[Any, ...]) -> tuple[Bound, ...]:
         constant = _is_constant(binding.value, constants)
         if constant:
             constants.add(binding.var)
-        found.append(Bound(binding.value, binding.var.name, constant))
+        computed = sum(not _is_constant(each, constants) for each in getattr(binding.value, "args", ()))
+        found.append(Bound(binding.value, binding.var.name, constant, computed))
     return tuple(found)
 
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from mutatenn.api.backend import Backend
     from mutatenn.api.mutator import Mutator
-    from mutatenn.api.values import Model, Stage
+    from mutatenn.api.values import Bounds, Model, Stage
 
 GRAPH_UNIT = "main"
 
@@ -51,7 +51,7 @@ class Fault:
 class Toolchain:
     """A model, a backend's target and schedules, and a profile: from graph to Program and back to its parts.
 
-    With ``check_bounds``, changed CPU kernels fail before an access out of bounds.
+    ``bounds`` tells which accesses of changed kernels are checked.
     ``program`` is the original; ``units`` are its kernels by name, each as a schedulable PrimFunc.
     ``fallback`` says why the model runs as a whole on TVM's virtual machine, or is empty when it is a list
     of kernels.
@@ -60,13 +60,13 @@ class Toolchain:
     model: Model
     backend: Backend
     profile: Profile
-    check_bounds: bool = False
+    bounds: Bounds = "auto"
     program: Program = attrs.field(init=False)
     units: dict[str, Any] = attrs.field(init=False, factory=dict)
     fallback: str = attrs.field(init=False, default="")
     _lowering: Lowering = attrs.field(init=False)
     _legalize: Legalizer = attrs.field(init=False, factory=Legalizer)
-    _lowered: dict[int, Kernel] = attrs.field(init=False, factory=dict)
+    _lowered: dict[int, tuple[Any, Kernel]] = attrs.field(init=False, factory=dict)
     _stages: dict[tuple[str, Stage], Any] = attrs.field(init=False, factory=dict)
     _constants: dict[tuple[object, ...], Constant] = attrs.field(init=False, factory=dict)
 
@@ -118,7 +118,7 @@ class Toolchain:
         """Return the Program with all faults, at most one of them at graph level, and what changed.
 
         A unit that came out structurally equal contributes no change; without any, the Program is the
-        original itself. A changed kernel finds its scratch memory poisoned. Raises BuildError if the
+        original itself. A changed kernel is watched. Raises BuildError if the
         compiler rejects the result, or no call of a changed kernel is left.
         """
         changes: list[Change] = []
@@ -171,22 +171,20 @@ class Toolchain:
         return attrs.evolve(program, calls=calls)
 
     def _kernel(self, sources: dict[str, Any], name: str, function: Any) -> Kernel:
-        key = ir.ffi.structural_hash(anonymous(function))
-        if key not in self._lowered:
-            self._lowered[key] = self._lowering.kernel(name, function, "schedulable")
-        kernel = self._lowered[key]
+        nameless = anonymous(function)
+        key = ir.ffi.structural_hash(nameless)
+        known, kernel = self._lowered.get(key, (None, None))
+        if kernel is None or not ir.ffi.structural_equal(known, nameless):
+            kernel = self._lowering.kernel(name, function, "schedulable")
+            self._lowered[key] = nameless, kernel
         sources.setdefault(kernel.digest, function)
         return kernel
 
     def _changed(self, name: str, function: Any, stage: Stage) -> Kernel:
         kernel = self._lowering.kernel(name, function, stage)
-        if kernel.digest in self.program.kernels or "cpu" not in self.target.keys:
-            return kernel
-        changed = self._lowering.poisoned(kernel)
-        changed = self._lowering.guarded(changed) if self.check_bounds else changed
-        if changed is not kernel:
-            changed.plain = kernel
-        return changed
+        return (
+            kernel if kernel.digest in self.program.kernels else self._lowering.watched(kernel, self.bounds)
+        )
 
     def _constant(self, expr: Any) -> Constant:
         array = array_of(expr)

@@ -25,8 +25,10 @@ from mutatenn.engine.caretaker import caretaker
 from mutatenn.engine.evaluate import Evaluator
 from mutatenn.engine.fork import Fork
 from mutatenn.engine.isolate import call_isolated
-from mutatenn.engine.parcel import load_arrays, read_program, save_arrays, write_observation
+from mutatenn.engine.parcel import load_arrays, read_outcome, read_program, save_arrays, write_observation
 from mutatenn.errors import InputError, MutatennError
+from mutatenn.printable import printable, shortened
+from mutatenn.typed import build, conforms
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -40,7 +42,17 @@ if TYPE_CHECKING:
 MANIFEST = "manifest.json"
 RESULTS = "results"
 ORIGINAL = "original.npz"
-FORMAT = 1
+FORMAT = 2
+KINDS: dict[str, Any] = {
+    "backend": str,
+    "options": dict[str, Any],
+    "limits": dict[str, Any],
+    "shard_images": int,
+    "images": tuple[str, ...],
+    "mutants": tuple[str, ...],
+    "files": dict[str, str],
+}
+"""What a bundle needs of its manifest."""
 
 
 class Loading(Device):
@@ -115,20 +127,56 @@ class Bundle:
             manifest = json.loads((folder / MANIFEST).read_bytes())
             if manifest["format"] != FORMAT:
                 raise InputError(f"{folder} is a bundle of another version of mutatenn; make it again")
+            if wrong := [key for key, kind in KINDS.items() if not conforms(manifest[key], kind)]:
+                raise ValueError(f"{wrong[0]} is {repr(manifest[wrong[0]])[:80]}")  # noqa: TRY301
             for name, digest in manifest["files"].items():
+                _check_place(name)
                 if file_digest(folder / name) != digest:
                     raise InputError(f"{folder / name} is damaged; unpack the bundle again")
-        except (OSError, ValueError, KeyError, TypeError) as error:
+            images = np.load(folder / "images.npy", allow_pickle=False)
+            if manifest["shard_images"] < 1 or len(images) != len(manifest["images"]):
+                raise ValueError(f"{manifest['shard_images']} at a time of {len(images)} images")  # noqa: TRY301
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise InputError(f"{folder} is no whole bundle ({error}); unpack it again") from None
-        return cls(folder, manifest, np.load(folder / "images.npy", allow_pickle=False))
+        return cls(folder, manifest, images)
 
     @functools.cached_property
     def backend(self) -> Elsewhere:
-        """The backend that runs it."""
+        """The backend that runs it; raises InputError if there is none of this name and these options."""
         module, _, name = self.manifest["backend"].rpartition(".")
-        cls = getattr(import_module(module), name)
         options = {key: _frozen(value) for key, value in self.manifest["options"].items()}
-        return Elsewhere(backend=cls(**options), folder=self.folder)
+        try:
+            cls = getattr(import_module(module), name)
+            if not (isinstance(cls, type) and issubclass(cls, Backend)):
+                raise TypeError(f"{name} is no backend")  # noqa: TRY301
+            return Elsewhere(backend=cls(**options), folder=self.folder)
+        except (ImportError, AttributeError, TypeError, ValueError) as error:
+            why = f"backend {self.manifest['backend']} cannot be used ({error})"
+            raise InputError(f"{self.folder}: {why}; make the bundle again") from None
+
+    @functools.cached_property
+    def limits(self) -> Limits:
+        """What a mutant may use; raises InputError if that cannot be told."""
+        try:
+            return build(Limits, self.manifest["limits"])
+        except ValueError as error:
+            raise InputError(f"{self.folder} is no whole bundle ({error}); unpack it again") from None
+
+    @functools.cached_property
+    def original(self) -> Program:
+        """The program of the original; raises InputError if it cannot be read."""
+        try:
+            return self.program("original")
+        except (
+            OSError,
+            ValueError,
+            KeyError,
+            IndexError,
+            TypeError,
+            AttributeError,
+            RecursionError,
+        ) as error:
+            raise InputError(f"{self.folder} holds no original ({error}); unpack it again") from None
 
     def program(self, name: str) -> Program:
         """Return the original (``original``) or a mutant's program."""
@@ -171,14 +219,14 @@ def main(folder: Path, arguments: Sequence[str] | None = None) -> int:
     try:
         _run(Bundle.open(folder), max(1, args.workers))
     except MutatennError as error:
-        print(f"mutatenn: error: {error}", file=sys.stderr)
+        print(f"mutatenn: error: {shortened(error)}", file=sys.stderr)
         return error.exit_code
     return 0
 
 
 @caretaker()
 def _run(bundle: Bundle, workers: int) -> None:
-    original = bundle.program("original")
+    original = bundle.original
     expected, noise = _original(bundle, original)
     count = len(bundle.manifest["mutants"])
     print(f"original: {len(expected)} images, noise {noise:g}; {count} mutants", flush=True)
@@ -191,15 +239,15 @@ def _run(bundle: Bundle, workers: int) -> None:
             derive=bundle.program,
             expected=expected[images],
             noise=noise,
-            limits=Limits(**bundle.manifest["limits"]),
+            limits=bundle.limits,
             workers=workers,
         )
         for seen in Fork().run(job, waiting) if waiting else ():
             write_observation(observation_file(bundle.results, seen.mutant, shard), seen)
-            print(f"{seen.mutant}: {seen.outcome}", flush=True)
+            print(printable(f"{seen.mutant}: {seen.outcome}"), flush=True)
     archive = bundle.folder / "results.zip"
     _pack(bundle, archive)
-    print(f"wrote {archive}; next, where the run is: mutatenn ingest RUN {archive.name}")
+    print(f"wrote {printable(archive)}; next, where the run is: mutatenn ingest RUN {archive.name}")
 
 
 def _ended(bundle: Bundle, mutant: str, shard: int) -> bool:
@@ -207,9 +255,9 @@ def _ended(bundle: Bundle, mutant: str, shard: int) -> bool:
     for number in range(shard + 1):
         path = observation_file(bundle.results, mutant, number)
         if path.exists():
-            about = json.loads(load_arrays(path, ("about",))["about"].tobytes())
-            if number == shard or about["outcome"] not in ("ran", "infrastructure-error"):
-                return bool(about["outcome"] != "infrastructure-error")
+            outcome = read_outcome(path)
+            if number == shard or outcome not in ("ran", "infrastructure-error"):
+                return outcome != "infrastructure-error"
     return False
 
 
@@ -220,8 +268,13 @@ def _original(bundle: Bundle, program: Program) -> tuple[NDArray[np.float32], fl
         runs = [call_isolated(functools.partial(_outputs, bundle, program)) for _ in range(2)]
         (first, seconds), (second, more) = runs
         save_arrays(path, first=first, second=second, seconds=np.array(min(seconds, more)))
-    found = load_arrays(path, ("first", "second"))
-    return found["first"], float(np.abs(found["first"] - found["second"]).max(initial=0.0))
+    room = path.stat().st_size
+    found = load_arrays(path.read_bytes(), {"first": room, "second": room})
+    first, second = found["first"], found["second"]
+    if first.shape != second.shape or len(first) != len(bundle.images) or first.dtype != np.float32:
+        raise InputError(f"{path} is damaged; delete it and run the bundle again")
+    with np.errstate(invalid="ignore"):  # infinite scores of both are equal
+        return first, float(np.abs(np.where(first == second, 0, first - second)).max(initial=0.0))
 
 
 def _outputs(bundle: Bundle, program: Program) -> tuple[NDArray[np.float32], float]:
@@ -254,7 +307,15 @@ def observation_file(results: Path, mutant: str, shard: int) -> Path:
 
 def file_digest(path: Path) -> str:
     """Return the sha256 (hex) of a file."""
+    if not path.is_file():
+        raise FileNotFoundError(f"{path} is no file")
     return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def _check_place(name: str) -> None:
+    """Raise ValueError for a file that is not in the bundle's own folder."""
+    if name.startswith("/") or ".." in name.split("/"):
+        raise ValueError(f"it lists {name!r}")
 
 
 def _frozen(value: Any) -> Any:

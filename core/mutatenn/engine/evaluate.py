@@ -12,15 +12,16 @@ import time
 from typing import TYPE_CHECKING, Any
 
 import attrs
+import numpy as np
 
-from mutatenn.compiler.bounds import MARK
+from mutatenn.compiler.monitor import WORDS
 from mutatenn.engine.link import IMAGE, Linked, Linker
+from mutatenn.engine.memory import FIRST, SECOND, Memory
 from mutatenn.errors import InfrastructureError
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
-    import numpy as np
     from numpy.typing import NDArray
 
     from mutatenn.api.backend import Device
@@ -36,7 +37,7 @@ class KernelError(Exception):
 
 
 class OutOfBoundsError(KernelError):
-    """A guarded kernel was about to access memory beyond a buffer."""
+    """A kernel was about to write outside a buffer, or to read where no guard answers."""
 
 
 @attrs.define(eq=False)
@@ -61,7 +62,9 @@ class Evaluation:
     no such call; there the one that gives this value runs and counts.) ``infected`` tells that a result of
     one of them equals no value of the original's, or that the output differs. ``differs`` compares the output
     with the original's bit for bit. ``masked`` names the kernel in which an infection died that did not reach
-    the output: the last that made the original's values of infected ones.
+    the output: the last that made the original's values of infected ones. ``left`` is the first access that
+    left its buffer, a read that a guard answered. Where what a changed kernel computes depends on memory that
+    it must not read, ``again`` is the run with another content of it.
     """
 
     output: Any = None
@@ -70,6 +73,8 @@ class Evaluation:
     infected: bool = False
     kernels: set[str] = attrs.field(factory=set)
     masked: str = ""
+    left: str = ""
+    again: Evaluation | None = None
     _sick: set[int] = attrs.field(factory=set)
 
     def add(self, step: Step, twins: Sequence[int | None]) -> None:
@@ -97,6 +102,9 @@ class Evaluator:
     device: Device
     linker: Linker = attrs.field(init=False)
     _spare: dict[Key, list[Any]] = attrs.field(init=False, factory=dict)
+    _others: dict[Key, list[Any]] = attrs.field(init=False, factory=dict)
+    _monitors: dict[tuple[int, Memory], Any] = attrs.field(init=False, factory=dict)
+    _left: str = attrs.field(init=False, default="")
     whole: set[str] = attrs.field(init=False, factory=set)
     """Kernels that the original ran on poisoned memory; what they leave unwritten has shown by now."""
 
@@ -147,12 +155,21 @@ class Evaluator:
         """Run a mutant on the image of which the original's values are known.
 
         Without ``reuse`` every call runs, on nothing but the image and the constants; what is known then
-        only tells what was infected.
+        only tells what was infected. Raises KernelError, OutOfBoundsError.
         """
-        trial = _Trial(self, linked, known.tensors[IMAGE], _Recall(self, known))
+        self._left = ""
+        seen, shaken = self._run(linked, known, FIRST, reuse=reuse)
+        if shaken:
+            seen.again, _ = self._run(linked, known, SECOND, reuse=reuse)
+        seen.left = self._left
+        return seen
+
+    def _run(self, linked: Linked, known: Known, memory: Memory, *, reuse: bool) -> tuple[Evaluation, bool]:
+        """Run a mutant with some content of memory; return also whether another one would have mattered."""
+        trial = _Trial(self, linked, known.tensors[IMAGE], _Recall(self, known), memory=memory)
         original, output = known.original, linked.program.output
         rewired = original.output != linked.output in original.makers
-        seen = Evaluation()
+        seen, shaken = Evaluation(), False
         for step in linked.steps:
             changed = trial.changes(step) or (rewired and output in step.results)
             if changed or not reuse:
@@ -160,13 +177,16 @@ class Evaluator:
                 if changed:
                     twins = trial.compare(step, results)
                     seen.add(step, twins)
+                    shaken = shaken or (memory is FIRST and step.watched and trial.shakes(step, results))
                     trial.rename(step, twins if reuse else [])
             trial.use(step)
         tensor = trial.find(output)
         trial.recall.end()
-        return seen.end(tensor, differs=not self.device.same(tensor, known.output))
+        return seen.end(tensor, differs=not self.device.same(tensor, known.output)), shaken
 
-    def launch(self, step: Step, arguments: Sequence[Any], held: Sequence[bool] = ()) -> list[Any]:
+    def launch(
+        self, step: Step, arguments: Sequence[Any], held: Sequence[bool] = (), memory: Memory = FIRST
+    ) -> list[Any]:
         """Run a step and return its results: fresh tensors where ``held``, else maybe used before.
 
         Unless the original has run the kernel they are poisoned. Raises KernelError, OutOfBoundsError.
@@ -175,16 +195,54 @@ class Evaluator:
         results = []
         for position, spec in enumerate(step.specs):
             spare = self._spare.get(key_of(spec)) if sound and not (held and held[position]) else None
-            results.append(spare.pop() if spare else self.device.allocate(spec, poison=not sound))
+            results.append(spare.pop() if spare else self._allocate(spec, memory, poison=not sound))
+        self._call(step, [*arguments, *results], memory)
+        return results
+
+    def _allocate(self, spec: TensorSpec, memory: Memory, *, poison: bool) -> Any:
+        if poison and memory is not FIRST:
+            return self.device.upload(memory.unwritten(spec))
+        return self.device.allocate(spec, poison=poison)
+
+    def shakes(self, step: Step, arguments: Sequence[Any], results: Sequence[Any]) -> bool:
+        """Tell whether a step's results depend on memory that it must not read, by running it once more."""
+        others = []
+        for spec in step.specs:
+            used = self._others.get(key_of(spec))  # full of what was computed before: as good as any content
+            others.append(used.pop() if used else self._allocate(spec, SECOND, poison=True))
+        self._call(step, [*arguments, *others], SECOND)
+        same = all(map(self.device.same, results, others))
+        for spec, other in zip(step.specs, others, strict=True):
+            self._others.setdefault(key_of(spec), []).append(other)
+        return not same
+
+    def _call(self, step: Step, tensors: Sequence[Any], memory: Memory) -> None:
+        monitor = None if step.monitor is None else self._monitor(len(step.monitor), memory)
         try:
-            self.device.launch(step.built, [*arguments, *results])
+            self.device.launch(step.built, tensors if monitor is None else [*tensors, monitor])
         except (TypeError, ValueError, InfrastructureError):
             raise  # the arguments do not fit, this engine's mistake; neither is the kernel's behaviour
         except Exception as error:
-            if MARK in str(error):
-                raise OutOfBoundsError(f"{step.name}: {str(error).partition(MARK)[2]}") from error
             raise KernelError(f"{step.name}: {type(error).__name__}: {error}") from error
-        return results
+        if step.monitor:
+            flags = self.device.fetch(monitor)[WORDS:]
+            if flags.any():
+                del self._monitors[len(step.monitor), memory]
+                self._heed(step.name, step.monitor, flags)
+
+    def _monitor(self, accesses: int, memory: Memory) -> Any:
+        """Return a monitor with no flag raised: kernels write nothing else to it."""
+        key = accesses, memory
+        if key not in self._monitors:
+            self._monitors[key] = self.device.upload(memory.monitor(accesses))
+        return self._monitors[key]
+
+    def _heed(self, name: str, accesses: Sequence[str], flags: NDArray[Any]) -> None:
+        """Note an access that left its buffer; raise OutOfBoundsError for one that no guard answers."""
+        left, beyond = flags[::2], flags[1::2]
+        if beyond.any():
+            raise OutOfBoundsError(f"{name}: {accesses[int(np.argmax(beyond))]}")
+        self._left = self._left or f"{name}: {accesses[int(np.argmax(left))]}"
 
     def give_back(self, spec: TensorSpec, tensor: Any) -> None:
         """Take a tensor that nobody looks at any more, to use it again."""
@@ -211,6 +269,7 @@ class _Frame:
     evaluator: Evaluator
     linked: Linked
     image: Any
+    memory: Memory = attrs.field(kw_only=True, default=FIRST)
     tensors: list[Any] = attrs.field(init=False)
     _left: list[int] = attrs.field(init=False)
     _own: set[int] = attrs.field(init=False, factory=set)
@@ -225,7 +284,8 @@ class _Frame:
 
     def launch(self, step: Step, held: Sequence[bool] = ()) -> list[Any]:
         """Run a step on this frame's tensors; results that are ``held`` are the caller's to keep."""
-        results = self.evaluator.launch(step, [self.find(value) for value in step.arguments], held)
+        arguments = [self.find(value) for value in step.arguments]
+        results = self.evaluator.launch(step, arguments, held, self.memory)
         sound = step.kernel in self.evaluator.whole
         for position, value in enumerate(step.results):
             self.tensors[value] = results[position]
@@ -303,6 +363,10 @@ class _Trial(_Frame):
             self._number(step, self.evaluator.linker.numbering)
         known = self.recall.known.original.makers
         return any(self.numbers[value] not in known for value in step.results)
+
+    def shakes(self, step: Step, results: Sequence[Any]) -> bool:
+        """Tell whether a step's results depend on memory that it must not read."""
+        return self.evaluator.shakes(step, [self.find(value) for value in step.arguments], results)
 
     def compare(self, step: Step, results: Sequence[Any]) -> list[int | None]:
         """Return, per result, the number of the original's value that it equals, or None."""

@@ -20,8 +20,9 @@ from mutatenn.engine.trial import (
     Warm,
     attempt,
     image_limit,
+    is_doubtful,
     memory_limit,
-    settle,
+    settle_twice,
 )
 from mutatenn.hookspecs import hookimpl
 
@@ -42,8 +43,8 @@ class Crew:
     """The mutants that have run, by the identity of their programs; each process inherits it."""
     running: dict[int, Trial] = attrs.field(init=False, factory=dict)
     _standby: Trial | None = attrs.field(init=False, default=None)
-    _doubted: dict[str, Outcome | None] = attrs.field(init=False, factory=dict)
-    """Mutants whose process ended in a way that says nothing yet, and what they get if it does again."""
+    _doubted: dict[str, tuple[Observation, Outcome | None]] = attrs.field(init=False, factory=dict)
+    """Mutants whose process ended in a way that must show again, how, and what they get if it does."""
     _herd: orphans.Herd = attrs.field(init=False, factory=orphans.Herd)
     _selector: selectors.BaseSelector = attrs.field(init=False, factory=selectors.DefaultSelector)
     _looked: float = attrs.field(init=False, factory=time.monotonic)
@@ -113,12 +114,13 @@ class Crew:
     def _settle(self, trial: Trial, seen: Observation) -> list[Observation]:
         """Return what was seen, or have the mutant tried again if that says nothing of it yet."""
         mutant = trial.mutant
-        if trial.result is None and seen.outcome == "infrastructure-error":
-            if mutant not in self._doubted:
-                self._doubted[mutant] = trial.blame
-                self.waiting.append(mutant)
-                return []
-            seen = settle(seen, trial.blame if self._doubted[mutant] else None)
+        if mutant in self._doubted:
+            first, blame = self._doubted[mutant]
+            seen = settle_twice(first, seen, (blame, trial.blame))
+        elif is_doubtful(seen, trial):
+            self._doubted[mutant] = seen, trial.blame
+            self.waiting.append(mutant)
+            return []
         if seen.outcome == "ran":
             self.ran.setdefault(seen.program, seen.mutant)
         return [seen]

@@ -60,7 +60,7 @@ class Numbering:
 
 @attrs.frozen(eq=False)
 class Step:
-    """A call whose kernel is built."""
+    """A call whose kernel is built; ``watched`` and ``monitor`` are the kernel's."""
 
     kernel: str
     name: str
@@ -68,6 +68,8 @@ class Step:
     arguments: tuple[int, ...]
     results: tuple[int, ...]
     specs: tuple[TensorSpec, ...]
+    watched: bool = False
+    monitor: tuple[str, ...] | None = None
 
 
 @attrs.frozen(eq=False)
@@ -126,9 +128,18 @@ class Linker:
         self._uploaded = {number: self._uploaded[number] for number in used}
 
     def _step(self, program: Program, call: Call) -> Step:
-        digest = call.kernel.digest
+        kernel = call.kernel
         specs = tuple(program.values[value] for value in call.results)
-        return Step(digest, call.kernel.name, self._built[digest], call.arguments, call.results, specs)
+        return Step(
+            kernel.digest,
+            kernel.name,
+            self._built[kernel.digest],
+            call.arguments,
+            call.results,
+            specs,
+            kernel.watched,
+            kernel.monitor,
+        )
 
     def _constants(self, program: Program) -> Iterable[Any]:
         for value in range(len(program.values)):

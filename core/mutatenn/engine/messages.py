@@ -25,6 +25,7 @@ BESIDES = 2**22
 """Bytes that a report may have beside what grows with the images."""
 LONGEST_TEXT = 2000
 MOST_NUMBER = 2**53
+ITEM = 4  # bytes of a score
 
 
 class GarbledError(Exception):
@@ -91,10 +92,11 @@ class Problem:
 
 @attrs.frozen(eq=False)
 class End:
-    """A trial is over. ``spent``: its process can do no more."""
+    """A trial is over. ``spent``: its process can do no more. ``damaged``: Python itself failed there."""
 
     seen: Observation
     spent: bool
+    damaged: bool
 
 
 Message = Phase | Ready | Problem | End
@@ -102,7 +104,7 @@ Message = Phase | Ready | Problem | End
 
 def largest(job: Job) -> int:
     """Return how many bytes a message of a job's mutant may have."""
-    return min(BESIDES + len(job.images) * (64 + 4 * classes(job)), 2**31 - 1)
+    return min(BESIDES + 2 * len(job.images) * (64 + ITEM * classes(job)), 2**31 - 1)
 
 
 def classes(job: Job) -> int:
@@ -127,10 +129,10 @@ def parse(message: bytes, mutant: str, job: Job) -> Message:
         if check is None or name not in fields or not check(fields[name]):
             raise GarbledError(f"a message with a wrong {name!r}")
     if kind == "outcome":
-        spent = fields.pop("spent")
+        spent, damaged = fields.pop("spent"), fields.pop("damaged")
         if fields.pop("mutant") != mutant:  # a copy of its process that another has left speaks for that
             raise GarbledError("a message on another mutant")
-        return End(_observation(fields, outputs, mutant, job), spent)
+        return End(_observation(fields, outputs, mutant, job), spent, damaged)
     if outputs:
         raise GarbledError(f"a message with {len(outputs)} bytes too many")
     return PLAIN[kind](**fields)
@@ -138,19 +140,30 @@ def parse(message: bytes, mutant: str, job: Job) -> Message:
 
 def _observation(fields: dict[str, Any], outputs: bytes, mutant: str, job: Job) -> Observation:
     """Return the observation that a process reports at the end of a trial."""
-    infected, rows = fields.pop("infected"), fields.pop("rows")
-    arrays: dict[str, Any] = {}
-    expected = len(rows) * classes(job) * 4 if fields["outcome"] == "ran" else 0
-    if len(outputs) != expected:
-        raise GarbledError(f"{len(outputs)} bytes of outputs instead of {expected}")
-    if fields["outcome"] == "ran":
-        ordered = bool(np.all(np.diff([*rows, len(job.images)]) > 0))
-        if len(infected) != len(job.images) or not ordered:
-            raise GarbledError("a message on other images than there are")
-        arrays["outputs"] = np.frombuffer(outputs, np.float32).reshape(len(rows), classes(job))
-        arrays |= {"rows": np.asarray(rows, np.intp), "infected": np.asarray(infected, bool)}
+    first, second = {name: fields.pop(name) for name in IMAGES}, fields.pop("again")
     kernels = tuple(fields.pop("kernels"))
-    return Observation(mutant, kernels=kernels, **fields, **arrays)
+    parts = [each for each in (first, second) if each] if fields["outcome"] == "ran" else []
+    sizes = [len(each["rows"]) * classes(job) * ITEM for each in parts]
+    if len(outputs) != sum(sizes):
+        raise GarbledError(f"{len(outputs)} bytes of outputs instead of {sum(sizes)}")
+    if not parts:
+        return Observation(mutant, kernels=kernels, **fields)
+    seen, again = _arrays(first, outputs[: sizes[0]], job), None
+    if second:
+        again = Observation(mutant, "ran", **_arrays(second, outputs[sizes[0] :], job))
+    return Observation(mutant, kernels=kernels, again=again, **fields, **seen)
+
+
+def _arrays(lists: dict[str, Any], outputs: bytes, job: Job) -> dict[str, Any]:
+    infected, rows = lists["infected"], lists["rows"]
+    ordered = bool(np.all(np.diff([*rows, len(job.images)]) > 0))
+    if len(infected) != len(job.images) or not ordered:
+        raise GarbledError("a message on other images than there are")
+    return {
+        "outputs": np.frombuffer(outputs, np.float32).reshape(len(rows), classes(job)),
+        "rows": np.asarray(rows, np.intp),
+        "infected": np.asarray(infected, bool),
+    }
 
 
 def clean(text: str) -> str:
@@ -182,6 +195,16 @@ def _table_of(check: Callable[[Any], bool]) -> Callable[[Any], bool]:
     return lambda value: isinstance(value, dict) and all(_text(key) and check(value[key]) for key in value)
 
 
+def _flag(value: Any) -> bool:
+    return type(value) is int and value in (0, 1)
+
+
+def _table(value: Any, shape: dict[str, Callable[[Any], bool]]) -> bool:
+    known = isinstance(value, dict) and value.keys() == shape.keys()
+    return known and all(check(value[name]) for name, check in shape.items())
+
+
+IMAGES: dict[str, Callable[[Any], bool]] = {"infected": _list_of(_flag), "rows": _list_of(_count)}
 PLAIN: dict[str, Callable[..., Message]] = {"phase": Phase, "ready": Ready, "problem": Problem}
 SHAPES: dict[str, dict[str, Callable[[Any], bool]]] = {
     "phase": {"phase": _text, "cpu": _seconds},
@@ -196,9 +219,11 @@ SHAPES: dict[str, dict[str, Callable[[Any], bool]]] = {
         "program": _text,
         "masked": _table_of(_count),
         "seconds": _table_of(_seconds),
-        "infected": _list_of(lambda value: value in (0, 1)),
-        "rows": _list_of(_count),
+        **IMAGES,
+        "memory": _text,
+        "again": lambda value: value is None or _table(value, IMAGES),
         "spent": lambda value: isinstance(value, bool),
+        "damaged": lambda value: isinstance(value, bool),
     },
 }
 """What each kind of message holds, by the field that only it has, and what is a right value."""

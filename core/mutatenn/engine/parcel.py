@@ -2,23 +2,36 @@
 
 from __future__ import annotations
 
+import io
 import json
+import signal
+import zipfile
 from typing import TYPE_CHECKING, Any
 
 import attrs
 import numpy as np
 
-from mutatenn.api.executor import Observation
+from mutatenn.api.executor import Observation, Outcome
 from mutatenn.api.program import Call, Constant, Kernel, Program
 from mutatenn.api.values import TensorSpec
 from mutatenn.errors import InputError
+from mutatenn.typed import build, conforms
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from numpy.typing import NDArray
 
 ARRAYS = ("rows", "infected", "outputs")
+AGAIN = "again_"
+MOST_TEXT = 2**20
+"""Bytes of the text about one mutant."""
+OVERHEAD = 2**14
+"""Bytes that an array of a file takes beside its elements, at most."""
+MOST_SECONDS = 1e9
+ENCRYPTED = 1
+PACKED = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 
 
 def program_record(program: Program) -> dict[str, Any]:
@@ -28,14 +41,20 @@ def program_record(program: Program) -> dict[str, Any]:
         "input": program.input,
         "output": program.output,
         "constants": {str(value): constant.digest for value, constant in program.constants.items()},
-        "kernels": {digest: kernel.name for digest, kernel in program.kernels.items()},
+        "kernels": {
+            digest: [kernel.name, kernel.watched, kernel.monitor]
+            for digest, kernel in program.kernels.items()
+        },
         "calls": [[call.kernel.digest, list(call.arguments), list(call.results)] for call in program.calls],
     }
 
 
 def read_program(record: dict[str, Any], constants: dict[str, NDArray[np.generic]]) -> Program:
     """Return the program of a record; its kernels have no IR."""
-    kernels = {digest: Kernel(digest, name) for digest, name in record["kernels"].items()}
+    kernels = {
+        digest: Kernel(digest, name, watched=watched, monitor=None if monitor is None else tuple(monitor))
+        for digest, (name, watched, monitor) in record["kernels"].items()
+    }
     return Program(
         values=tuple(TensorSpec(name, tuple(shape), dtype) for name, shape, dtype in record["values"]),
         input=record["input"],
@@ -49,38 +68,130 @@ def write_observation(path: Path, seen: Observation) -> None:
     """Write what was seen of a mutant; the file appears whole or not at all."""
     about = attrs.asdict(seen, filter=lambda field, _: field.name not in ARRAYS)
     arrays = {name: getattr(seen, name) for name in ARRAYS}
+    if seen.again:
+        about["again"] = True
+        arrays |= {f"{AGAIN}{name}": getattr(seen.again, name) for name in ARRAYS}
     save_arrays(path, about=np.frombuffer(json.dumps(about).encode(), np.uint8), **arrays)
 
 
-def read_observation(file: Any) -> Observation:
-    """Return what was written of a mutant; raises InputError for anything else."""
-    arrays = load_arrays(file, ("about", *ARRAYS))
+def observation_bytes(images: int, classes: int) -> int:
+    """Return how many bytes what was seen of a mutant on some images takes at most."""
+    return MOST_TEXT + 2 * (images * (8 + 1 + 4 * classes) + (1 + len(ARRAYS)) * OVERHEAD)
+
+
+def read_observation(content: bytes, images: int, classes: int) -> Observation:
+    """Return what was written of a mutant that ran on so many images; raises InputError for anything else."""
+    about = _about(load_arrays(content, {"about": MOST_TEXT})["about"])
+    repeated = isinstance(about, dict) and about.pop("again", None) is True
+    sizes = {"rows": 8 * images, "infected": images, "outputs": 4 * images * classes}
+    arrays, again = load_arrays(content, sizes), None
+    if repeated:
+        more = load_arrays(content, {f"{AGAIN}{name}": size for name, size in sizes.items()})
+        fields: dict[str, Any] = {name: more[f"{AGAIN}{name}"] for name in ARRAYS}
+        again = Observation("", "ran", **fields)
     try:
-        about = json.loads(arrays.pop("about").tobytes())
-        about["kernels"] = tuple(about["kernels"])
-        fields: dict[str, Any] = {**about, **arrays}
-        seen = Observation(**fields)
-    except (TypeError, ValueError, KeyError) as error:
+        seen = build(Observation, about, again=again, **arrays)
+    except ValueError as error:
         raise InputError(f"no observation ({error}); run the bundle again") from None
-    fits = len(seen.rows) == len(seen.outputs) and (seen.rows < len(seen.infected)).all()
-    if not (fits and seen.infected.dtype == bool and seen.rows.dtype.kind == "i" and (seen.rows >= 0).all()):
-        raise InputError("its arrays do not fit together; run the bundle again")
-    return seen
+    fits = all(_fit(each, images, classes) for each in (seen, again) if each)
+    if not (fits and _counts(seen)):
+        raise InputError("what it tells does not fit together; run the bundle again")
+    return attrs.evolve(seen, again=again and attrs.evolve(again, mutant=seen.mutant))
+
+
+def read_outcome(path: Path) -> str:
+    """Return how a mutant ended, by its file; raises InputError if that is damaged."""
+    about = _about(load_arrays(path.read_bytes(), {"about": MOST_TEXT})["about"])
+    outcome = about.get("outcome") if isinstance(about, dict) else None
+    if not conforms(outcome, Outcome):
+        raise InputError(f"{path} is damaged; delete it and run the bundle again")
+    return str(outcome)
+
+
+def _about(array: NDArray[Any]) -> Any:
+    try:
+        return json.loads(array.astype(np.uint8, casting="no").tobytes())
+    except (TypeError, ValueError, RecursionError) as error:
+        raise InputError(f"no observation ({error}); run the bundle again") from None
+
+
+def _fit(seen: Observation, images: int, classes: int) -> bool:
+    """Tell whether the arrays are what can be seen on so many images."""
+    if seen.rows.dtype.kind != "i" or seen.infected.dtype != np.bool_ or seen.outputs.dtype != np.float32:
+        return False
+    if (seen.rows.ndim, seen.infected.ndim, seen.outputs.ndim) != (1, 1, 2):
+        return False
+    if len(seen.infected) != images and (seen.outcome == "ran" or len(seen.infected)):
+        return False
+    rows = seen.rows
+    ordered = bool((np.diff(rows) > 0).all()) and (not len(rows) or 0 <= rows[0] <= rows[-1] < images)
+    return ordered and (not len(rows) or seen.outputs.shape == (len(rows), classes))
+
+
+def _counts(seen: Observation) -> bool:
+    """Tell whether the numbers are counts and seconds that can be."""
+    counts = (seen.executed, *seen.masked.values())
+    signals = (None, *range(1, signal.NSIG))
+    seconds = all(0 <= each < MOST_SECONDS for each in seen.seconds.values())
+    return seconds and seen.signal in signals and all(0 <= each < 2**63 for each in counts)
 
 
 def save_arrays(path: Path, **arrays: NDArray[Any]) -> None:
     """Write arrays as ``.npz``; the file appears whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.tmp")
-    with temporary.open("wb") as file:
-        np.savez(file, allow_pickle=False, **arrays)
-    temporary.replace(path)
-
-
-def load_arrays(file: Any, names: tuple[str, ...]) -> dict[str, NDArray[Any]]:
-    """Return the arrays of these names in a ``.npz`` file; raises InputError if it is damaged."""
     try:
-        with np.load(file, allow_pickle=False) as found:
-            return {name: found[name] for name in names}
-    except Exception as error:  # zipfile, zlib and numpy raise many types for damaged files
+        with temporary.open("wb") as file:
+            np.savez(file, allow_pickle=False, **arrays)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def load_arrays(content: bytes, sizes: Mapping[str, int]) -> dict[str, NDArray[Any]]:
+    """Return the arrays of these names in a ``.npz`` file, each of at most so many bytes.
+
+    Raises InputError if it is damaged, or one is missing or larger.
+    """
+    with opened(io.BytesIO(content), "it") as found:
+        return {
+            name: _array(read_member(found, f"{name}.npy", size + OVERHEAD)) for name, size in sizes.items()
+        }
+
+
+def _array(content: bytes) -> NDArray[Any]:
+    try:
+        found = np.load(io.BytesIO(content), allow_pickle=False)
+    except Exception as error:  # numpy raises many types for damaged files
         raise InputError(f"damaged ({type(error).__name__}: {error}); copy or run it again") from None
+    if not isinstance(found, np.ndarray):
+        raise InputError("damaged (no array); copy or run it again")
+    return found
+
+
+def opened(file: Any, name: object) -> zipfile.ZipFile:
+    """Return a zip file, opened; raises InputError if it is none."""
+    try:
+        return zipfile.ZipFile(file)
+    except Exception as error:  # zipfile raises many types for damaged files
+        raise InputError(f"cannot read {name}: {error}; give the results.zip that run.py wrote") from None
+
+
+def read_member(zipped: zipfile.ZipFile, name: str, most: int) -> bytes:
+    """Return a member of a zip file; raises InputError if it is damaged or has more than ``most`` bytes.
+
+    No more than that is ever unpacked.
+    """
+    try:
+        about = zipped.getinfo(name)
+    except KeyError:
+        raise InputError(f"the results lack {name}; run the bundle to its end") from None
+    if about.file_size > most:
+        raise InputError(f"{name} is larger than any result; give what run.py wrote")
+    if about.flag_bits & ENCRYPTED or about.compress_type not in PACKED:
+        raise InputError(f"{name} is packed in a way that run.py does not use; give what run.py wrote")
+    try:
+        with zipped.open(about) as file:
+            return file.read(most)
+    except Exception as error:  # zipfile and zlib raise many types for damaged files
+        raise InputError(f"{name} is damaged ({error}); copy the results again") from None

@@ -13,6 +13,7 @@ import attrs
 import numpy as np
 
 from mutatenn.api.executor import Job, Observation, Outcome
+from mutatenn.border import opened
 from mutatenn.compiler.kernels import last_line
 from mutatenn.engine import isolate, messages
 from mutatenn.engine.evaluate import Evaluation, Evaluator, KernelError, Known, OutOfBoundsError
@@ -22,7 +23,7 @@ from mutatenn.engine.same_code import same_code
 from mutatenn.errors import BuildError, DeviceLostError, InfrastructureError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
     from multiprocessing.connection import Connection
 
     from mutatenn.api.program import Program
@@ -34,6 +35,8 @@ IMAGE = "image"
 UNCHANGED = "the mutation left the IR structurally equal to the original's"
 SAME_CODE = "lowered, the changed IR is the original's very code"
 SAME_MACHINE_CODE = "built, the changed code is the original's very machine code"
+LEAVES = "leaves its buffer"
+UNWRITTEN = "reads memory that nothing has written"
 POLL_SECONDS = 0.1
 PHASES_PER_IMAGE = 16
 LAST_MOMENTS = 0.5  # seconds, at most, from the end of a dying process' pipe to its own
@@ -73,7 +76,7 @@ class Warm:
     @classmethod
     def up(cls, job: Job, *, sealed: bool = False) -> Warm:
         """Open the device, build the original, and choose the values to keep: all there is room for."""
-        evaluator = Evaluator(job.backend.open())
+        evaluator = Evaluator(opened(job.backend))
         original = evaluator.link(job.original)
         kept: frozenset[int] = frozenset()
         seconds = [0.0]
@@ -124,7 +127,9 @@ def memory_limit(job: Job) -> int:
 
 
 def _check_repeats(job: Job, index: int, output: Any) -> None:
-    difference = float(np.abs(output.reshape(-1).astype(np.float32) - job.expected[index]).max())
+    found, expected = output.reshape(-1).astype(np.float32), job.expected[index]
+    with np.errstate(invalid="ignore"):  # infinite scores of both are equal
+        difference = float(np.abs(np.where(found == expected, 0, found - expected)).max())
     if not difference <= job.noise:
         raise InfrastructureError(
             f"the original does not repeat its baseline output on image {index}: off by {difference:g}, "
@@ -190,6 +195,7 @@ class Trial:
             self.enter(message.phase, message.cpu)
         elif self.result is None and isinstance(message, End):
             self.result, self.spent = message.seen, message.spent
+            self.blame = "crashed" if message.damaged else None
         elif self.result is None and isinstance(message, Problem) and self.building:
             self.result = Observation(self.mutant, "infrastructure-error", message.problem)
         else:
@@ -257,7 +263,46 @@ def settle(seen: Observation, blame: Outcome | None) -> Observation:
     return attrs.evolve(seen, outcome=blame, message=f"{seen.message}, and again in a fresh process")
 
 
+def is_doubtful(seen: Observation, trial: Trial) -> bool:
+    """Tell whether an end must show again, in a fresh process, to count."""
+    unannounced = trial.result is None and seen.outcome == "infrastructure-error"
+    return unannounced or trial.blame is not None or seen.signal is not None
+
+
+def settle_twice(
+    first: Observation, second: Observation, blames: tuple[Outcome | None, Outcome | None]
+) -> Observation:
+    """Return what counts of an end in doubt and that in a fresh process; ``blames`` are the two trials'."""
+    if second.outcome == "infrastructure-error":
+        return settle(second, blames[1] if blames[0] else None)
+    harmed = first.outcome == "crashed" or blames[0] == "crashed"
+    if not harmed or second.outcome == "crashed":
+        return second
+    told = f"{first.message or first.outcome} in one process, {second.outcome} in another"
+    return Observation(first.mutant, "unstable", told)
+
+
 # In the mutant's process.
+
+
+@attrs.define(eq=False)
+class Rows:
+    """What was seen image by image: which are infected, which have another output, and their outputs."""
+
+    infected: list[bool] = attrs.field(factory=list)
+    rows: list[int] = attrs.field(factory=list)
+    outputs: list[bytes] = attrs.field(factory=list)
+
+    def add(self, index: int, evaluation: Evaluation, fetch: Callable[[Any], Any]) -> None:
+        """Take down what was seen on an image."""
+        self.infected.append(evaluation.infected)
+        if evaluation.differs:
+            self.rows.append(index)
+            self.outputs.append(fetch(evaluation.output).astype(np.float32).tobytes())
+
+    def lists(self) -> dict[str, list[int]]:
+        """Return all but the outputs as plain lists."""
+        return {"infected": [int(flag) for flag in self.infected], "rows": self.rows}
 
 
 @attrs.define(eq=False)
@@ -274,9 +319,12 @@ class Report:
     kernels: set[str] = attrs.field(factory=set)
     program: str = ""
     masked: Counter[str] = attrs.field(factory=Counter)
-    infected: list[bool] = attrs.field(factory=list)
-    rows: list[int] = attrs.field(factory=list)
-    outputs: list[bytes] = attrs.field(factory=list)
+    memory: str = ""
+    damaged: bool = False
+    shaken: bool = False
+    seen: Rows = attrs.field(factory=Rows)
+    again: Rows = attrs.field(factory=Rows)
+    """The same with another content of memory that must not be read, where that matters on some image."""
     start: float = attrs.field(factory=time.monotonic)
     process: int = attrs.field(factory=os.getpid)
 
@@ -293,17 +341,22 @@ class Report:
         """Take down what was seen on an image."""
         self.executed += evaluation.executed
         self.kernels |= evaluation.kernels
-        self.infected.append(evaluation.infected)
         self.masked.update([evaluation.masked] if evaluation.masked else [])
-        if evaluation.differs:
-            output = self.warm.evaluator.device.fetch(evaluation.output)
-            self.rows.append(index)
-            self.outputs.append(output.astype(np.float32).tobytes())
+        self.memory = self.memory or (evaluation.left and f"{LEAVES}: {evaluation.left}")
+        if evaluation.again and not self.memory:
+            self.memory = UNWRITTEN
+        self.shaken |= evaluation.again is not None
+        fetch = self.warm.evaluator.device.fetch
+        self.seen.add(index, evaluation, fetch)
+        self.again.add(index, evaluation.again or evaluation, fetch)
+
+    def _outputs(self) -> bytes:
+        return b"".join([*self.seen.outputs, *(self.again.outputs if self.shaken else ())])
 
     def send(self, outcome: Outcome, message: str, *, spent: bool = False) -> None:
         """Send it all; a process that is ``spent`` takes no other mutant."""
         self._tell(
-            b"".join(self.outputs) if outcome == "ran" else b"",
+            self._outputs() if outcome == "ran" else b"",
             mutant=self.mutant,
             outcome=outcome,
             message=messages.clean(message),
@@ -312,9 +365,11 @@ class Report:
             program=self.program,
             masked=self.masked,
             seconds={"total": time.monotonic() - self.start},
-            infected=[int(flag) for flag in self.infected],
-            rows=self.rows,
+            memory=self.memory,
+            **self.seen.lists(),
+            again=self.again.lists() if self.shaken else None,
             spent=spent,
+            damaged=self.damaged,
         )
 
 
@@ -341,13 +396,14 @@ def attempt(report: Report, ran: Mapping[str, str]) -> tuple[Outcome, str]:
     except DeviceLostError:
         raise
     except Exception as error:  # an operator may fail in any way
+        report.damaged = not (building or isinstance(error, (KernelError, MemoryError, *MACHINE_ERRORS)))
         return _failure(error, building=building)
     return "ran", ""
 
 
 def _is_original(report: Report, program: Program) -> bool:
     """Tell whether what infected no value on any image is the original's very code."""
-    if not report.infected or any(report.infected):
+    if not report.seen.infected or any(report.seen.infected):
         return False
     report.enter(BUILD)  # its limit holds now
     return same_code(report.warm.job.backend, report.warm.job.original, program)

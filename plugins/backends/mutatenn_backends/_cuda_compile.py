@@ -19,8 +19,16 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 COMPILERS = ("nvcc", "nvrtc")
+# Products are added unrounded where the generated code says so, nowhere else.
+NO_CONTRACTION = "--fmad=false"
 # As TVM calls it, but for the approximate arithmetic of --use_fast_math.
-FLAGS = ("-O3", "--expt-relaxed-constexpr", "-U__CUDA_NO_HALF_OPERATORS__", "-U__CUDA_NO_HALF_CONVERSIONS__")
+FLAGS = (
+    "-O3",
+    "--expt-relaxed-constexpr",
+    "-U__CUDA_NO_HALF_OPERATORS__",
+    "-U__CUDA_NO_HALF_CONVERSIONS__",
+    NO_CONTRACTION,
+)
 
 
 def compile_source(source: str, arch: str, compiler: str, form: Literal["cubin", "ptx"]) -> bytes:
@@ -40,7 +48,7 @@ def compiler_version(compiler: str) -> str:
         done = subprocess.run([str(find_nvcc()), "--version"], check=False, capture_output=True, text=True)  # noqa: S603  # ours
         return f"nvcc {FLAGS} {done.stdout}"
     nvrtc = importlib.import_module("cuda.bindings.nvrtc")
-    return f"nvrtc {nvrtc.nvrtcVersion()} {ir.tvm.__version__}"
+    return f"nvrtc {nvrtc.nvrtcVersion()} {ir.tvm.__version__} {NO_CONTRACTION}"
 
 
 @contextlib.contextmanager
@@ -117,7 +125,8 @@ def _nvrtc(source: str, arch: str, form: str) -> bytes:
     compile_cuda: Any = ir.tvm.support.nvcc.compile_cuda
     headers, before = find_headers(), os.environ.get("CUDA_PATH")
     os.environ["CUDA_PATH"] = str(headers)  # where TVM looks for them
-    options = [f"-I{headers}/include/cccl"]  # where Python packages have some that TVM expects elsewhere
+    # Python packages have some headers where TVM does not expect them.
+    options = [f"-I{headers}/include/cccl", NO_CONTRACTION]
     try:
         return bytes(compile_cuda(source, form, arch=arch, compiler="nvrtc", options=options))
     except RuntimeError as error:

@@ -26,9 +26,11 @@ def use_kernel_cache() -> None:
     if cache is None:
         os.environ[SWITCH] = "0"
         return
-    folder = cache.folder / "pocl"
-    with contextlib.suppress(OSError):  # then PoCL uses its own
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    folder = cache.subfolder("pocl")
+    if folder is None:
+        os.environ[SWITCH] = "0"
+        return
+    with contextlib.suppress(OSError):
         os.environ[FOLDER] = str(folder)
         tidy(folder, cache.limit)
 

@@ -17,6 +17,15 @@ from mutatenn import device_code, ir
 if TYPE_CHECKING:
     from mutatenn import DeviceCode, Kernel
 
+# A product is added unrounded where the kernel's expressions tell, by the device's instruction if it has one.
+ROUND_PRODUCTS = "#pragma OPENCL FP_CONTRACT OFF\n\n"
+FUSED = """\
+{0} fused_{0}({0} a, {0} b, {0} c) {{
+#pragma OPENCL FP_CONTRACT ON
+  return a * b + c;
+}}
+
+"""
 NAMES = {"float32": "float", "float64": "double", "int32": "int", "int64": "long"}
 WIDTHS = (2, 4, 8, 16)
 # Storing as half precision needs no extension, computing in it does, which many devices lack.
@@ -33,8 +42,10 @@ float{0} narrow{0}(float{0} x) {{
 def generate(kernel: Kernel, target: Any) -> DeviceCode:
     """Return a kernel's OpenCL C and launches; raises BuildError if TVM rejects it."""
     code = device_code(kernel, target, prepare)
-    used = sorted(set(re.findall(r"\bnarrow(\d*)\(", code.source)))
-    return attrs.evolve(code, source="".join(NARROW.format(n, n or 1) for n in used) + code.source)
+    fused = sorted(set(re.findall(r"\bfused_((?:float|double)\d*)\(", code.source)))
+    narrow = sorted(set(re.findall(r"\bnarrow(\d*)\(", code.source)))
+    own = [*(FUSED.format(each) for each in fused), *(NARROW.format(n, n or 1) for n in narrow)]
+    return attrs.evolve(code, source="".join([ROUND_PRODUCTS, *own, code.source]))
 
 
 def prepare(function: Any) -> Any:
@@ -65,12 +76,16 @@ def _poison(block: Any) -> Any:
 def _fill(buffer: Any) -> Any:
     dtype = buffer.ty.dtype.dtype
     scalar = dtype.with_lanes(1)
-    value = ir.tirx.const(math.nan, scalar) if "float" in str(scalar) else ir.tirx.max_value(scalar)
+    value = ir.tirx.const(math.nan, scalar) if "float" in str(scalar) else _largest(scalar)
     value = value if dtype.lanes == 1 else ir.tirx.Broadcast(value, dtype.lanes)
     (extent,) = buffer.ty.shape
     index = ir.tirx.Var("p", extent.ty)
     store = ir.tirx.BufferStore(buffer, value, [index])
     return ir.tirx.For(index, ir.tirx.const(0, extent.ty.dtype), extent, ir.tirx.ForKind.SERIAL, store)
+
+
+def _largest(scalar: Any) -> Any:
+    return ir.tirx.const(1, scalar) if str(scalar) == "bool" else ir.tirx.max_value(scalar)
 
 
 def _load(load: Any) -> Any:

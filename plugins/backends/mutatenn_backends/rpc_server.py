@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import attrs
 
-from mutatenn import InputError, ir
+from mutatenn import InputError, ir, one_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -156,7 +156,7 @@ def _end_with(watched: int) -> None:
 
 
 def _say(text: str) -> None:
-    print(f"mutatenn rpc-server: {text}", file=sys.stderr, flush=True)
+    print(f"mutatenn rpc-server: {one_line(text)}", file=sys.stderr, flush=True)
 
 
 def _end(number: int, frame: object) -> NoReturn:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import stat
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -12,11 +13,18 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 LONGEST_REASON = 240
+LARGEST = 2**31
+"""Bytes of a file that is read at once: neither protobuf nor FlatBuffers go further."""
 
 
 def content(source: Path, kind: str, suffix: str) -> bytes:
     """Return a file's content; raises InputError naming what is wanted: "an ONNX model", ".onnx"."""
     try:
+        about = source.stat()
+        if not (stat.S_ISREG(about.st_mode) or stat.S_ISDIR(about.st_mode)):
+            raise InputError("is neither a file nor a folder; give the path of a model")
+        if about.st_size > LARGEST:
+            raise InputError(f"is larger than {LARGEST >> 30} GiB, which {kind} cannot be; check the path")
         found = source.read_bytes()
     except FileNotFoundError:
         raise InputError(f"there is no such file; give the path of {kind}") from None

@@ -38,13 +38,17 @@ class _Conversion:
 
 @contextmanager
 def own_conversions() -> Iterator[None]:
-    """Let the importer convert Clip, Dropout and Sum as they are written here."""
+    """Let the importer convert Clip, Dropout, Max, Mean, Min and Sum as they are written here."""
     tvm = importer()
     original = tvm._get_convert_map
+    table, op = original(), ir.relax.op
     own = {
-        "Clip": _Conversion(partial(_clip, original()["Clip"])),
+        "Clip": _Conversion(partial(_clip, table["Clip"])),
         "Dropout": _Conversion(_dropout),
-        "Sum": _Conversion(_sum),
+        "Max": _Conversion(partial(_pairwise, op.maximum, table["Max"])),
+        "Mean": _Conversion(partial(_mean, table["Mean"])),
+        "Min": _Conversion(partial(_pairwise, op.minimum, table["Min"])),
+        "Sum": _Conversion(partial(_pairwise, op.add, table["Sum"])),
     }
     tvm._get_convert_map = lambda: original() | own
     try:
@@ -90,7 +94,18 @@ def _dropout(_opset: int, *given: Any) -> Any:
     return ir.relax.Tuple([data, ir.relax.op.full(data.ty.shape, ir.relax.const(True), "bool")])
 
 
-def _sum(_opset: int, *given: Any) -> Any:
-    """Convert to additions, which is what residual connections are; the importer stacks and reduces."""
+def _pairwise(operator: Any, theirs: Any, opset: int, *given: Any) -> Any:
+    """Convert to one operator after the other, as residual additions are; the importer stacks and reduces."""
     _, inputs, _, _ = given
-    return reduce(ir.relax.op.add, list(inputs))
+    values = list(inputs)
+    if all(isinstance(each, ir.tvm.ir.GenericConst) for each in values):
+        return theirs.get_converter(opset)(*given)  # a constant
+    return reduce(operator, values)
+
+
+def _mean(theirs: Any, opset: int, *given: Any) -> Any:
+    total = _pairwise(ir.relax.op.add, theirs, opset, *given)
+    if isinstance(total, ir.tvm.ir.GenericConst):
+        return total
+    _, inputs, _, _ = given
+    return ir.relax.op.divide(total, ir.relax.const(len(inputs), str(inputs[0].ty.dtype)))

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from typing import TYPE_CHECKING, Any
 
 from mutatenn import InputError, TensorSpec
 from mutatenn_frontends import _files
 from mutatenn_frontends._files import reason
+from mutatenn_frontends._onnx_size import LARGEST_VALUE, require_few_operators
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -15,6 +17,8 @@ if TYPE_CHECKING:
 
 IMAGE_DTYPES = ("float32", "float16", "uint8")
 IMAGE_RANK = 4
+STANDARD = ("", "ai.onnx")
+"""The names of the domain of ONNX's own operators."""
 
 
 def read(source: Path) -> tuple[Any, str]:
@@ -24,6 +28,7 @@ def read(source: Path) -> tuple[Any, str]:
     """
     content = _files.content(source, "an ONNX model", ".onnx")
     proto = _parse(content)
+    require_few_operators(proto)
     digest = hashlib.sha256(content)
     for tensor in _load_external(proto, source.parent):
         digest.update(tensor.raw_data)
@@ -48,6 +53,7 @@ def _load_external(proto: Any, directory: Path) -> list[Any]:
     from onnx.external_data_helper import load_external_data_for_model, uses_external_data
 
     external = [tensor for tensor in _tensors(proto.graph) if uses_external_data(tensor)]
+    _require_files(external, directory)
     try:
         load_external_data_for_model(proto, str(directory))
     except Exception as error:  # OSError, ValueError or ValidationError, depending on the release of onnx
@@ -56,6 +62,19 @@ def _load_external(proto: Any, directory: Path) -> list[Any]:
             "under the names they were saved with"
         ) from error
     return external
+
+
+def _require_files(external: list[Any], directory: Path) -> None:
+    """Raise InputError for weights kept in what is no file, or of more bytes than there can be."""
+    for tensor in external:
+        about = {entry.key: entry.value for entry in tensor.external_data}
+        file = directory / about.get("location", "")
+        if file.exists() and not file.is_file():
+            raise InputError(f"its external weights are in {file.name!r}, which is no file; export it again")
+        length = about.get("length", "0")
+        largest = max(math.prod(tensor.dims), int(length) if length.isdigit() else 0)
+        if largest > LARGEST_VALUE:
+            raise InputError(f"its weights {tensor.name!r} take {largest} bytes or more; export it again")
 
 
 def _inline(proto: Any) -> Any:
@@ -73,16 +92,27 @@ def check(proto: Any) -> None:
     """Raise InputError for a model that breaks ONNX's own rules."""
     import onnx
 
+    _check_version(proto, onnx.defs.onnx_opset_version())
     try:
         onnx.checker.check_model(proto)
     except Exception as error:  # ValidationError, or ValueError above protobuf's limit of 2 GiB
         raise InputError(f"is not a valid ONNX model ({reason(error)}); export it again") from error
 
 
+def _check_version(proto: Any, newest: int) -> None:
+    """Raise InputError for operators of a later version than any that is known here."""
+    version = max((each.version for each in proto.opset_import if each.domain in STANDARD), default=1)
+    if version > newest:
+        raise InputError(
+            f"is of ONNX operator set {version}, which does not exist or is newer than what is installed "
+            f"(up to {newest}); export it with an earlier one"
+        )
+
+
 def operators(proto: Any) -> set[tuple[str, str]]:
     """Return (domain, name) of every operator the model uses, control flow included."""
     return {
-        ("" if node.domain == "ai.onnx" else node.domain, node.op_type)
+        ("" if node.domain in STANDARD else node.domain, node.op_type)
         for graph in _graphs(proto.graph)
         for node in graph.node
     }
@@ -152,7 +182,10 @@ def _dtype(value: Any) -> str:
     from onnx.helper import tensor_dtype_to_np_dtype
 
     kind = value.type.tensor_type.elem_type
-    return str(tensor_dtype_to_np_dtype(kind)) if kind else "no tensor"
+    try:
+        return str(tensor_dtype_to_np_dtype(kind)) if kind else "no tensor"
+    except (KeyError, TypeError, AttributeError):
+        return f"type {kind}"
 
 
 def _describe(value: Any) -> str:

@@ -51,18 +51,19 @@ def to_relax(proto: Any) -> tuple[Any, TensorSpec]:
         fold(proto)
     except Exception as error:  # whatever an operator makes of sizes that do not fit together
         raise _unfit(error) from error
-    module = _convert(proto)
+    module = convert(proto)
     scores = _scores(module, [output.name for output in proto.graph.output])
     spec = TensorSpec(scores.name, (1, math.prod(scores.shape)))
     if len(proto.graph.output) > 1 or scores != spec:
         _keep_only(proto.graph, scores, spec)
-        module = _convert(proto)
+        module = convert(proto)
     module = ir.relax.transform.DeadCodeElimination()(module)
     ir.relax.analysis.well_formed(module)
     return module, spec
 
 
-def _convert(proto: Any) -> Any:
+def convert(proto: Any) -> Any:
+    """Return the Relax module of a model as it is; raises InputError if it cannot be imported."""
     graph = importer().ONNXGraphImporter({}, "float32")
     printed = io.StringIO()  # it prints what it fails on, which the error says as well
     try:

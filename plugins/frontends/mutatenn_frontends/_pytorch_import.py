@@ -13,6 +13,7 @@ import numpy as np
 from mutatenn import InputError, TensorSpec, ir
 from mutatenn_frontends import _pytorch_graph
 from mutatenn_frontends._files import reason
+from mutatenn_frontends._scores import stacked
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -106,12 +107,9 @@ def _decompose(program: Any) -> Any:
 def run(program: Any, images: NDArray[np.generic], classes: int) -> NDArray[np.float32]:
     """Return float32 ``[images, classes]``, computed image by image on one thread."""
     torch = _torch()
-    scores = np.empty((len(images), classes), np.float32)
     with _quiet(), torch.no_grad(), _one_thread(torch):
-        module = program.module()
-        for row, image in zip(scores, images, strict=True):
-            row[:] = module(torch.from_numpy(image[np.newaxis].copy())).numpy()[0]
-    return scores
+        module, given = program.module(), (torch.from_numpy(image[np.newaxis].copy()) for image in images)
+        return stacked((module(image).numpy() for image in given), classes)
 
 
 @contextmanager

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import attrs
 import numpy as np
 
-from mutatenn import Frontend, InputError, Model, hookimpl
-from mutatenn_frontends import _onnx_file, _onnx_import
+from mutatenn import Frontend, Inner, InputError, Model, hookimpl
+from mutatenn_frontends import _onnx_file, _onnx_import, _onnx_inner, _onnx_size
 from mutatenn_frontends._files import naming, reason
+from mutatenn_frontends._scores import stacked
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -36,6 +37,7 @@ class Onnx(Frontend):
             _onnx_import.require_operators(proto)
             _onnx_file.check(proto)
             image = _onnx_file.fix_batch(proto)
+            _onnx_size.require_small_values(proto)
             module, scores = _onnx_import.to_relax(proto)
         return Model(source.stem, source, digest, module, image, scores)
 
@@ -46,25 +48,31 @@ class Onnx(Frontend):
         :class:`mutatenn.InputError` if onnxruntime cannot run the model or the file has changed.
         """
         with naming(model.source):
-            session = _session(model)
-            scores = np.empty((len(images), model.output.shape[1]), np.float32)
-            for row, image in zip(scores, images, strict=True):
-                (output,) = session.run([model.output.name], {model.input.name: image[np.newaxis]})
-                row[:] = output.ravel()
-        return scores
+            session = _session(_proto(model))
+            name, given = model.output.name, ({model.input.name: image[np.newaxis]} for image in images)
+            return stacked((session.run([name], each)[0] for each in given), model.output.shape[1])
+
+    def inner(self, model: Model, image: NDArray[np.generic]) -> Inner:
+        """Run onnxruntime without its optimisations on one image; return what every operator computes."""
+        with naming(model.source):
+            return _onnx_inner.inner(_proto(model), {model.input.name: image[np.newaxis]})
 
 
-def _session(model: Model) -> Any:
-    """Return onnxruntime's session of the model as it was imported, batch 1."""
-    import onnxruntime
-
+def _proto(model: Model) -> Any:
+    """Return the ONNX model as it was imported, batch 1."""
     proto, digest = _onnx_file.read(model.source)
     if digest != model.digest:
         raise InputError("has changed since it was imported; run the campaign again")
     _onnx_file.fix_batch(proto)
+    return proto
+
+
+def _session(proto: Any) -> Any:
+    """Return onnxruntime's session of a model."""
+    onnxruntime = _onnx_inner.quiet_onnxruntime()
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
-    options.log_severity_level = 3  # errors alone: old models list their weights as inputs, which it warns of
+    options.log_severity_level = 4  # it warns of old models, and raises what it logs as an error
     try:
         return onnxruntime.InferenceSession(
             proto.SerializeToString(), options, providers=["CPUExecutionProvider"]

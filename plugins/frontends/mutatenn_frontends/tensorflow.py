@@ -12,6 +12,7 @@ import numpy as np
 from mutatenn import Frontend, InputError, Model, TensorSpec, hookimpl
 from mutatenn_frontends import _tensorflow_files, _tensorflow_import
 from mutatenn_frontends._files import naming
+from mutatenn_frontends._scores import stacked
 from mutatenn_frontends._tensorflow_process import ask, require
 
 if TYPE_CHECKING:
@@ -73,7 +74,7 @@ class TensorFlow(Frontend):
                 raise InputError("has changed since it was imported; run the campaign again")
             _, content = ask(self._request(model.source, "run", model.output.name), _npy(images))
         scores: NDArray[np.float32] = np.load(io.BytesIO(content), allow_pickle=False)
-        return scores.reshape(len(images), model.output.shape[1])
+        return stacked(scores, model.output.shape[1])
 
     def _digest(self, source: Path) -> str:
         """Return the sha256 (hex) of the files and of the options that are not the default."""

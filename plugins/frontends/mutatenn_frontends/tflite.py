@@ -13,6 +13,7 @@ import numpy as np
 from mutatenn import Frontend, InputError, Model, hookimpl
 from mutatenn_frontends import _tflite_exact, _tflite_file, _tflite_import
 from mutatenn_frontends._files import naming
+from mutatenn_frontends._scores import stacked
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -59,12 +60,14 @@ class Tflite(Frontend):
             interpreter = _ready(model)
             (image_input,) = interpreter.get_input_details()
             number, _ = _tflite_file.scores_output(interpreter)
-            scores = np.empty((len(images), model.output.shape[1]), np.float32)
-            for row, image in zip(scores, images, strict=True):
-                interpreter.set_tensor(image_input["index"], image[np.newaxis])
-                interpreter.invoke()
-                row[:] = _real(interpreter, number)
-        return scores
+
+            def scores() -> Iterator[NDArray[Any]]:
+                for image in images:
+                    interpreter.set_tensor(image_input["index"], image[np.newaxis])
+                    interpreter.invoke()
+                    yield _real(interpreter, number)
+
+            return stacked(scores(), model.output.shape[1])
 
 
 def _ready(model: Model) -> Any:

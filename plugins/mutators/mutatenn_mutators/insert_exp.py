@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from mutatenn import Example, GraphMutator, Mutator, hookimpl, ir
-from mutatenn_mutators._calls import is_float, with_argument
+from mutatenn_mutators._calls import is_dense, is_float, with_argument
 from mutatenn_mutators._paper import PAPER
 from mutatenn_mutators._sources import graph
 
@@ -70,10 +70,15 @@ class ExpConv2dAfter(ExpAfter):
 
 
 class ExpDenseBefore(ExpBefore):
-    """Insert an exponential before a dense layer (matrix product)."""
+    """Insert an exponential before a dense layer (product by a matrix)."""
 
     name = "exp-dense-before"
+    version = 2
     ops = ("relax.matmul",)
+
+    def matches(self, call: Any) -> bool:
+        """Accept layers of floats, but not products of two batches."""
+        return super().matches(call) and is_dense(call)
 
     @classmethod
     def examples(cls) -> list[Example]:
@@ -83,10 +88,15 @@ class ExpDenseBefore(ExpBefore):
 
 
 class ExpDenseAfter(ExpAfter):
-    """Insert an exponential after a dense layer (matrix product)."""
+    """Insert an exponential after a dense layer (product by a matrix)."""
 
     name = "exp-dense-after"
+    version = 2
     ops = ("relax.matmul",)
+
+    def matches(self, call: Any) -> bool:
+        """Accept layers of floats, but not products of two batches."""
+        return super().matches(call) and is_dense(call)
 
     @classmethod
     def examples(cls) -> list[Example]:

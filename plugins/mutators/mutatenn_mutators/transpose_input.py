@@ -6,7 +6,7 @@ from itertools import combinations
 from typing import Any, ClassVar
 
 from mutatenn import Example, GraphMutator, Mutator, hookimpl, ir
-from mutatenn_mutators._calls import static_shape, with_argument
+from mutatenn_mutators._calls import is_dense, static_shape, with_argument
 from mutatenn_mutators._paper import PAPER
 from mutatenn_mutators._sources import graph
 
@@ -138,11 +138,21 @@ class TransposeBatchNormData(TransposeInput):
         ]
 
 
-class TransposeDenseData(TransposeInput):
-    """Transpose what a dense layer (matrix product) reads, where that is square."""
+class TransposeDense(TransposeInput):
+    """Transpose an operand of a dense layer."""
+
+    version = 2
+    ops = ("relax.matmul",)
+
+    def matches(self, call: Any) -> bool:
+        """Accept operands with two axes of the same size, but not products of two batches."""
+        return super().matches(call) and is_dense(call)
+
+
+class TransposeDenseData(TransposeDense):
+    """Transpose what a dense layer (product by a matrix) reads, where that is square."""
 
     name = "transpose-dense-data"
-    ops = ("relax.matmul",)
     argument = 0
 
     @classmethod
@@ -157,11 +167,10 @@ class TransposeDenseData(TransposeInput):
         ]
 
 
-class TransposeDenseWeight(TransposeInput):
-    """Transpose the weights of a dense layer (matrix product), where they are square."""
+class TransposeDenseWeight(TransposeDense):
+    """Transpose the weights of a dense layer (product by a matrix), where they are square."""
 
     name = "transpose-dense-weight"
-    ops = ("relax.matmul",)
     argument = 1
 
     @classmethod

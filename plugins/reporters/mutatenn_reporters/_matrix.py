@@ -22,6 +22,7 @@ COLOURS: dict[Ended, tuple[str, str]] = {
     "crashed": ("#b03a00", "#fff"),
     "timed-out": ("#e08214", "#000"),
     "out-of-bounds": ("#8e4585", "#fff"),
+    "unstable": ("#d9a6d4", "#000"),
     "survived": ("#f5e663", "#000"),
     "never-infected": ("#fbf5c4", "#000"),
     "equivalent": ("#e3e3e3", "#000"),

@@ -24,7 +24,8 @@ SLOW_SECONDS = 2.0
 ENDED: dict[Status, str] = {
     "crashed": "crashed",
     "timed-out": "timed out",
-    "out-of-bounds": "caught at an access out of bounds",
+    "out-of-bounds": "left their buffers: our check noticed it, not the images, so in no score",
+    "unstable": "unstable: they end otherwise when run again, so in no score",
     "build-error": "rejected by the compiler (build error)",
     "infrastructure-error": "not judged because the machinery failed (infrastructure error); run again",
 }

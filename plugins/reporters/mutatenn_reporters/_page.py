@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from mutatenn_reporters._view import View
 
 WIDTH = 80
+MOST = 5
+"""Operators of which it is told that they have few verdicts."""
 
 
 def page(run: Run, stream: TextIO) -> str:
@@ -35,6 +37,8 @@ def page(run: Run, stream: TextIO) -> str:
     width = None if stream.isatty() else natural
     console = Console(file=stream, highlight=False, width=width, force_jupyter=False)
     with console.capture() as capture:
+        for line in _first(run):
+            console.print(line, soft_wrap=True)  # one line for each, however long
         for block in _blocks(run, every, together):
             console.print(block, width=min(console.width, natural))
     lines = [line.rstrip() for line in capture.get().splitlines()]
@@ -48,6 +52,23 @@ def _for_programs(run: Run) -> list[str]:
         return []
     names = mutated if len(run.environments) > 1 else ()
     return [*(f"environment {clean(name)} {run.score(name).line()}" for name in names), run.score().line()]
+
+
+def _first(run: Run) -> Iterator[Text]:
+    """Yield what a reader must know before any number: failed thresholds, operators without verdicts."""
+    for failed in run.failed_thresholds:
+        yield Text(clean(failed), "bold red")
+    several = len(run.environments) > 1
+    found = [
+        f"{f'environment {name}: ' * several}{operator}: {told}"
+        for name in run.environments
+        for operator, told in run.few_verdicts(name).items()
+    ]
+    for line in found[:MOST]:
+        yield Text(f"warning: {clean(line)}", "yellow")
+    if len(found) > MOST:
+        more = count(len(found) - MOST, "operator")
+        yield Text(f"warning: {more} more, most of whose mutants have no verdict", "yellow")
 
 
 def _blocks(run: Run, every: Sequence[View], together: Between | None) -> Iterator[RenderableType]:
@@ -118,6 +139,11 @@ def _results(run: Run, each: View) -> Iterator[RenderableType]:
         yield Text(f"{count(known, 'survivor')} accepted by the campaign file")
     if copies := len(run.store.duplicates(each.name)):
         yield Text(f"{count(copies, 'duplicate')}: another mutant has the same program")
+    if strays := run.store.strays(each.name):
+        yield Text(
+            f"{count(strays, 'mutant')} read memory outside a buffer, or unwritten, and ended alike "
+            "with something else there"
+        )
     for group in _notable.notable(run, each):
         yield _group(group)
     yield _score(each)

@@ -59,6 +59,7 @@ def zeros(view: View) -> list[str]:
     shown = (
         *_telling(Row("", "", 0, view.mutants, view.score, view.waiting)),
         "out-of-bounds",
+        "unstable",
         "infrastructure-error",
     )
     return [status.replace("-", " ") for status in view.score.counts if status not in shown]

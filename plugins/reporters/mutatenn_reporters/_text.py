@@ -5,19 +5,14 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+from mutatenn import one_line
+
 if TYPE_CHECKING:
     from mutatenn.campaign.gate import Baseline
 
 SHORT = 160
-
-
-def clean(text: object) -> str:
-    """Return text that cannot steer a terminal: one line, what is not printable as ``?``.
-
-    Names of files and messages of compilers end up here; escape sequences, line breaks and signs that
-    reverse the direction of writing are not printable.
-    """
-    return "".join(char if char.isprintable() else "?" for char in " ".join(str(text).split()))
+clean = one_line
+"""Nothing that a reporter writes can steer a terminal."""
 
 
 def shorten(text: object) -> str:
@@ -50,13 +45,18 @@ def verdict_of_gate(baseline: Baseline) -> str:
     images = baseline.images
     parts = [
         f"top-1 equals the reference's on {baseline.reference_labels} of {count(images, 'image')}",
-        f"largest difference {number(baseline.reference_difference)}",
+        f"largest difference {number(baseline.reference_difference)}{_spread(baseline)}",
     ]
     if baseline.accuracy is not None:
         right = round(baseline.accuracy * images)
         parts.append(f"accuracy {100 * baseline.accuracy:.1f} % ({right} of {images})")
     parts += [f"noise {number(baseline.noise)}", f"{number(1000 * baseline.seconds)} ms per image"]
-    return f"original ok: {', '.join(parts)}"
+    return f"original ok: {', '.join([*parts, *map(clean, baseline.remarks)])}"
+
+
+def _spread(baseline: Baseline) -> str:
+    """Return what the difference is of: probabilities have no spread but their own range."""
+    return "" if baseline.reference_spread is None else f" of a spread of {number(baseline.reference_spread)}"
 
 
 def environment(facts: dict[str, Any]) -> str:

@@ -57,6 +57,7 @@ def _head(run: Run) -> dict[str, Any]:
     return {
         "schema": SCHEMA,
         "campaign": run.name,
+        "failed_thresholds": [attrs.asdict(each) for each in run.failed_thresholds],
         "not_run": sum(each.waiting for each in every),
         "score": _score(run.score()),
         "provenance": {key: value for key, value in run.facts.items() if key != "environments"},
@@ -89,6 +90,7 @@ def _environment(run: Run, each: View) -> dict[str, Any]:
         "operators": [attrs.asdict(entry) for entry in run.store.operators(each.name)],
         "mutants": each.mutants,
         "not_run": each.waiting,
+        "few_verdicts": list(run.few_verdicts(each.name)),
         "duplicates": len(run.store.duplicates(each.name)),
         "score": _score(each.score),
     }

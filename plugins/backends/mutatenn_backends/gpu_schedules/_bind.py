@@ -11,7 +11,7 @@ from mutatenn import ir
 from mutatenn_backends.gpu_schedules._buffers import loaded_in, rename, stored_in
 from mutatenn_backends.schedules._emit import rebuild, sequence
 from mutatenn_backends.schedules._map import unfuse
-from mutatenn_backends.schedules._stages import integer, need, replace
+from mutatenn_backends.schedules._stages import integer, is_rounded, need, replace
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -51,7 +51,7 @@ def bind_threads(function: Any, most_threads: int) -> Any:
     keeps the last threads from computing.
     """
     root = function.body.block
-    body = _without_llvm(root.body)
+    body = _without_prefetches(root.body)
     works = list(_split(body, FEW))
     if not _fit(works, root.alloc_buffers):
         works = list(_split(body, ENOUGH))
@@ -63,21 +63,18 @@ def bind_threads(function: Any, most_threads: int) -> Any:
     return rebuild(function, rename(body, own), buffers)
 
 
-def _without_llvm(body: Any) -> Any:
-    """Return code without what only LLVM knows: prefetches, and fences between a product and a sum."""
-    fence = ir.tvm.target.codegen.llvm_lookup_intrinsic_id("llvm.arithmetic.fence")
+def _without_prefetches(body: Any) -> Any:
+    """Return code without prefetches, which only LLVM knows; of its functions, fences of values stay."""
 
-    def call(node: Any) -> Any:
-        if getattr(node.op, "name", "") != "tirx.call_llvm_pure_intrin":
-            return node
-        number, *arguments = node.args
-        need(int(number.value) == fence, "a function of LLVM's")
-        return arguments[0]
+    def call(node: Any) -> None:
+        foreign = getattr(node.op, "name", "") == "tirx.call_llvm_pure_intrin"
+        need(not foreign or is_rounded(node), "a function of LLVM's")
 
     def block(node: Any) -> Any:
         return sequence(each for each in node.seq if not isinstance(each, ir.tirx.Evaluate))
 
-    return ir.ffi.structural_map(body, [(ir.tvm.ir.Call, call), (ir.tirx.SeqStmt, block)], order="post")
+    ir.ffi.structural_walk(body, (ir.tvm.ir.Call, call))
+    return ir.ffi.structural_map(body, (ir.tirx.SeqStmt, block), order="post")
 
 
 def _split(statement: Any, few: int, loops: tuple[Any, ...] = ()) -> Iterator[Work]:

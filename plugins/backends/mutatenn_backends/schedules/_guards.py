@@ -13,7 +13,7 @@ import numpy as np
 
 from mutatenn import ir
 from mutatenn_backends.schedules._access import evaluate
-from mutatenn_backends.schedules._stages import Stage, need, variables_in
+from mutatenn_backends.schedules._stages import Stage, is_guarded, is_rounded, need, variables_in
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -65,15 +65,11 @@ def _guards(value: Any) -> list[Any]:
     found: list[Any] = []
 
     def visit(call: Any) -> None:
-        if _is_guarded(call):
+        if is_guarded(call):
             found.append(call.args[0])
 
     ir.ffi.structural_walk(value, (ir.tvm.ir.Call, visit))
     return found
-
-
-def _is_guarded(call: Any) -> bool:
-    return getattr(call.op, "name", "") in ("prim.if_then_else", "tirx.if_then_else")
 
 
 def _cuts(stage: Stage, axis: Any, guards: list[Any]) -> list[int]:
@@ -105,8 +101,10 @@ def _intervals(cuts: list[int], extent: int) -> list[tuple[int, int]]:
 
 def _decide(value: Any, corner: Mapping[Any, int]) -> Any:
     def call(node: Any) -> Any:
-        if not _is_guarded(node):
+        if is_rounded(node) and isinstance(node.args[1], ir.tvm.ir.TensorLoad):
+            return node.args[1]
+        if not is_guarded(node):
             return node
         return node.args[1] if bool(evaluate(node.args[0], corner)) else node.args[2]
 
-    return ir.ffi.structural_map(value, (ir.tvm.ir.Call, call))
+    return ir.ffi.structural_map(value, (ir.tvm.ir.Call, call), order="post")

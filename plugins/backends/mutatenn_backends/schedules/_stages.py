@@ -11,6 +11,7 @@ from mutatenn import ir
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
+FENCE = "llvm.arithmetic.fence"
 SPATIAL, REDUCTION = 0, 2  # IterVar.iter_type
 
 
@@ -29,7 +30,8 @@ class Stage:
     """``buffer[indices] = value`` for every point of ``axes``, folded over ``reduce`` from ``init``.
 
     ``indices`` are distinct axes, or 0 where the buffer's extent is 1: axes of extent 1 have been replaced by
-    0 everywhere. ``reduce`` is in loop order. A stage that reduces nothing has no ``init``.
+    0 everywhere. ``reduce`` is in loop order; a reduction over one element keeps one axis, and so remains
+    what starts from ``init``. A stage that reduces nothing has no ``init``.
     """
 
     buffer: Any
@@ -115,8 +117,9 @@ def _make_stage(block: Any, extents: dict[Any, int], kinds: dict[Any, int]) -> S
     need(
         not any(load.source.same_as(store.buffer) for load in loads_in(init and init.value)), "a start in use"
     )
-    units: dict[Any, Any] = {axis: zero(axis) for axis, extent in extents.items() if extent == 1}
-    rest = {axis: extent for axis, extent in extents.items() if extent != 1}
+    kept = reduce[:1] if all(extents[axis] == 1 for axis in reduce) else ()
+    units = {axis: zero(axis) for axis, extent in extents.items() if extent == 1 and axis not in kept}
+    rest = {axis: extent for axis, extent in extents.items() if axis not in units}
     indices = tuple(units.get(axis, axis) for axis in store.indices)
     return Stage(
         store.buffer,
@@ -241,10 +244,24 @@ def _value_at(stage: Stage) -> Any:
 
 
 def rounded(value: Any) -> Any:
-    """Return a value as it is once it has been in memory: a product that no addition can be fused with."""
-    if not isinstance(value, ir.tirx.Mul) or not str(value.ty.dtype).startswith("float"):
+    """Return a value as it is once it has been in memory: nothing is calculated with how it was made.
+
+    Compilers would round a product and the sum it is added to once, or take ``(x + y) - y`` for ``x``.
+    """
+    if not str(value.ty.dtype).startswith("float") or isinstance(value, ir.tvm.ir.TensorLoad):
         return value
-    return ir.tirx.call_llvm_pure_intrin(value.ty.dtype, "llvm.arithmetic.fence", value)
+    return ir.tirx.call_llvm_pure_intrin(value.ty.dtype, FENCE, value)
+
+
+def is_rounded(expr: Any) -> bool:
+    """Tell whether an expression is what :func:`rounded` makes."""
+    fence = ir.tvm.target.codegen.llvm_lookup_intrinsic_id(FENCE)
+    return getattr(expr.op, "name", "") == "tirx.call_llvm_pure_intrin" and int(expr.args[0].value) == fence
+
+
+def is_guarded(expr: Any) -> bool:
+    """Tell whether an expression is computed only under a condition, and another one otherwise."""
+    return getattr(getattr(expr, "op", None), "name", "") in ("prim.if_then_else", "tirx.if_then_else")
 
 
 def is_copy(stage: Stage) -> bool:

@@ -1,0 +1,31 @@
+"""Text that cannot steer a terminal: names of files, models and plugins are not trusted."""
+
+from __future__ import annotations
+
+LONGEST = 500
+"""Characters of a line that tells something: enough for a path and a sentence."""
+GAP = " ... "
+
+
+def printable(text: object) -> str:
+    """Return the text with ``?`` for whatever is not printable.
+
+    That is every control character, line breaks and escapes among them, what reverses the direction of
+    writing, and what is no text at all, such as a lone surrogate.
+    """
+    shown = str(text)
+    return shown if shown.isprintable() else "".join(char if char.isprintable() else "?" for char in shown)
+
+
+def one_line(text: object) -> str:
+    """Return the printable text on one line; any white space is one space."""
+    return printable(" ".join(str(text).split()))
+
+
+def shortened(text: object, longest: int = LONGEST) -> str:
+    """Return the text as :func:`one_line` does, without its middle where it has more characters."""
+    line = one_line(text)
+    if len(line) <= longest:
+        return line
+    kept = longest - len(GAP)
+    return line[: kept - kept // 2] + GAP + line[-(kept // 2) :]
