@@ -15,6 +15,7 @@ from mutatenn.engine import isolate, messages
 from mutatenn.engine.messages import End, GarbledError, Inbox, Phase
 
 REPORT: dict[str, Any] = {
+    "mutant": "m",
     "outcome": "ran",
     "message": "",
     "executed": 5,
@@ -64,6 +65,7 @@ PLAIN += [{"phase": "build"}, {"phase": "build", "cpu": -1}, {"phase": "build", 
 PLAIN += [b'{"phase": "build", "cpu": NaN}', b'{"phase": "build", "cpu": 1e999}', {"ready": True}]
 PLAIN += [{"phase": "build", "cpu": 0, "ready": 1}, b'{"problem": "\\ud800"}', {"spent": False}]
 WRONG: list[dict[str, Any]] = [
+    {"mutant": "another"},
     {"outcome": "excellent"},
     {"outcome": []},
     {"message": 1},

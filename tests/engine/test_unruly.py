@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
+import resource
 import signal
 import struct
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -15,12 +18,18 @@ import attrs
 import pytest
 
 from mutatenn import Limits, ir
-from mutatenn.engine import orphans
+from mutatenn.compiler import kernels
+from mutatenn.compiler.cache import KernelCache
+from mutatenn.engine import isolate, orphans
 from mutatenn.engine.worker import Worker
 
 
+def number(value: float) -> Any:
+    return ir.tirx.FloatImm("float32", value)
+
+
 def times(node: Any, factor: float = 3.0) -> Any:
-    value = ir.tirx.Mul(node.value, ir.tirx.FloatImm("float32", factor))
+    value = ir.tirx.Mul(node.value, number(factor))
     return ir.tirx.BufferStore(node.buffer, value, node.indices)
 
 
@@ -129,6 +138,18 @@ def test_an_end_that_does_not_repeat_costs_nothing(chain: Any, tmp_path: Path) -
     assert {each.outcome for each in seen.values()} <= {"ran", "duplicate"}
 
 
+def test_a_process_that_cannot_get_ready_says_why(chain: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The system has no files left, say, which is not the mutant's doing."""
+
+    def refuse(own: set[int]) -> None:
+        raise OSError(23, "Too many open files in system")
+
+    monkeypatch.setattr(isolate, "part_from", refuse)
+    seen = chain.run({"m": chain.fault("matmul", times)})["m"]
+    assert seen.outcome == "infrastructure-error"
+    assert seen.message == "OSError: [Errno 23] Too many open files in system"
+
+
 def daemon(folder: Path, *, busy: bool = False) -> Callable[[], None]:
     """Return what leaves a process behind, out of the group and the session, that keeps all it has."""
 
@@ -175,6 +196,38 @@ def test_a_process_that_holds_the_pipe_delays_nobody(chain: Any, tmp_path: Path)
 
     seen = chain.run({"leaves": chain.fault("matmul", first(leave))}, workers=1)["leaves"]
     assert (seen.outcome, seen.message.count("exit code 3")) == ("build-error", 1)
+
+
+def test_a_copy_of_a_process_speaks_for_nobody_else(chain: Any, tmp_path: Path) -> None:
+    """An operator that forks leaves a worker that takes orders as well."""
+    bench = attrs.evolve(chain, executor=Worker())
+    twice, thrice = functools.partial(times, factor=2.0), functools.partial(times, factor=3.0)
+    calm = {"twice": bench.fault("relu", twice), "thrice": bench.fault("relu", thrice)}
+    alone = bench.run(calm, workers=1)
+    seen = bench.run({"forks": bench.fault("softmax", first(os.fork)), **calm}, workers=1)
+    assert seen["forks"].outcome == "ran"
+    for name in calm:
+        assert (seen[name].outcome, seen[name].executed) == ("ran", alone[name].executed)
+        assert seen[name].outputs.tobytes() == alone[name].outputs.tobytes()
+
+
+@pytest.mark.parametrize("scarce", ["disk", "files", "size"])
+def test_a_kernel_that_cannot_be_linked_is_linked_in_memory(
+    chain: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, scarce: str
+) -> None:
+    """LLVM ends the process where it cannot write an object file, which is no fault of the mutant's."""
+    monkeypatch.setattr(kernels, "kernel_cache", lambda: KernelCache(tmp_path / "cache"))
+
+    def want() -> None:
+        if scarce == "disk":
+            monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "no such folder"))
+        limit = {"files": resource.RLIMIT_NOFILE, "size": resource.RLIMIT_FSIZE}.get(scarce)
+        if limit is not None:
+            resource.setrlimit(limit, (3, 3))
+
+    factor = {"disk": 5.0, "files": 6.0, "size": 7.0}[scarce]
+    seen = chain.run({"m": chain.fault("matmul", lambda node: want() or times(node, factor))})["m"]
+    assert seen.outcome == "ran", seen
 
 
 @pytest.mark.parametrize("place", ["operator", "kernel"])

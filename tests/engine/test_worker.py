@@ -14,33 +14,31 @@ import pytest
 
 from mutatenn import DeviceLostError, InfrastructureError, InputError, Kernel, Observation, Program, ir
 from mutatenn.engine.worker import Worker
-from mutatenn_backends.llvm import Llvm
+from mutatenn_backends.llvm import Cpu, Llvm
 
 CALM = ("weaker", "stronger")
 
 
-class Eventful:
+class Eventful(Cpu):
     """A device on which a kernel's launch, or its opening, is an event."""
 
-    def __init__(self, device: Any, event: Callable[[Any, str, int], None]) -> None:
-        self.device, self.event = device, event
+    def __init__(self, target: Any, event: Callable[[Any, str, int], None]) -> None:
+        super().__init__(target)
+        self.event = event
         self.tensors: list[Any] = []
         self.launches = 0
 
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self.device, name)
-
     def build(self, kernel: Kernel) -> Any:
-        return kernel.digest, self.device.build(kernel)
+        return kernel.digest, super().build(kernel)
 
     def upload(self, array: Any) -> Any:
-        self.tensors.append(self.device.upload(array))
+        self.tensors.append(super().upload(array))
         return self.tensors[-1]
 
     def launch(self, built: Any, tensors: Sequence[Any]) -> None:
         self.launches += 1
         self.event(self, built[0], self.launches)
-        self.device.launch(built[1], tensors)
+        super().launch(built[1], tensors)
 
 
 @attrs.frozen(kw_only=True)
@@ -60,7 +58,7 @@ class Board(Llvm):
 
     def open(self) -> Any:
         (self.folder / f"opened-{os.getpid()}").touch()
-        return Eventful(super().open(), self.event)
+        return Eventful(self.target(), self.event)
 
     def opened(self) -> int:
         return len(list(self.folder.glob("opened-*")))

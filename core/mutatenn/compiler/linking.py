@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import functools
+import os
 import platform
+import resource
 import shutil
 import subprocess
 import tempfile
@@ -13,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from mutatenn.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
 UNSPECIFIC = ("unknown", "pc", "none")
 
@@ -39,17 +43,31 @@ def linkers(triple: str = "") -> list[str]:
 def link_library(library: Any, triple: str = "") -> bytes:
     """Return a compiled runtime module of one object file as the content of a shared library.
 
-    Raises InputError where no linker for the triple is installed, or it fails.
+    Raises InputError where no linker for the triple is installed, or it fails, OSError for a full disk.
     """
-    with tempfile.TemporaryDirectory(prefix="mutatenn-") as folder:
-        compiled, shared = Path(folder, "kernel.o"), Path(folder, "kernel.so")
+    with _memory() as number, tempfile.TemporaryDirectory(prefix="mutatenn-") as folder:
+        compiled, shared = Path("/proc/self/fd", str(number)), Path(folder, "kernel.so")
         library.write_to_file(str(compiled), "o")
-        link_objects(shared, [compiled], triple)
+        link_objects(shared, [compiled], triple, keep=[number])
         return shared.read_bytes()
 
 
-def link_objects(shared: Path, objects: Sequence[Path], triple: str = "") -> None:
-    """Make a shared library of object files; raises as :func:`link_library`."""
+@contextlib.contextmanager
+def _memory() -> Iterator[int]:
+    """Open a file in memory: LLVM ends the process where it cannot write all of an object file."""
+    if resource.getrlimit(resource.RLIMIT_FSIZE)[0] != resource.RLIM_INFINITY:
+        raise OSError(errno.EFBIG, "the size of files is limited (ulimit -f)")
+    number = os.memfd_create("kernel.o")
+    try:
+        yield number
+    finally:
+        os.close(number)
+
+
+def link_objects(
+    shared: Path, objects: Sequence[Path], triple: str = "", *, keep: Sequence[int] = ()
+) -> None:
+    """Make a shared library of object files; ``keep`` are open ones. Raises as :func:`link_library`."""
     linker, machine = find_linker(triple), triple or "this machine"
     if linker is None:
         package = f"binutils-{triple} or lld" if triple else "binutils or lld"
@@ -57,6 +75,6 @@ def link_objects(shared: Path, objects: Sequence[Path], triple: str = "") -> Non
         raise InputError(f"no linker for {machine} (looked for {names}); install {package}")
     # Bound at once: code that calls what is not there must fail when it is loaded, not while it runs.
     command = [linker, "-shared", "-s", "-z", "now", "-o", str(shared), *map(str, objects)]
-    done = subprocess.run(command, check=False, capture_output=True, text=True)  # noqa: S603  # ours
+    done = subprocess.run(command, check=False, capture_output=True, text=True, pass_fds=keep)  # noqa: S603  # ours
     if done.returncode:
         raise InputError(f"{linker} cannot link for {machine}: {done.stderr.strip()}")

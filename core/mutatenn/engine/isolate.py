@@ -23,7 +23,7 @@ from typing import IO, TYPE_CHECKING, Any, NoReturn, TypeVar
 import attrs
 
 from mutatenn.engine import orphans
-from mutatenn.engine.messages import Inbox
+from mutatenn.engine.messages import Inbox, clean
 from mutatenn.errors import InfrastructureError
 
 if TYPE_CHECKING:
@@ -52,13 +52,16 @@ def isolated(function: Callable[[], T], seconds: float | None = None) -> Iterato
     What it raises is raised by that. Raises InfrastructureError if the process dies, raises what cannot be
     passed between processes, or does not answer for so many seconds. On leaving, the process is ended.
     """
-    receiver, sender = multiprocessing.Pipe(duplex=False)
     herd = orphans.Herd()
-    process = multiprocessing.get_context("fork").Process(
-        target=_answer, args=(function, sender, os.getpid(), herd.mark())
-    )
-    with undisturbed():
-        process.start()
+    try:
+        receiver, sender = multiprocessing.Pipe(duplex=False)
+        process = multiprocessing.get_context("fork").Process(
+            target=_answer, args=(function, sender, os.getpid(), herd.mark())
+        )
+        with undisturbed():
+            process.start()
+    except OSError as error:
+        raise InfrastructureError(f"the system gives no process ({error}); run again when it does") from error
     sender.close()
     try:
         yield functools.cache(lambda: _wait_for(process, receiver, seconds))
@@ -239,7 +242,8 @@ def fork(
 ) -> Child:
     """Fork a process that runs ``work(pipe)`` when told to go.
 
-    It may take ``memory`` more bytes of address space; None: any number. Of what this process has open it has
+    It may take ``memory`` more bytes of address space; None: any number. Where the system does not let it get
+    ready, it sends a problem instead. Of what this process has open it has
     nothing but ``keep``; it, and all that it starts, wears a ``mark``, if any.
     """
     receiver, sender = multiprocessing.Pipe(duplex=False)
@@ -249,7 +253,7 @@ def fork(
     most = _most_address_space()
     own = {connection.fileno() for connection in (sender, waiter, *keep)}
 
-    def begin() -> None:
+    def prepare() -> None:
         os.setpgid(0, 0)
         part_from(own)
         if mark:
@@ -258,8 +262,15 @@ def fork(
             bound = min(limit, most)
             resource.setrlimit(resource.RLIMIT_AS, (bound, bound))
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-        waiter.recv_bytes()
-        work(sender)
+
+    def begin() -> None:
+        try:
+            prepare()
+        except Exception as error:  # of the system, not of the work
+            send(sender, problem=clean(f"{type(error).__name__}: {error}"))
+        else:
+            waiter.recv_bytes()
+            work(sender)
 
     try:
         with undisturbed():
@@ -313,6 +324,15 @@ def _most_address_space() -> int:
     """Return how much address space the system lets a process have."""
     limits = [limit for limit in resource.getrlimit(resource.RLIMIT_AS) if limit != resource.RLIM_INFINITY]
     return min([*limits, MOST_ADDRESSES])
+
+
+def children() -> set[int]:
+    """Return the processes that this one has started and that are there."""
+    found: set[int] = set()
+    for thread in Path("/proc/self/task").iterdir():
+        with contextlib.suppress(OSError):  # ended, or this kernel does not tell
+            found.update(map(int, (thread / "children").read_text().split()))
+    return found
 
 
 def send(pipe: Connection, outputs: bytes = b"", **message: Any) -> None:

@@ -130,6 +130,8 @@ def parse(message: bytes, mutant: str, job: Job) -> Message:
             raise GarbledError(f"a message with a wrong {name!r}")
     if kind == "outcome":
         spent, damaged = fields.pop("spent"), fields.pop("damaged")
+        if fields.pop("mutant") != mutant:  # a copy of its process that another has left speaks for that
+            raise GarbledError("a message on another mutant")
         return End(_observation(fields, outputs, mutant, job), spent, damaged)
     if outputs:
         raise GarbledError(f"a message with {len(outputs)} bytes too many")
@@ -209,6 +211,7 @@ SHAPES: dict[str, dict[str, Callable[[Any], bool]]] = {
     "ready": {"ready": _seconds},
     "problem": {"problem": _text},
     "outcome": {
+        "mutant": _text,
         "outcome": lambda value: value in get_args(Outcome),
         "message": _text,
         "executed": _count,

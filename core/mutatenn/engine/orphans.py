@@ -42,8 +42,9 @@ def campaign(pid: int) -> int:  # noqa: ARG001  # a fork inherits the cache, and
 
 def wear(mark: int) -> None:
     """Have this process, and all that it will start, wear a mark, unless they wear another's already."""
-    if resource.getrlimit(RLIMIT_LOCKS)[1] == resource.RLIM_INFINITY:
-        resource.setrlimit(RLIMIT_LOCKS, (mark, mark))
+    with contextlib.suppress(OSError, ValueError):  # a system without; groups are ended all the same
+        if resource.getrlimit(RLIMIT_LOCKS)[1] == resource.RLIM_INFINITY:
+            resource.setrlimit(RLIMIT_LOCKS, (mark, mark))
 
 
 @attrs.define(eq=False)

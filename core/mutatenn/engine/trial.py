@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 import signal
 import time
 from collections import Counter
@@ -17,7 +18,7 @@ from mutatenn.compiler.kernels import last_line
 from mutatenn.engine import isolate, messages
 from mutatenn.engine.evaluate import Evaluation, Evaluator, KernelError, Known, OutOfBoundsError
 from mutatenn.engine.keep import choose_kept
-from mutatenn.engine.messages import End, GarbledError, Phase
+from mutatenn.engine.messages import End, GarbledError, Phase, Problem
 from mutatenn.engine.same_code import same_code
 from mutatenn.errors import BuildError, DeviceLostError, InfrastructureError
 
@@ -195,6 +196,8 @@ class Trial:
         elif self.result is None and isinstance(message, End):
             self.result, self.spent = message.seen, message.spent
             self.blame = "crashed" if message.damaged else None
+        elif self.result is None and isinstance(message, Problem) and self.building:
+            self.result = Observation(self.mutant, "infrastructure-error", message.problem)
         else:
             raise GarbledError("a message out of turn")
 
@@ -239,8 +242,10 @@ class Trial:
             return Observation(self.mutant, "crashed", name, signal=number)
         if number != signal.SIGKILL or self.garbled:  # a machine without memory left kills, too
             self.blame = "build-error" if self.building else "crashed"
+        known = number if self.blame == "crashed" and not self.garbled else 0
         how = self.garbled or (f"was killed by signal {number}" if number else f"ended with exit code {code}")
-        return Observation(self.mutant, "infrastructure-error", f"its process {how} ({self.phase} phase)")
+        message = f"its process {how} ({self.phase} phase)"
+        return Observation(self.mutant, "infrastructure-error", message, signal=known or None)
 
     def _excuse(self, seen: Observation) -> Observation:
         """Return what was seen, or an infrastructure error where the system gave it too little memory."""
@@ -302,7 +307,10 @@ class Rows:
 
 @attrs.define(eq=False)
 class Report:
-    """What a process has to say of a mutant, and the pipe to say it on."""
+    """What a process has to say of a mutant, and the pipe to say it on.
+
+    A copy of the process, made by the mutant's code, says nothing: it ends.
+    """
 
     warm: Warm
     mutant: str
@@ -318,10 +326,16 @@ class Report:
     again: Rows = attrs.field(factory=Rows)
     """The same with another content of memory that must not be read, where that matters on some image."""
     start: float = attrs.field(factory=time.monotonic)
+    process: int = attrs.field(factory=os.getpid)
 
     def enter(self, phase: str) -> None:
         """Tell that a phase begins."""
-        isolate.send(self.pipe, phase=phase, cpu=time.process_time())
+        self._tell(phase=phase, cpu=time.process_time())
+
+    def _tell(self, outputs: bytes = b"", **message: Any) -> None:
+        if os.getpid() != self.process:
+            os._exit(0)
+        isolate.send(self.pipe, outputs, **message)
 
     def add(self, index: int, evaluation: Evaluation) -> None:
         """Take down what was seen on an image."""
@@ -341,9 +355,9 @@ class Report:
 
     def send(self, outcome: Outcome, message: str, *, spent: bool = False) -> None:
         """Send it all; a process that is ``spent`` takes no other mutant."""
-        isolate.send(
-            self.pipe,
-            outputs=self._outputs() if outcome == "ran" else b"",
+        self._tell(
+            self._outputs() if outcome == "ran" else b"",
+            mutant=self.mutant,
             outcome=outcome,
             message=messages.clean(message),
             executed=self.executed,

@@ -309,7 +309,7 @@ def _work(warm: Warm, orders: Connection, pipe: Connection) -> None:
     ran: dict[str, str] = {}
     while order := isolate.receive(orders):
         ran |= order["ran"]
-        report = Report(warm, order["mutant"], pipe)
+        report, children = Report(warm, order["mutant"], pipe), isolate.children()
         for index in range(len(warm.job.images)) if order["complete"] else ():
             report.enter(f"{ORIGINAL} {index}")
             warm.known(index)
@@ -318,7 +318,8 @@ def _work(warm: Warm, orders: Connection, pipe: Connection) -> None:
         if outcome == "ran":
             ran.setdefault(report.program, report.mutant)
         warm.evaluator.linker.forget(but=warm.original)
-        report.send(outcome, message, spent=outcome not in SOUND or not warm.intact())
+        sound = outcome in SOUND and warm.intact() and isolate.children() <= children
+        report.send(outcome, message, spent=not sound)
 
 
 @hookimpl
