@@ -12,6 +12,7 @@ import pytest
 
 from mutatenn import BuildError, Kernel, Model, build_kernel, ir
 from mutatenn.compiler.kernels import lower_kernel, poison_scratch
+from mutatenn.compiler.lowering import digest
 from mutatenn.compiler.profiles import Profile
 from mutatenn.compiler.toolchain import Toolchain
 from mutatenn_backends.llvm import Llvm
@@ -99,7 +100,7 @@ def test_lowering_resolves_what_scheduling_left_open(toolchain: Toolchain) -> No
 
 
 def test_digests_name_the_code_not_its_names(backend: Any, classifier: Any) -> None:
-    def digest(function: Any, target: Any) -> str:
+    def digest_of(function: Any, target: Any) -> str:
         builder = ir.relax.BlockBuilder()
         spec = ir.relax.TensorType((8,), "float32")
         image = ir.relax.Var("image", spec)
@@ -111,19 +112,20 @@ def test_digests_name_the_code_not_its_names(backend: Any, classifier: Any) -> N
         (made,) = Toolchain(classifier(builder.get()), target, Profile("basic")).program.kernels
         return str(made)
 
-    original = digest(primfunc(2.0), backend)
-    assert digest(primfunc(2.0, name="other", a="X", i="row", block="C"), backend) == original
-    assert digest(primfunc(2.5), backend) != original
-    assert digest(primfunc(2.0), Llvm(mcpu="x86-64")) != digest(primfunc(2.0), Llvm(mcpu="skylake"))
-    assert digest(primfunc(2.0), Llvm(mcpu="x86-64", mattr=("+avx2",))) != digest(
+    original = digest_of(primfunc(2.0), backend)
+    assert digest_of(primfunc(2.0, name="other", a="X", i="row", block="C"), backend) == original
+    assert digest_of(primfunc(2.5), backend) != original
+    assert digest_of(primfunc(2.0), Llvm(mcpu="x86-64")) != digest_of(primfunc(2.0), Llvm(mcpu="skylake"))
+    assert digest_of(primfunc(2.0), Llvm(mcpu="x86-64", mattr=("+avx2",))) != digest_of(
         primfunc(2.0), Llvm(mcpu="x86-64")
     )
 
 
 def test_a_digest_covers_what_generates_code(monkeypatch: pytest.MonkeyPatch) -> None:
-    before = digest(primfunc(2.0), Llvm())
+    function = lower_kernel(primfunc(2.0), llvm())
+    before = digest(function)
     monkeypatch.setattr("mutatenn.compiler.lowering._generator", lambda: "another version")
-    assert digest(primfunc(2.0), Llvm()) != before
+    assert digest(function) != before
 
 
 def test_digests_are_the_same_in_every_process(model: Model, toolchain: Toolchain, tmp_path: Any) -> None:
