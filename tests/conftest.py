@@ -1,11 +1,19 @@
 from __future__ import annotations
 
 import atexit
+import importlib.util
 import os
 import shutil
 import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from random import Random
+from typing import Any
 
+import pytest
 from hypothesis import settings
+
+RANDOM_KERNELS = Path(__file__).parent / "schedules" / "random_kernels.py"
 
 # Tests build into a kernel cache of their own: they must not depend on, nor fill, the user's.
 if "PYTEST_XDIST_WORKER" in os.environ or "MUTATENN_KERNEL_CACHE" not in os.environ:
@@ -16,3 +24,19 @@ if "PYTEST_XDIST_WORKER" in os.environ or "MUTATENN_KERNEL_CACHE" not in os.envi
 # A busy machine is no reason to fail: hypothesis' deadlines say nothing about the code.
 settings.register_profile("mutatenn", deadline=None)
 settings.load_profile("mutatenn")
+
+
+@pytest.fixture(scope="session")
+def random_graph() -> Callable[[int], tuple[str, Callable[..., Any], list[tuple[int, ...]]]]:
+    """Return what makes a random graph of a seed: its kind, its body in Relax, its arguments' shapes."""
+    spec = importlib.util.spec_from_file_location("random_kernels", RANDOM_KERNELS)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+
+    def make(seed: int) -> tuple[str, Callable[..., Any], list[tuple[int, ...]]]:
+        kind, (body, shapes) = module.random_graph(Random(seed))
+        return kind, body, shapes
+
+    return make

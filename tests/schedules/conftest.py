@@ -12,6 +12,7 @@ from mutatenn import Kernel, TensorSpec, ir
 from mutatenn.compiler.kernels import lower_kernel, poison_scratch
 from mutatenn.compiler.legalize import Legalizer
 from mutatenn.compiler.profiles import Profile, lower_graph
+from mutatenn_backends._processor import missing_features
 from mutatenn_backends.llvm import Llvm
 from mutatenn_backends.schedules import RULES
 
@@ -19,6 +20,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
+
+PROCESSORS = (
+    *("x86-64", "x86-64-v2", "x86-64-v3", "x86-64-v4", "nehalem", "sandybridge", "haswell", "znver3"),
+    *("skylake-avx512", "icelake-server", "znver4", "cortex-a72", "neoverse-n1"),
+)
 
 
 @attrs.define
@@ -38,10 +44,16 @@ class Bench:
         module = lower_graph(graph, Profile(profile), self.target, Legalizer())
         return [f for _, f in module.functions_items() if isinstance(f, ir.tirx.PrimFunc)]
 
-    def run(self, function: Any, *inputs: Sequence[NDArray[np.generic]]) -> list[NDArray[np.generic]]:
-        """Return the results for some inputs in turn: the first in memory full of NaN, others over it."""
+    def run(
+        self, function: Any, *inputs: Sequence[NDArray[np.generic]], poison: bool = True
+    ) -> list[NDArray[np.generic]]:
+        """Return the results for some inputs in turn: the first in memory full of NaN, others over it.
+
+        Scratch memory is full of NaN each time, unless it is not to be poisoned.
+        """
         self.built += 1
-        lowered = poison_scratch(lower_kernel(function, self.target))
+        lowered = lower_kernel(function, self.target)
+        lowered = poison_scratch(lowered) if poison else lowered
         built = self.device.build(Kernel(f"test{self.built}", "kernel", lowered))
         result = self.device.allocate(spec_of(function.params[-1]))
         found = []
@@ -58,14 +70,18 @@ class Bench:
                 return rule.__name__, scheduled
         return "", function
 
-    def check(self, function: Any) -> str:
-        """Assert that the scheduled kernel equals the unscheduled one bit for bit; return the rule's name."""
+    def check(self, function: Any, *, poison: bool = True) -> str:
+        """Assert that the scheduled kernel equals the unscheduled one bit for bit; return the rule's name.
+
+        The unscheduled one has its scratch memory poisoned, the scheduled one if that is asked for.
+        """
         name, scheduled = self.rule_of(function)
         inputs = [arguments_of(function, seed) for seed in (0, 1)]
-        results = zip(self.run(scheduled, *inputs), self.run(function, *inputs), strict=True)
+        results = zip(self.run(scheduled, *inputs, poison=poison), self.run(function, *inputs), strict=True)
         for number, (result, expected) in enumerate(results):
-            np.testing.assert_array_equal(result, expected, f"run {number}", strict=True)
-            assert result.tobytes() == expected.tobytes(), f"signs of zeros in run {number}"
+            place = f"run {number} for {self.backend.mcpu}"
+            np.testing.assert_array_equal(result, expected, place, strict=True)
+            assert result.tobytes() == expected.tobytes(), f"signs of zeros in {place}"
         return name
 
 
@@ -97,15 +113,14 @@ def native() -> Bench:
     return Bench(Llvm())
 
 
-@pytest.fixture(scope="session", params=["x86-64-v3", "x86-64"])
-def older(request: pytest.FixtureRequest) -> Bench:
-    """Return a bench for an older processor, whose vectors are half or a quarter as wide."""
-    host = Llvm().target()
-    if request.param == "x86-64-v3" and not ir.tvm.target.codegen.target_has_features("avx2", host):
-        pytest.skip("this processor has no AVX2")
-    if "x86_64" not in str(ir.tvm.target.codegen.llvm_get_system_triple()):
-        pytest.skip("this processor is not an x86-64")
-    return Bench(Llvm(mcpu=request.param))
+@pytest.fixture(scope="session")
+def benches(native: Bench) -> dict[str, Bench]:
+    """Return a bench for every level and some named processors whose code this machine can execute."""
+    known = ir.tvm.target.codegen.llvm_get_cpu_archlist(ir.tvm.target.Target("llvm"))
+    backends = [Llvm(mcpu=name) for name in PROCESSORS if name in known]
+    return {"native": native} | {
+        backend.mcpu: Bench(backend) for backend in backends if not missing_features(backend.target())
+    }
 
 
 @pytest.fixture(scope="session")

@@ -93,14 +93,6 @@ def test_convolution(native: Any, make_graph: Any, conv: Conv) -> None:
     assert not conv.rule or rule == conv.rule
 
 
-@pytest.mark.parametrize(
-    "conv", [POINTWISE[1], POINTWISE[5], SPATIAL[0], SPATIAL[1], GROUPED[0], DEPTHWISE[1]], ids=str
-)
-def test_convolution_on_older_processors(older: Any, make_graph: Any, conv: Conv) -> None:
-    (kernel,) = older.kernels(conv.graph(make_graph))
-    assert older.check(kernel)
-
-
 @pytest.mark.parametrize("conv", [POINTWISE[0], SPATIAL[0], SPATIAL[1], GROUPED[1], DEPTHWISE[1]], ids=str)
 def test_every_kernel_of_the_extended_profile(native: Any, make_graph: Any, conv: Conv) -> None:
     for kernel in native.kernels(conv.graph(make_graph), "extended"):

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from mutatenn import ir
+from mutatenn_backends.llvm import Llvm
 from mutatenn_backends.schedules import RULES, apply_schedules
 
 HEADER = "@T.prim_func(private=True, s_tir=True)\ndef main({params}):\n{body}"
@@ -76,11 +77,12 @@ def test_each_rule_declines_the_others_kernels(native: Any, make_graph: Any) -> 
     assert found == expected
 
 
-def test_vectors_follow_the_target(native: Any, older: Any, make_graph: Any) -> None:
-    graph = make_graph(lambda x: ir.relax.op.nn.relu(x), (1, 4, 64))
-    (kernel,) = older.kernels(graph)
-    lanes = "8" if "v3" in older.backend.mcpu else "4"
-    assert f"T.vectorized(T.int64({lanes}))" in apply_schedules(kernel, older.target).script()
+@pytest.mark.parametrize(("mcpu", "lanes"), [("x86-64", 4), ("x86-64-v3", 8), ("x86-64-v4", 16)])
+def test_vectors_follow_the_target(native: Any, make_graph: Any, mcpu: str, lanes: int) -> None:
+    """Scheduling for a processor does not need it."""
+    (kernel,) = native.kernels(make_graph(lambda x: ir.relax.op.nn.relu(x), (1, 4, 64)))
+    target = Llvm(mcpu=mcpu, mtriple="x86_64-unknown-linux-gnu").target()
+    assert f"T.vectorized(T.int64({lanes}))" in apply_schedules(kernel, target).script()
 
 
 def test_guards_are_gone_and_sums_are_local(native: Any, make_graph: Any) -> None:

@@ -53,6 +53,24 @@ class Bench:
         results: list[Array] = self.call(work)
         return results
 
+    def run_twice(self, cases: Sequence[tuple[Kernel, Sequence[Sequence[Array]]]]) -> list[list[Array]]:
+        """Return the results of some kernels for some arguments each, written over each other."""
+
+        def work(device: Device) -> list[list[Array]]:
+            return [compute_again(device, kernel, inputs) for kernel, inputs in cases]
+
+        results: list[list[Array]] = self.call(work)
+        return results
+
+
+def compute_again(device: Device, kernel: Kernel, inputs: Sequence[Sequence[Array]]) -> list[Array]:
+    built, result = device.build(kernel), device.allocate(spec_of(kernel.ir.params[-1]))
+    found = []
+    for arguments in inputs:
+        device.launch(built, [*(device.upload(each) for each in arguments), result])
+        found.append(device.fetch(result))
+    return found
+
 
 def compute(device: Device, kernel: Kernel, arguments: Sequence[Array]) -> Array:
     result = device.allocate(spec_of(kernel.ir.params[-1]))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from importlib.resources import files
 from pathlib import Path
@@ -22,6 +23,7 @@ from mutatenn_frontends.onnx import Onnx
 from mutatenn_mutators.comparison import LtToGt, LtToLe, ThresholdPlusHalf
 from mutatenn_mutators.threads import DecreaseThreadExtent
 
+APPROXIMATE = re.compile(r"\bT\.(tanh|sigmoid|exp|log|erf|pow|sqrt|rsqrt)\(")
 PADDED = {"padding": [1, 1], "groups": 1}
 
 
@@ -55,6 +57,10 @@ def kernels_of(body: Callable[..., Any], *shapes: tuple[int, ...]) -> list[Any]:
     return [function for _, function in module.functions_items() if isinstance(function, ir.tirx.PrimFunc)]
 
 
+def random_kernels(_: str, body: Callable[..., Any], shapes: list[tuple[int, ...]]) -> list[Any]:
+    return kernels_of(body, *shapes)
+
+
 def hand_made(*names: str) -> list[tuple[str, Any]]:
     """Return kernels whose sizes divide badly, all or those of some names."""
     nn, op = ir.relax.op.nn, ir.relax.op
@@ -73,6 +79,11 @@ def hand_made(*names: str) -> list[tuple[str, Any]]:
         ("dense-t", lambda a, w: op.matmul(a, op.permute_dims(w)), [(1, 50), (11, 50)]),
         ("matmul", lambda a, w: op.matmul(a, w), [(33, 20), (20, 45)]),
         ("small-dense", lambda a, w: op.matmul(a, w), [(1, 5), (5, 3)]),
+        (  # TVM's rules would do what follows a reduction over one element twice
+            "one-term",
+            lambda a, w, c: nn.relu(op.subtract(op.matmul(a, w), c)),
+            [(3, 3, 1), (3, 1, 1), (1,)],
+        ),
         ("small-conv", lambda a, w: nn.conv2d(a, w), [(1, 2, 4, 4), (3, 2, 3, 3)]),
         ("conv", lambda a, w: nn.conv2d(a, w, **PADDED), [(1, 3, 13, 13), (10, 3, 3, 3)]),
         ("conv-strided", lambda a, w: nn.conv2d(a, w, strides=2, **PADDED), [(1, 6, 15, 15), (20, 6, 3, 3)]),
@@ -124,7 +135,10 @@ def test_other_styles_compute_the_same(
     bench: Any, digits: Toolchain, make_arguments: Any, style: str
 ) -> None:
     names = ("fused_conv2d1_add_relu", "fused_matmul_add5", "softmax")  # what takes long to compile is slow
-    kernels = [*((name, digits.units[name]) for name in names), *hand_made("grouped", "conv-strided")]
+    kernels = [
+        *((name, digits.units[name]) for name in names),
+        *hand_made("grouped", "conv-strided", "one-term"),
+    ]
     compare(bench, OpenCl(schedules=style), kernels, make_arguments)
 
 
@@ -163,6 +177,32 @@ def change_no_bit(bench: Any, kernels: list[tuple[str, Any]], make_arguments: An
     results = bench.run_all(cases)
     for (name, _), fast, plain in zip(kernels, results[::2], results[1::2], strict=True):
         np.testing.assert_array_equal(fast, plain, err_msg=name)
+
+
+@pytest.mark.parametrize(
+    "seeds", [range(4), pytest.param(range(4, 40), marks=pytest.mark.slow)], ids=["few", "many"]
+)
+def test_random_kernels_in_all_styles(
+    bench: Any, random_graph: Any, make_arguments: Any, seeds: range
+) -> None:
+    """Those of one device are equal bit for bit but for functions that drivers have for each vector width.
+
+    Threads that sum together do so in another order. Every kernel runs twice, then over old results.
+    """
+    functions = [each for seed in seeds for each in random_kernels(*random_graph(seed))]
+    inputs = [[make_arguments(each, seed) for seed in (1, 2)] for each in functions]
+    styles = {
+        style: [scheduled(each, OpenCl(schedules=style)) for each in functions]
+        for style in ("plain", "cpu", "gpu")
+    }
+    plain, cpu, gpu = (bench.run_twice(list(zip(each, inputs, strict=True))) for each in styles.values())
+    for number, (function, arguments) in enumerate(zip(functions, inputs, strict=True)):
+        for run in (0, 1):
+            one, expected = plain[number][run], on_llvm(function, arguments[run])
+            np.testing.assert_allclose(one, expected, 1e-4, 1e-4, err_msg=function.script())
+            np.testing.assert_allclose(gpu[number][run], expected, 1e-4, 1e-4, err_msg=function.script())
+            if not APPROXIMATE.search(function.script()):
+                np.testing.assert_array_equal(cpu[number][run], one, function.script())
 
 
 def test_every_kernel_has_a_guard_that_a_comparison_operator_finds(digits: Toolchain) -> None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from mutatenn import ir, lower_kernel
 from mutatenn_backends.gpu_schedules._bind import bind_threads
+from mutatenn_backends.gpu_schedules._sound_stages import with_sound_stages
 from mutatenn_backends.schedules import apply_schedules as apply_cpu_schedules
 
 if TYPE_CHECKING:
@@ -49,6 +50,6 @@ def _schedule(function: Any, target: Any, style: str, cpu: Any) -> Any:
 
 
 def _apply_dlight(rules: Sequence[Any], function: Any, target: Any) -> Any:
-    module = ir.tvm.IRModule({"kernel": function})
+    module = ir.tvm.IRModule({"kernel": with_sound_stages(function)})
     with target:
         return ir.s_tir.dlight.ApplyDefaultSchedule(*rules)(module)["kernel"]
