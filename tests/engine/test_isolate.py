@@ -335,3 +335,19 @@ def _runs(pid: int) -> bool:
     except OSError:
         return False
     return state != "Z"  # whoever adopted it may take its time to wait for it
+
+
+class Nameless(BaseException):
+    def __str__(self) -> str:
+        raise RuntimeError("no text")
+
+
+@pytest.mark.parametrize(
+    ("error", "text"), [(SystemExit(0), "SystemExit: 0"), (Nameless(), r"Nameless: \(it cannot be shown\)")]
+)
+def test_what_would_end_the_process_is_told(error: BaseException, text: str) -> None:
+    def leave() -> None:
+        raise error
+
+    with pytest.raises(InfrastructureError, match=text):
+        call_isolated(leave)

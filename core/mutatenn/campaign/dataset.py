@@ -86,7 +86,7 @@ def _why_none(pattern: str) -> str:
     folder = next(parent for path in Path(pattern).parents if (parent := _literal(str(path))) is not None)
     if literal is not None:
         folder, held = literal, f"give a pattern such as '{literal.name}/*.png'"
-    elif not folder.is_dir():
+    elif not os.path.isdir(folder):
         return missing(folder, "folder")
     else:
         counts = Counter(os.path.splitext(name)[1] or "other" for name in entries(folder))

@@ -9,6 +9,7 @@ import attrs
 import numpy as np
 
 from mutatenn.api.values import Scores
+from mutatenn.border import opened
 from mutatenn.campaign.agreement import gaps
 from mutatenn.campaign.gate import nudged
 from mutatenn.compiler.plain import run_graph, run_kernel
@@ -116,7 +117,7 @@ class _Search:
 
     def _calls(self) -> Iterator[Ran]:
         """Yield the program's calls with their arguments and results."""
-        evaluator = Evaluator(self.toolchain.backend.open())
+        evaluator = Evaluator(opened(self.toolchain.backend))
         linked = evaluator.link(self.toolchain.program)
         evaluator.output(linked, np.flip(self.image))  # a kernel may depend on what it finds in memory
         known = evaluator.original(linked, self.image)

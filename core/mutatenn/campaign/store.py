@@ -96,7 +96,7 @@ class Store:
     def open(cls, directory: Path, *, write: bool = False) -> Store:
         """Open an existing run; raises InputError where there is none, or one of another version."""
         path = directory / DATABASE
-        if not path.is_file():
+        if not os.path.isfile(path):
             raise InputError(
                 f"{directory} is not a run directory: it has no {DATABASE}; name one that `run` made"
             )

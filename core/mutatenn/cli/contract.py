@@ -45,7 +45,7 @@ def section_of(name: str, base: Path, host: PluginHost) -> ModelSection:
     if colon and scheme in catalogues(host)["schemes"] and not os.path.exists(name):
         return settled(ModelSection(source=name), base, host)
     path = resolve_path(name, Path.cwd())
-    if not path.exists():
+    if not os.path.exists(path):
         raise InputError(missing(path))
     return settled(ModelSection(path), base, host)
 

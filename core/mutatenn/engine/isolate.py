@@ -22,6 +22,7 @@ from typing import IO, TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import attrs
 
+from mutatenn.border import described
 from mutatenn.engine import orphans
 from mutatenn.engine.messages import Inbox, clean
 from mutatenn.errors import InfrastructureError
@@ -103,17 +104,17 @@ def _answer(function: Callable[[], T], pipe: Connection, parent: int, mark: int)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides what an interrupt means
     try:
         pipe.send((True, function()))
-    except Exception as error:
+    except BaseException as error:  # a plugin's code may call sys.exit
         pipe.send((False, _portable(error)))
 
 
-def _portable(error: Exception) -> Exception:
-    """Return an error, or its text where it does not survive the way to another process."""
+def _portable(error: BaseException) -> Exception:
+    """Return an error, or its text where it does not survive the way to another process, or ends that."""
     try:
         pickle.loads(pickle.dumps(error))  # noqa: S301  # our own, made a moment ago
     except Exception:
-        return InfrastructureError(f"{type(error).__name__}: {error}")
-    return error
+        return InfrastructureError(described(error))
+    return error if isinstance(error, Exception) else InfrastructureError(described(error))
 
 
 def _cause_of_death(exitcode: int | None) -> str:

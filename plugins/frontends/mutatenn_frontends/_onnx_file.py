@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+import os
 from typing import TYPE_CHECKING, Any
 
 from mutatenn import InputError, TensorSpec
@@ -69,7 +70,7 @@ def _require_files(external: list[Any], directory: Path) -> None:
     for tensor in external:
         about = {entry.key: entry.value for entry in tensor.external_data}
         file = directory / about.get("location", "")
-        if file.exists() and not file.is_file():
+        if os.path.exists(file) and not os.path.isfile(file):  # False of a name that no file can have
             raise InputError(f"its external weights are in {file.name!r}, which is no file; export it again")
         length = about.get("length", "0")
         largest = max(math.prod(tensor.dims), int(length) if length.isdigit() else 0)
