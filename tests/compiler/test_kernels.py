@@ -13,7 +13,6 @@ import pytest
 
 from mutatenn import BuildError, Kernel, Model, build_kernel, ir
 from mutatenn.compiler.kernels import lower_kernel, poison_scratch
-from mutatenn.compiler.lowering import digest
 from mutatenn.compiler.profiles import Profile
 from mutatenn.compiler.toolchain import Toolchain
 from mutatenn_backends.llvm import Llvm
