@@ -40,7 +40,11 @@ def open_run_directory(path: Path, campaign: Campaign, identity: str) -> Iterato
             raise InputError(
                 f"cannot write run directory {path}: {error.strerror}; choose another with --out"
             ) from None
-        yield Run(path, store)
+        try:
+            yield Run(path, store)
+        except BaseException:
+            drop_leftovers(path)  # of mutants that were ended in the middle of writing
+            raise
 
 
 def _check_ours(path: Path) -> None:
