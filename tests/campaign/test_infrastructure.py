@@ -58,7 +58,8 @@ def test_parts_of_files_are_removed_when_a_run_continues(finished: Run, tmp_path
     """A process that was killed while it wrote leaves such."""
     out = tmp_path / "run"
     shutil.copytree(finished.directory, out)
-    parts = [out / "report" / ".report.json.12.tmp", out / "mutants" / "m" / "cpu" / ".before.py.34.tmp"]
+    dead = 999_999_999  # no process has such a number
+    parts = [out / "report" / f".a.json.{dead}.tmp", out / "mutants" / "m" / "cpu" / f".b.py.{dead}.tmp"]
     for part in parts:
         part.parent.mkdir(parents=True, exist_ok=True)
         part.touch()

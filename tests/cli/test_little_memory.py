@@ -38,6 +38,6 @@ def test_a_mutant_may_take_what_the_system_allows(run_within: Callable[[int], tu
 def test_too_little_to_load_everything_is_told(run_within: Callable[[int], tuple[int, str, str]]) -> None:
     code, _, err = run_within(300 * 2**20)
     assert code == 4
-    assert err.startswith("mutatenn: error: out of memory (")
-    assert err.endswith("; raise the limit of address space (ulimit -v) and run again\n")
+    assert err.startswith("mutatenn: error: ")
+    assert "address space (ulimit -v)" in err
     assert err.count("\n") == 1

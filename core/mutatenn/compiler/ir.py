@@ -31,8 +31,15 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(name)
     # Mutants run one per process: kernels are single-threaded, and a forked pool would hang.
     os.environ.setdefault("TVM_NUM_THREADS", "1")
-    module = import_module(_MODULES[name])
-    _keep_error_types()
+    try:
+        module = import_module(_MODULES[name])
+        _keep_error_types()
+    except Exception as error:  # half of it may be there, so it can be any
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise InfrastructureError(
+            f"TVM cannot be loaded ({reason}); it wants the package apache-tvm and about 1 GiB of address "
+            "space (ulimit -v); run again when it has them"
+        ) from error
     globals()[name] = module
     return module
 

@@ -21,7 +21,7 @@ BOUNDS_ARE_INPUTS = 11
 
 def importer() -> Any:
     """Return the module of TVM's ONNX importer."""
-    return import_module("tvm.relax.frontend.onnx.onnx_frontend")
+    return import_module(f"{ir.relax.__name__}.frontend.onnx.onnx_frontend")
 
 
 @attrs.frozen
