@@ -11,8 +11,8 @@ import pytest
 
 from mutatenn import BuildError, ir
 from mutatenn.compiler.toolchain import Toolchain
+from mutatenn.engine.attempt import SAME_MACHINE_CODE
 from mutatenn.engine.same_code import replaced_kernels, same_code
-from mutatenn.engine.trial import SAME_MACHINE_CODE
 from mutatenn_backends.llvm import Llvm
 
 

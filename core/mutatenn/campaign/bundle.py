@@ -19,11 +19,11 @@ from mutatenn.campaign.directory import open_run_directory
 from mutatenn.campaign.execute import record_changes
 from mutatenn.campaign.run import CAMPAIGN_FILE
 from mutatenn.campaign.setup import set_up
+from mutatenn.engine.attempt import SAME_CODE, SAME_MACHINE_CODE, UNCHANGED
 from mutatenn.engine.board import FORMAT, MANIFEST, file_digest
 from mutatenn.engine.isolate import call_isolated
 from mutatenn.engine.parcel import program_record
 from mutatenn.engine.same_code import same_code
-from mutatenn.engine.trial import SAME_CODE, SAME_MACHINE_CODE, UNCHANGED
 from mutatenn.errors import BuildError, InfrastructureError, InputError
 from mutatenn.nearest import unknown_name
 

@@ -12,15 +12,14 @@ import attrs
 
 from mutatenn.api.executor import Executor, Job, Observation
 from mutatenn.engine import isolate, orphans
+from mutatenn.engine.attempt import Report, attempt
 from mutatenn.engine.trial import (
     BUILD,
     POLL_SECONDS,
-    Report,
+    Doubt,
     Trial,
     Warm,
-    attempt,
     image_limit,
-    is_doubtful,
     memory_limit,
     settle_twice,
 )
@@ -29,8 +28,6 @@ from mutatenn.hookspecs import hookimpl
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
     from multiprocessing.connection import Connection
-
-    from mutatenn.api.executor import Outcome
 
 
 @attrs.define(eq=False)
@@ -43,8 +40,8 @@ class Crew:
     """The mutants that have run, by the identity of their programs; each process inherits it."""
     running: dict[int, Trial] = attrs.field(init=False, factory=dict)
     _standby: Trial | None = attrs.field(init=False, default=None)
-    _doubted: dict[str, tuple[Observation, Outcome | None]] = attrs.field(init=False, factory=dict)
-    """Mutants whose process ended in a way that must show again, how, and what they get if it does."""
+    _doubted: dict[str, Doubt] = attrs.field(init=False, factory=dict)
+    """Mutants whose end must show again."""
     _herd: orphans.Herd = attrs.field(init=False, factory=orphans.Herd)
     _selector: selectors.BaseSelector = attrs.field(init=False, factory=selectors.DefaultSelector)
     _looked: float = attrs.field(init=False, factory=time.monotonic)
@@ -115,10 +112,9 @@ class Crew:
         """Return what was seen, or have the mutant tried again if that says nothing of it yet."""
         mutant = trial.mutant
         if mutant in self._doubted:
-            first, blame = self._doubted[mutant]
-            seen = settle_twice(first, seen, (blame, trial.blame))
-        elif is_doubtful(seen, trial):
-            self._doubted[mutant] = seen, trial.blame
+            seen = settle_twice(self._doubted[mutant], seen, trial.blame)
+        elif doubt := Doubt.of(seen, trial):
+            self._doubted[mutant] = doubt
             self.waiting.append(mutant)
             return []
         if seen.outcome == "ran":

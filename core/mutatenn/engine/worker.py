@@ -18,15 +18,14 @@ import attrs
 
 from mutatenn.api.executor import Executor, Job, Observation
 from mutatenn.engine import isolate, messages, orphans
+from mutatenn.engine.attempt import Report, attempt
 from mutatenn.engine.messages import GarbledError, Problem, Ready
 from mutatenn.engine.trial import (
     BUILD,
     ORIGINAL,
     POLL_SECONDS,
-    Report,
     Trial,
     Warm,
-    attempt,
     image_limit,
     settle,
 )

@@ -1,0 +1,200 @@
+"""What happens in a mutant's process: it runs against what is known of the original, and reports."""
+
+from __future__ import annotations
+
+import functools
+import os
+import time
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+import attrs
+import numpy as np
+
+from mutatenn.compiler.kernels import last_line
+from mutatenn.engine import isolate, messages
+from mutatenn.engine.evaluate import KernelError, OutOfBoundsError
+from mutatenn.engine.same_code import same_code
+from mutatenn.engine.trial import BUILD, IMAGE, MEMORY_EXCEEDED, ORIGINAL
+from mutatenn.errors import BuildError, DeviceLostError, InfrastructureError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from multiprocessing.connection import Connection
+
+    from mutatenn.api.executor import Outcome
+    from mutatenn.api.program import Program
+    from mutatenn.engine.evaluate import Evaluation
+    from mutatenn.engine.link import Linked
+    from mutatenn.engine.trial import Warm
+
+UNCHANGED = "the mutation left the IR structurally equal to the original's"
+SAME_CODE = "lowered, the changed IR is the original's very code"
+SAME_MACHINE_CODE = "built, the changed code is the original's very machine code"
+LEAVES = "leaves its buffer"
+UNWRITTEN = "reads memory that nothing has written"
+MACHINE_ERRORS = (OSError, ImportError, InfrastructureError)
+
+
+@attrs.define(eq=False)
+class Rows:
+    """What was seen image by image: which are infected, which have another output, and their outputs."""
+
+    infected: list[bool] = attrs.field(factory=list)
+    rows: list[int] = attrs.field(factory=list)
+    outputs: list[bytes] = attrs.field(factory=list)
+
+    def add(self, index: int, evaluation: Evaluation, fetch: Callable[[Any], Any]) -> None:
+        """Take down what was seen on an image."""
+        self.infected.append(evaluation.infected)
+        if evaluation.differs:
+            self.rows.append(index)
+            self.outputs.append(fetch(evaluation.output).astype(np.float32).tobytes())
+
+    def lists(self) -> dict[str, list[int]]:
+        """Return all but the outputs as plain lists."""
+        return {"infected": [int(flag) for flag in self.infected], "rows": self.rows}
+
+
+@attrs.define(eq=False)
+class Report:
+    """What a process has to say of a mutant, and the pipe to say it on.
+
+    A copy of the process, made by the mutant's code, says nothing: it ends.
+    """
+
+    warm: Warm
+    mutant: str
+    pipe: Connection
+    executed: int = 0
+    kernels: set[str] = attrs.field(factory=set)
+    program: str = ""
+    masked: Counter[str] = attrs.field(factory=Counter)
+    memory: str = ""
+    damaged: bool = False
+    shaken: bool = False
+    seen: Rows = attrs.field(factory=Rows)
+    again: Rows = attrs.field(factory=Rows)
+    """The same with another content of memory that must not be read, where that matters on some image."""
+    start: float = attrs.field(factory=time.monotonic)
+    process: int = attrs.field(factory=os.getpid)
+
+    def enter(self, phase: str) -> None:
+        """Tell that a phase begins."""
+        self._tell(phase=phase, cpu=time.process_time())
+
+    def _tell(self, outputs: bytes = b"", **message: Any) -> None:
+        if os.getpid() != self.process:
+            os._exit(0)
+        isolate.send(self.pipe, outputs, **message)
+
+    def add(self, index: int, evaluation: Evaluation) -> None:
+        """Take down what was seen on an image."""
+        self.executed += evaluation.executed
+        self.kernels |= evaluation.kernels
+        self.masked.update([evaluation.masked] if evaluation.masked else [])
+        self.memory = self.memory or (evaluation.left and f"{LEAVES}: {evaluation.left}")
+        if evaluation.again and not self.memory:
+            self.memory = UNWRITTEN
+        self.shaken |= evaluation.again is not None
+        fetch = self.warm.evaluator.device.fetch
+        self.seen.add(index, evaluation, fetch)
+        self.again.add(index, evaluation.again or evaluation, fetch)
+
+    def _outputs(self) -> bytes:
+        return b"".join([*self.seen.outputs, *(self.again.outputs if self.shaken else ())])
+
+    def send(self, outcome: Outcome, message: str, *, spent: bool = False) -> None:
+        """Send it all; a process that is ``spent`` takes no other mutant."""
+        self._tell(
+            self._outputs() if outcome == "ran" else b"",
+            mutant=self.mutant,
+            outcome=outcome,
+            message=messages.clean(message),
+            executed=self.executed,
+            kernels=sorted(self.kernels),
+            program=self.program,
+            masked=self.masked,
+            seconds={"total": time.monotonic() - self.start},
+            memory=self.memory,
+            **self.seen.lists(),
+            again=self.again.lists() if self.shaken else None,
+            spent=spent,
+            damaged=self.damaged,
+        )
+
+
+def attempt(report: Report, ran: Mapping[str, str]) -> tuple[Outcome, str]:
+    """Derive the mutant and run it on all images; ``ran`` are the mutants that have run, by their programs.
+
+    Raises DeviceLostError alone.
+    """
+    warm, building = report.warm, True
+    original = warm.job.original
+    try:
+        program = warm.job.derive(report.mutant)
+        report.program = program.identity
+        if report.program == original.identity:
+            return "equivalent", UNCHANGED if program is original else SAME_CODE
+        if report.program in ran:
+            return "duplicate", ran[report.program]
+        _check_output(program, original)
+        linked = warm.evaluator.link(program)
+        building = False
+        _run_images(report, linked)
+        if _is_original(report, program):
+            return "equivalent", SAME_MACHINE_CODE
+    except DeviceLostError:
+        raise
+    except Exception as error:  # an operator may fail in any way
+        report.damaged = not (building or isinstance(error, (KernelError, MemoryError, *MACHINE_ERRORS)))
+        return _failure(error, building=building)
+    return "ran", ""
+
+
+def _is_original(report: Report, program: Program) -> bool:
+    """Tell whether what infected no value on any image is the original's very code."""
+    if not report.seen.infected or any(report.seen.infected):
+        return False
+    report.enter(BUILD)  # its limit holds now
+    return same_code(report.warm.job.backend, report.warm.job.original, program)
+
+
+def _failure(error: Exception, *, building: bool) -> tuple[Outcome, str]:
+    if isinstance(error, (BuildError, KernelError)):
+        outcome: Outcome = "out-of-bounds" if isinstance(error, OutOfBoundsError) else "crashed"
+        message = str(error)
+    elif isinstance(error, MemoryError):
+        outcome, message = "crashed", MEMORY_EXCEEDED
+    else:  # while it runs, what else fails is ours
+        outcome, message = "infrastructure-error", f"{type(error).__name__}: {last_line(error)}"
+        building = building and not _is_of_the_machine(error)
+    return "build-error" if building else outcome, message
+
+
+def _is_of_the_machine(error: BaseException | None) -> bool:
+    """Tell whether an error may come of a full disk, a lack of files or rights, or a missing package."""
+    if error is None:
+        return False
+    return isinstance(error, MACHINE_ERRORS) or _is_of_the_machine(error.__cause__)
+
+
+def _check_output(program: Program, original: Program) -> None:
+    mine, theirs = program.values[program.output], original.values[original.output]
+    if (mine.shape, mine.dtype) != (theirs.shape, theirs.dtype):
+        raise BuildError(f"the output became {mine}, it was {theirs}")
+    if not any(program.output in call.results for call in program.calls):
+        raise BuildError("no code is left to run: the output became a constant or the image itself")
+
+
+def _run_images(report: Report, linked: Linked) -> None:
+    warm = report.warm
+    run = functools.partial(warm.evaluator.mutant, linked, reuse=warm.job.reuse)
+    for index in range(len(warm.job.images)):
+        if not warm.knows(index):
+            report.enter(f"{ORIGINAL} {index}")
+        known = warm.known(index)
+        report.enter(f"{IMAGE} {index}")
+        report.add(index, run(known))
+    if len(warm.job.images) and not report.executed:
+        raise InfrastructureError("no changed code was executed, so there is nothing to judge")
