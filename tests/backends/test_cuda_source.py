@@ -90,7 +90,7 @@ def test_a_mutant_of_a_guard_changes_the_source(digits: Toolchain, sources: dict
         for site in range(len(LtToLe().sites(lowered))):
             program, _ = digits.derive(LtToLe(), "lowered", {name: {site}})
             (kernel,) = (each for each in program.kernels.values() if each.name == name)
-            mutant = BACKEND.source(kernel, "cuda")
+            mutant = BACKEND.source(kernel.plain or kernel, "cuda")
             before, after = (len(GUARD.findall(text)) for text in (sources[name], mutant))
             assert mutant != sources[name]
             changed += before == after + 1 and mutant.count(" <= ") > sources[name].count(" <= ")

@@ -25,7 +25,7 @@ class Mortal(KernelMutator):
     name, nodes, marker = "mortal", ("BufferStore",), ""
     def rewrite(self, node):
         if os.path.exists(os.environ["MORTAL"]):
-            os._exit(1)
+            os.kill(os.getpid(), 9)
         return node
     @classmethod
     def examples(cls): return ()

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from mutatenn import BuildError, Model, Program, ir
+from mutatenn import BuildError, Model, PluginError, Program, ir
 from mutatenn.compiler.profiles import Profile
 from mutatenn.compiler.toolchain import Toolchain
 from mutatenn.engine.link import Numbering
@@ -251,13 +251,13 @@ def test_a_graph_the_compiler_rejects_is_a_build_error(classifier: Any, backend:
         Toolchain(classifier(builder.get()), backend, Profile())
 
 
-def test_a_schedule_that_fails_is_a_build_error(model: Model, backend: Any) -> None:
+def test_a_plugins_schedule_that_fails_is_the_plugins_mistake(model: Model, backend: Any) -> None:
     @attrs.frozen(kw_only=True)
     class Failing(type(backend)):  # type: ignore[misc]
         def schedule(self, function: Any) -> Any:
             raise ValueError("no rule")
 
-    with pytest.raises(BuildError, match="ValueError: no rule"):
+    with pytest.raises(PluginError, match="schedule raised ValueError: no rule"):
         Toolchain(model, Failing(), Profile())
 
 

@@ -10,6 +10,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from mutatenn.compiler import ir
 
 if TYPE_CHECKING:
@@ -48,7 +50,7 @@ def fix_rounding(module: Any, target: Any) -> Any:
     either, powers = lookup(ONE_OR_TWO_ROUNDINGS), {lookup("llvm.pow"), lookup("llvm.powi")}
 
     def product(node: Any) -> Any:
-        return _fenced(node) if _is_float(node) else node
+        return _fenced(node) if _is_float(node) and not (_is_one(node.a) or _is_one(node.b)) else node
 
     def quotient(node: Any) -> Any:  # by a constant, LLVM may make a product of it
         return _fenced(node) if _is_float(node) and _is_constant(node.b) else node
@@ -128,6 +130,12 @@ def _fenced(expr: Any) -> Any:
 
 def _is_constant(expr: Any) -> bool:
     return isinstance(expr.value if isinstance(expr, ir.tirx.Broadcast) else expr, ir.tirx.FloatImm)
+
+
+def _is_one(expr: Any) -> bool:
+    """Tell whether an expression is a constant 1 once it is rounded to its dtype: its products are exact."""
+    value = expr.value if isinstance(expr, ir.tirx.Broadcast) else expr
+    return isinstance(value, ir.tirx.FloatImm) and bool(np.dtype(_scalar(value)).type(value.value) == 1)
 
 
 def _branches(expr: Any) -> tuple[Any, ...]:
