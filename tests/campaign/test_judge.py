@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import attrs
 import numpy as np
 import pytest
 
@@ -51,6 +52,23 @@ def test_a_change_that_keeps_the_labels_survives_top_1_but_not_max_abs() -> None
     assert judge().judge(seen).status == "survived"
     assert judge("max-abs").judge(seen).by == ("max-abs",)
     assert judge().judge(seen).oracles["max-abs"]["worst"] == pytest.approx(0.2, abs=1e-6)
+
+
+def test_what_depends_on_memory_that_it_must_not_read_counts_only_if_it_ends_alike() -> None:
+    weak, strong, other = [[0.7, 0.2, 0.1]], [[0.1, 0.8, 0.1]], [[0.1, 0.1, 0.8]]
+    alike = attrs.evolve(ran([0], strong), memory="leaves its buffer", again=ran([0], other))
+    verdict = judge().judge(alike)
+    assert (verdict.status, verdict.memory, verdict.message) == ("killed", "leaves its buffer", "")
+    verdict = judge().judge(attrs.evolve(alike, again=ran([0], weak)))
+    assert verdict.status == "unstable"
+    assert verdict.message.startswith(
+        "killed with one content of memory that it must not read, survived with"
+    )
+    assert "leaves its buffer" in verdict.message
+    quiet = attrs.evolve(
+        ran([], [], infected=[]), memory="leaves its buffer", again=ran([], [], infected=[2])
+    )
+    assert judge().judge(quiet).status == "unstable"
 
 
 def test_infected_without_a_trace_in_the_output_survives() -> None:

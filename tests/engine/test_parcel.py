@@ -17,7 +17,14 @@ import numpy as np
 import pytest
 
 from mutatenn import InputError, Observation
-from mutatenn.engine.parcel import load_arrays, read_member, read_observation, read_outcome, write_observation
+from mutatenn.engine.parcel import (
+    load_arrays,
+    observation_bytes,
+    read_member,
+    read_observation,
+    read_outcome,
+    write_observation,
+)
 
 IMAGES, CLASSES = 6, 3
 SEEN = Observation(
@@ -69,6 +76,19 @@ def test_it_comes_back_as_it_was(content: bytes, tmp_path: Path) -> None:
     for name in ("rows", "infected", "outputs"):
         assert np.array_equal(getattr(found, name), getattr(SEEN, name))
     assert read_outcome(tmp_path / "m.npz") == "ran"
+
+
+def test_what_was_seen_again_comes_back_with_it(tmp_path: Path) -> None:
+    again = attrs.evolve(SEEN, rows=np.array([0]), outputs=np.ones((1, 3), np.float32))
+    write_observation(tmp_path / "m.npz", attrs.evolve(SEEN, memory="leaves its buffer", again=again))
+    content = (tmp_path / "m.npz").read_bytes()
+    assert len(content) <= observation_bytes(IMAGES, CLASSES)
+    found = read_observation(content, IMAGES, CLASSES)
+    assert found.memory == "leaves its buffer"
+    assert found.again is not None
+    assert (found.again.mutant, found.again.rows.tolist()) == (SEEN.mutant, [0])
+    assert np.array_equal(found.again.outputs, again.outputs)
+    assert np.array_equal(found.outputs, SEEN.outputs)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,99 @@
+"""Every operator's mutants end alike, whatever happens to lie in memory, however busy the machine is."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import mutatenn
+from mutatenn.campaign.run import Run
+from mutatenn.compiler.cache import kernel_cache
+
+CAMPAIGN = """
+name = "twins"
+[model]
+path = "mutatenn:digits.onnx"
+[preprocess]
+mean = 127.5
+std = 127.5
+[dataset]
+images = "mutatenn:digits/*_00[01]*.png"
+limit = 6
+[[environments]]
+name = "one"
+[[environments]]
+name = "twin"
+[limits]
+time_floor = 3.0
+[thresholds]
+min_valid = 0
+[[mutations]]
+operator = "all"
+sites = {sites}
+"""
+
+
+@pytest.fixture
+def another_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """Return what has kernels kept elsewhere, or nowhere (``off``)."""
+
+    def use(place: str) -> None:
+        monkeypatch.setenv("MUTATENN_KERNEL_CACHE", place)
+        kernel_cache.cache_clear()
+
+    yield use
+    kernel_cache.cache_clear()
+
+
+def ends(run: Run) -> dict[str, list[tuple[object, ...]]]:
+    return {
+        record.id: [
+            (verdict.status, verdict.killed, verdict.infected, verdict.propagated, verdict.memory)
+            for verdict in record.verdicts.values()
+        ]
+        for record in run.mutants
+    }
+
+
+def check(run: Run, expected: dict[str, list[tuple[object, ...]]] | None = None) -> None:
+    """Check that twins ended alike, as in an earlier run, and that the machinery judged them all."""
+    found = ends(run)
+    assert {name: both for name, both in found.items() if len(both) != 2 or both[0] != both[1]} == {}
+    assert {name: both for name, both in found.items() if both[0][0] == "infrastructure-error"} == {}
+    if expected is not None:
+        assert {name: both for name, both in found.items() if expected[name] != both} == {}
+
+
+@pytest.mark.slow
+def test_twins_end_alike(tmp_path: Path) -> None:
+    (tmp_path / "twins.toml").write_text(CAMPAIGN.replace("{sites}", "{ sample = 120, stratified = true }"))
+    run = mutatenn.run(tmp_path / "twins.toml", tmp_path / "run", workers=2)
+    check(run)
+    statuses = Counter(both[0][0] for both in ends(run).values())
+    assert {"killed", "survived", "out-of-bounds"} <= statuses.keys()
+
+
+@pytest.mark.soak
+def test_all_operators_at_all_sites_end_alike_in_five_runs(tmp_path: Path, another_cache: Any) -> None:
+    """With 2 workers and 8, kernels kept and not, beside other work and alone."""
+    (tmp_path / "twins.toml").write_text(CAMPAIGN.replace("{sites}", '"each"'))
+    first = mutatenn.run(tmp_path / "twins.toml", tmp_path / "first", workers=2)
+    check(first)
+    expected = ends(first)
+    for number, (workers, place, load) in enumerate([(8, "", 0), (2, "off", 0), (8, "off", 2), (2, "", 2)]):
+        another_cache(place)
+        busy = [os.fork() for _ in range(load)]
+        if 0 in busy:
+            while True:
+                pass
+        try:
+            check(mutatenn.run(tmp_path / "twins.toml", tmp_path / str(number), workers=workers), expected)
+        finally:
+            for process in busy:
+                os.kill(process, 9)
+                os.waitpid(process, 0)
