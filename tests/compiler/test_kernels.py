@@ -10,10 +10,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from scratch import poison_scratch
 
 from mutatenn import BuildError, Kernel, Model, build_kernel, ir
 from mutatenn.compiler import lowering
-from mutatenn.compiler.kernels import lower_kernel, poison_scratch
+from mutatenn.compiler.kernels import lower_kernel
 from mutatenn.compiler.profiles import Profile
 from mutatenn.compiler.toolchain import Toolchain
 from mutatenn_backends.llvm import Llvm

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scratch import poison_scratch
 
 from mutatenn import Kernel, TensorSpec, ir
-from mutatenn.compiler.kernels import lower_kernel, poison_scratch
+from mutatenn.compiler.kernels import lower_kernel
 from mutatenn.compiler.rounding import FUSING, expose_products
 from mutatenn_backends._processor import missing_features
 from mutatenn_backends.llvm import Llvm

@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from scratch import poison_scratch
 
 from mutatenn import Kernel, TensorSpec, ir
-from mutatenn.compiler.kernels import lower_kernel, poison_scratch
+from mutatenn.compiler.kernels import lower_kernel
 from mutatenn_backends.llvm import Llvm
 
 

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 import attrs
 import numpy as np
 import pytest
+from scratch import poison_scratch
 
 from mutatenn import Kernel, TensorSpec, ir
-from mutatenn.compiler.kernels import lower_kernel, poison_scratch
+from mutatenn.compiler.kernels import lower_kernel
 from mutatenn.compiler.legalize import Legalizer
 from mutatenn.compiler.profiles import Profile, lower_graph
 from mutatenn_backends._processor import missing_features

@@ -5,7 +5,6 @@ from __future__ import annotations
 import ctypes
 import functools
 import importlib
-import math
 import re
 from typing import TYPE_CHECKING, Any
 
@@ -38,44 +37,6 @@ def lower_kernel(function: Any, target: Any) -> Any:
     module = ir.tirx.transform.BindTarget(_with_host(target))(module)
     with target:
         return guarded(ir.tvm.ir.transform.Sequential(before), module)[SYMBOL]
-
-
-def poison_scratch(function: Any) -> Any:
-    """Return a lowered CPU PrimFunc that fills its scratch buffers with NaN, integers with their largest.
-
-    Scratch memory is passed on from run to run: a fault that leaves some of it unwritten would read what the
-    original left there, mostly the right values. Code that writes before it reads computes what it did.
-    """
-    body = ir.ffi.structural_map(function.body, (ir.tirx.SeqStmt, _poison_allocated), order="post")
-    return function.with_body(body)
-
-
-def _poison_allocated(block: Any) -> Any:
-    statements = []
-    for statement in block.seq:
-        statements.append(statement)
-        if isinstance(statement, ir.tirx.AllocBuffer):
-            statements.append(_fill(statement.buffer))
-    return ir.tirx.SeqStmt(statements) if len(statements) > len(block.seq) else block
-
-
-def _fill(buffer: Any) -> Any:
-    dtype = buffer.ty.dtype.dtype
-    scalar = dtype.with_lanes(1)
-    poison = poison_of(scalar)
-    value = poison if dtype.lanes == 1 else ir.tirx.Broadcast(poison, dtype.lanes)
-    indices = [ir.tirx.Var(f"p{axis}", extent.ty) for axis, extent in enumerate(buffer.ty.shape)]
-    body = ir.tirx.BufferStore(buffer, value, indices)
-    for index, extent in reversed(list(zip(indices, buffer.ty.shape, strict=True))):
-        body = ir.tirx.For(index, ir.tirx.const(0, extent.ty.dtype), extent, ir.tirx.ForKind.SERIAL, body)
-    return body
-
-
-def poison_of(scalar: Any) -> Any:
-    """Return what stands for memory that was not written: NaN, the largest integer, or true."""
-    if "float" in str(scalar):
-        return ir.tirx.const(math.nan, scalar)
-    return ir.tirx.const(1, scalar) if str(scalar) == "bool" else ir.tirx.max_value(scalar)
 
 
 def build_kernel(kernel: Kernel, target: Any) -> Callable[..., Any]:
