@@ -167,3 +167,22 @@ def test_vectors_of_computed_indices_are_checked_lane_by_lane(digits: Any, bound
     assert {each.outcome for each in seen.values()} <= {"out-of-bounds", "ran"}
     told = [each.message if bounds is True else each.memory for each in seen.values()]
     assert any("Cast" in message and "Ramp" in message for message in told), told
+
+
+@pytest.mark.parametrize("broken", ["watching", "building"])
+def test_checks_that_cannot_be_made_are_no_fault_of_the_mutant(
+    digits: Any, monkeypatch: pytest.MonkeyPatch, broken: str
+) -> None:
+    def fail(function: Any, **_: Any) -> Any:
+        raise ValueError("no such check")
+
+    def misfit(function: Any, **_: Any) -> Any:
+        nowhere = ir.tirx.call_extern("int32", "nowhere_at_all", ir.tirx.IntImm("int32", 1))
+        return function.with_body(ir.tirx.SeqStmt([ir.tirx.Evaluate(nowhere), function.body])), ()
+
+    monkeypatch.setattr("mutatenn.compiler.lowering.watch", fail if broken == "watching" else misfit)
+    fresh = with_bounds(digits, "auto")
+    faint = fresh.store("softmax", lambda value: ir.tirx.Mul(value, ir.tirx.FloatImm("float32", 0.25)))
+    seen = fresh.run({"faint": faint})["faint"]
+    assert seen.outcome == "infrastructure-error"
+    assert "please report this" in seen.message

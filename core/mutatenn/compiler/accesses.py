@@ -124,10 +124,19 @@ def lane(expr: Any, number: int) -> Any:
     if isinstance(expr, ir.tirx.Broadcast):
         return expr.value
     if isinstance(expr, ir.tirx.Cast):
-        return ir.tirx.Cast(expr.ty.dtype.with_lanes(1), lane(expr.value, number))
+        return _cast(expr.ty.dtype.with_lanes(1), lane(expr.value, number))
     if isinstance(expr, _arithmetic()):
         return type(expr)(lane(expr.a, number), lane(expr.b, number))
     return ir.tirx.Shuffle([expr], [ir.tirx.const(number, "int32")])
+
+
+def _cast(dtype: Any, value: Any) -> Any:
+    """Return a scalar cast; a literal that wraps around is wrapped here, which TVM refuses to do."""
+    literal = ir.sym.Analyzer().simplify(value)
+    if not (isinstance(literal, ir.tirx.IntImm) and "int" in str(dtype)):
+        return ir.tirx.Cast(dtype, value)
+    lowest = 0 if "uint" in str(dtype) else -(2 ** (int(dtype.bits) - 1))
+    return ir.tirx.const((int(literal) - lowest) % 2 ** int(dtype.bits) + lowest, dtype)
 
 
 def _arithmetic() -> tuple[Any, ...]:

@@ -86,12 +86,21 @@ class Lowering:
     def watched(self, kernel: Kernel, bounds: Bounds) -> Kernel:
         """Return a kernel that a fault was put into as it is to be run; see :func:`watch`."""
         identity = f"{kernel.digest} {kernel.checksum} {bounds}"
-        make = functools.cache(lambda: watch(kernel.ir, bounds=bounds is not False, strict=bounds is True))
+        make = functools.cache(lambda: self._watch(kernel, bounds))
         monitor = self._noted(f"monitor {identity}", lambda: make()[1])
         if monitor is None:
             return attrs.evolve(kernel, watched=True)
         made = self._make(kernel.name, lambda: make()[0], "watched", lambda: identity)
         return attrs.evolve(made, plain=kernel, watched=True, monitor=monitor)
+
+    def _watch(self, kernel: Kernel, bounds: Bounds) -> tuple[Any, tuple[str, ...] | None]:
+        try:
+            return watch(kernel.ir, bounds=bounds is not False, strict=bounds is True)
+        except Exception as error:  # of code that TVM rejects, too; else it is a mistake of ours
+            kernels.compile_kernel(kernel, self.target)
+            raise InfrastructureError(
+                f"{kernel.name} cannot be watched ({kernels.last_line(error)}); please report this"
+            ) from error
 
     def _noted(self, key: str, make: Callable[[], tuple[str, ...] | None]) -> tuple[str, ...] | None:
         """Return the texts that ``make`` returns, from the disk if they were made before under this key."""

@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
+from mutatenn.errors import BuildError, InfrastructureError
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from mutatenn.api.backend import Device
-    from mutatenn.api.program import Call, Constant, Program
+    from mutatenn.api.program import Call, Constant, Kernel, Program
     from mutatenn.api.values import TensorSpec
 
 IMAGE = 0
@@ -111,11 +113,24 @@ class Linker:
         kernels = list(program.kernels.items())
         for digest, kernel in reversed(kernels) if backwards else kernels:
             if digest not in self._built:
-                self._built[digest] = self.device.build(kernel)
+                self._built[digest] = self._build(kernel)
         steps = tuple(self._step(program, call) for call in program.calls)
         numbers = tuple(self.numbering.program(program))
         makers = {numbers[value]: step for step in reversed(steps) for value in step.results}
         return Linked(program, steps, numbers, _uses(program), tuple(self._constants(program)), makers)
+
+    def _build(self, kernel: Kernel) -> Any:
+        """Build a kernel; raises InfrastructureError where nothing but its checks keeps it from being built."""
+        try:
+            return self.device.build(kernel)
+        except BuildError as error:
+            if kernel.plain is None:
+                raise
+            self.device.build(kernel.plain)
+            raise InfrastructureError(
+                f"{kernel.name} cannot be built with its checks ({error}); please report this, and set "
+                "checks.bounds = false meanwhile"
+            ) from error
 
     def forget(self, but: Linked) -> None:
         """Drop kernels and constants that one program does not use."""
