@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import attrs
 
 from mutatenn.compiler import ir
-from mutatenn.compiler.accesses import Scope, all_within, lanes
+from mutatenn.compiler.accesses import Scope, all_within, lane, lanes
 from mutatenn.compiler.patterns import fill, pattern
 
 if TYPE_CHECKING:
@@ -191,20 +191,18 @@ class _Writer:
 
     def _outside(self, load: Any, indices: Sequence[Any]) -> Any:
         """Return what a load finds that is not wholly inside: the first word, of vectors in lanes outside."""
-        word = self._word(GUARD_WORD, load.ty.dtype)
-        if all(lanes(index) == 1 for index in indices):
-            return word
-        buffer = load.source
-        kept, clamped = None, []
-        for index, extent in zip(indices, buffer.ty.shape, strict=True):
-            zero, end = (
-                _broadcast(ir.tirx.Cast(index.ty.dtype.with_lanes(1), bound), lanes(index))
-                for bound in (ir.tirx.const(0, "int32"), extent)
-            )
-            kept = _both(kept, ir.tirx.And(ir.tirx.GE(index, zero), ir.tirx.LT(index, end)))
-            last = ir.tirx.Sub(end, _broadcast(ir.tirx.const(1, index.ty.dtype.with_lanes(1)), lanes(index)))
-            clamped.append(ir.tirx.Max(ir.tirx.Min(index, last), zero))
-        return ir.tirx.Select(kept, ir.tirx.BufferLoad(buffer, clamped), word)
+        count = max(map(lanes, indices))
+        if count == 1:
+            return self._word(GUARD_WORD, load.ty.dtype)
+        return _joined(
+            [self._one(load, [lane(index, number) for index in indices]) for number in range(count)]
+        )
+
+    def _one(self, load: Any, indices: Sequence[Any]) -> Any:
+        """Return what one lane of a load finds."""
+        inside = all_within(indices, load.source.ty.shape)
+        word = self._word(GUARD_WORD, load.ty.dtype.with_lanes(1))
+        return ir.tirx.if_then_else(inside, ir.tirx.BufferLoad(load.source, list(indices)), word)
 
     # What both need.
 
@@ -246,5 +244,12 @@ def _both(one: Any, other: Any) -> Any:
     return other if one is None else ir.tirx.And(one, other)
 
 
-def _broadcast(value: Any, count: int) -> Any:
-    return value if count == 1 else ir.tirx.Broadcast(value, count)
+def _joined(parts: Sequence[Any]) -> Any:
+    """Return a vector of scalars."""
+    count, found = len(parts), None
+    for number, part in enumerate(parts):
+        value = ir.tirx.Broadcast(part, count)
+        place = ir.tirx.Ramp(ir.tirx.const(0, "int32"), ir.tirx.const(1, "int32"), count)
+        here = ir.tirx.EQ(place, ir.tirx.Broadcast(ir.tirx.const(number, "int32"), count))
+        found = value if found is None else ir.tirx.Select(here, value, found)
+    return found

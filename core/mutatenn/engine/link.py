@@ -120,7 +120,7 @@ class Linker:
         return Linked(program, steps, numbers, _uses(program), tuple(self._constants(program)), makers)
 
     def _build(self, kernel: Kernel) -> Any:
-        """Build a kernel; raises InfrastructureError where nothing but its checks keeps it from being built."""
+        """Build a kernel; raises InfrastructureError where only its checks keep it from being built."""
         try:
             return self.device.build(kernel)
         except BuildError as error:

@@ -126,7 +126,9 @@ def test_campaign(made: Path, tmp_path: Path) -> None:
     verdicts = {verdict.status for record in run.mutants for verdict in record.verdicts.values()}
     assert "killed" in verdicts
     told = [verdict.message for record in run.mutants for verdict in record.verdicts.values()]
-    assert verdicts <= {"killed", "survived", "never-infected", "out-of-bounds", "unstable", "equivalent"}, told
+    assert verdicts <= {"killed", "survived", "never-infected", "out-of-bounds", "unstable", "equivalent"}, (
+        told
+    )
 
 
 @pytest.mark.slow
