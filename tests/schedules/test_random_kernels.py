@@ -8,7 +8,7 @@ import pytest
 
 SEEDS = 36
 MORE = 400
-"""Seeds for a long run (``make test-slow``)."""
+"""Seeds for a long run (``make test-soak``)."""
 
 
 def check(seed: int, benches: Any, random_graph: Any, make_graph: Any) -> list[str]:
@@ -24,7 +24,7 @@ def test_a_random_kernel(benches: Any, random_graph: Any, make_graph: Any, seed:
     assert check(seed, benches, random_graph, make_graph)
 
 
-@pytest.mark.slow
+@pytest.mark.soak
 def test_many_random_kernels(benches: Any, random_graph: Any, make_graph: Any) -> None:
     rules = {
         rule for seed in range(SEEDS, SEEDS + MORE) for rule in check(seed, benches, random_graph, make_graph)
