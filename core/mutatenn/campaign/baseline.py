@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from mutatenn.campaign import gate
 from mutatenn.campaign.locate import first_to_differ
+from mutatenn.campaign.promises import run_reference
 from mutatenn.engine.isolate import call_isolated
 
 if TYPE_CHECKING:
@@ -24,7 +25,9 @@ def judge_original(
     def nudge() -> list[NDArray[np.float32]]:
         images = gate.nudged(setup.images)
         try:
-            found = call_isolated(lambda: [setup.frontend.reference(setup.model, each) for each in images])
+            found = call_isolated(
+                lambda: [run_reference(setup.frontend, setup.model, each) for each in images]
+            )
         except Exception:  # then nothing excuses a difference
             return []
         return [each for each in found if each.shape == reference.shape]
