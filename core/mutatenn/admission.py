@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import re
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
 import attrs
 
@@ -25,9 +25,7 @@ if TYPE_CHECKING:
 
     import pluggy
 
-    from mutatenn.api.capability import Capability
-
-Kind = Literal["frontend", "mutator", "backend", "executor", "comparator", "reporter"]
+    from mutatenn.api.capability import Capability, Kind
 
 KINDS: dict[Kind, type[Any]] = {
     "frontend": Frontend,

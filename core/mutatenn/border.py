@@ -9,9 +9,9 @@ import sys
 import traceback
 from typing import TYPE_CHECKING, Any
 
-from mutatenn import errors, hookspecs
-from mutatenn.admission import KINDS
+from mutatenn import errors
 from mutatenn.api.backend import Device
+from mutatenn.api.capability import kind
 from mutatenn.errors import MutatennError, PluginError
 from mutatenn.printable import one_line, shortened
 
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from mutatenn.api.backend import Backend
     from mutatenn.api.capability import Capability
 
+GROUP = "mutatenn"
+"""The group of the entry points by which plugins are found."""
 LONGEST = 400
 """Characters of what an error of a plugin, or a value of it, is shown with."""
 OURS = frozenset(
@@ -88,8 +90,7 @@ def broken(plugin: Capability | type[Capability], method: str, promise: str, fou
 def named(plugin: Capability | type[Capability]) -> str:
     """Return a capability's kind, name and distribution, as a message names it."""
     cls = _class(plugin)
-    kind = next((kind for kind, base in KINDS.items() if issubclass(cls, base)), "plugin")
-    return f"{kind} {one_line(cls.name)!r} of {_origin(cls)}"
+    return f"{kind(cls)} {one_line(cls.name)!r} of {_origin(cls)}"
 
 
 def opened(backend: Backend) -> Device:
@@ -144,7 +145,7 @@ def _origin(cls: type) -> str:
     except ImportError:  # on a board, which has no more than a bundle carries
         return one_line(f"module {cls.__module__}")
     package = cls.__module__.partition(".")[0]
-    for point in importlib_metadata.entry_points(group=hookspecs.NAME):
+    for point in importlib_metadata.entry_points(group=GROUP):
         if point.dist and point.value.partition(":")[0].partition(".")[0] == package:
             return one_line(f"{point.dist.name} {point.dist.version}")
     return one_line(f"module {cls.__module__}")

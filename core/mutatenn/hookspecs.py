@@ -6,23 +6,24 @@ from typing import TYPE_CHECKING
 
 import pluggy
 
+from mutatenn.border import GROUP
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from mutatenn.api.backend import Backend
+    from mutatenn.api.baseline import Baseline
     from mutatenn.api.comparator import Comparator
     from mutatenn.api.executor import Executor
     from mutatenn.api.frontend import Frontend
     from mutatenn.api.mutant import Mutant
     from mutatenn.api.mutator import Mutator
     from mutatenn.api.reporter import Reporter
-    from mutatenn.campaign.gate import Baseline
-    from mutatenn.campaign.judge import Verdict
+    from mutatenn.api.verdict import Verdict
     from mutatenn.campaign.run import Run
 
-NAME = "mutatenn"
-hookspec = pluggy.HookspecMarker(NAME)
-hookimpl = pluggy.HookimplMarker(NAME)
+hookspec = pluggy.HookspecMarker(GROUP)
+hookimpl = pluggy.HookimplMarker(GROUP)
 
 
 @hookspec

@@ -13,8 +13,8 @@ import importlib_metadata
 import pluggy
 
 from mutatenn import hookspecs
-from mutatenn.admission import CATALOGUES, KINDS, Kind, check_hooks, contributions
-from mutatenn.border import described, staying
+from mutatenn.admission import CATALOGUES, KINDS, check_hooks, contributions
+from mutatenn.border import GROUP, described, staying
 from mutatenn.errors import InputError, PluginError
 from mutatenn.nearest import suggestion
 from mutatenn.printable import one_line
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from mutatenn.api.backend import Backend
-    from mutatenn.api.capability import Capability
+    from mutatenn.api.capability import Capability, Kind
     from mutatenn.api.comparator import Comparator
     from mutatenn.api.executor import Executor
     from mutatenn.api.frontend import Frontend
@@ -79,7 +79,7 @@ class PluginHost:
     """
 
     def __init__(self, blocked: Iterable[str] = ()) -> None:
-        self._manager = pluggy.PluginManager(hookspecs.NAME)
+        self._manager = pluggy.PluginManager(GROUP)
         self._manager.add_hookspecs(hookspecs)
         listed = os.environ.get(BLOCK_VARIABLE, "").split(",")
         self._blocked = {name for name in (*blocked, *map(str.strip, listed)) if name}
@@ -99,7 +99,7 @@ class PluginHost:
 
         Raises :class:`mutatenn.InputError` if a name to block is not the name of an installed plugin.
         """
-        found = importlib_metadata.entry_points(group=hookspecs.NAME)
+        found = importlib_metadata.entry_points(group=GROUP)
         points = sorted(found, key=lambda point: (point.name, *_origin(point), point.value))
         self._check_blocked([point.name for point in points])
         for _, group in itertools.groupby(points, key=lambda point: point.name):
@@ -314,7 +314,7 @@ def _check_rivals(
 ) -> None:
     """Refuse a name that several distributions take; only the built-ins must not be stopped by others."""
     others = ", ".join(" ".join(_origin(rival)) for rival in rivals)
-    if others and _origin(point)[0] != hookspecs.NAME:
+    if others and _origin(point)[0] != GROUP:
         raise PluginError(
             f"the entry point {point.name!r} exists in {others} too; rename one or uninstall a distribution"
         )

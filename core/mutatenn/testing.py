@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from mutatenn.admission import Kind, check_capability
+from mutatenn.admission import check_capability
 from mutatenn.api.values import Scores
 from mutatenn.compiler import ir
 from mutatenn.errors import PluginError
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from mutatenn.api.capability import Kind
     from mutatenn.api.comparator import Comparator
     from mutatenn.api.mutator import Mutator
     from mutatenn.api.values import Example

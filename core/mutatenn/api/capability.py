@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from abc import ABC
-from typing import ClassVar
+from typing import ClassVar, Literal
+
+Kind = Literal["frontend", "mutator", "backend", "executor", "comparator", "reporter"]
 
 
 class Capability(ABC):
@@ -20,3 +22,9 @@ class Capability(ABC):
     def summary(cls) -> str:
         """Return the first line of the docstring."""
         return (cls.__doc__ or "").strip().split("\n", maxsplit=1)[0]
+
+
+def kind(cls: type[Capability]) -> str:
+    """Return the kind of a capability: the name, in small letters, of the contract it fulfils."""
+    contract = next((base for base in cls.__mro__ if Capability in base.__bases__), Capability)
+    return contract.__name__.lower()
