@@ -66,7 +66,7 @@ def _verdicts(run: Run) -> dict[str, list[Verdict]]:
 
 
 def _table(together: Run, single: Run, operators: dict[str, type[Mutator]]) -> str:
-    sites = {entry.operator: entry.sites for entry in together.store.operators("cpu")}
+    sites = {entry.operator: entry.sites for entry in together.operators("cpu")}
     images, all_at_once, one_by_one = len(together.image_names), _verdicts(together), _verdicts(single)
     rows = []
     for name, cls in sorted(operators.items(), key=lambda item: (item[1].category, item[0])):

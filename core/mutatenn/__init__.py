@@ -2,17 +2,31 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from mutatenn.api.backend import Backend, Device
+from mutatenn.api.baseline import Baseline
+from mutatenn.api.capability import Kind
 from mutatenn.api.comparator import Comparator
-from mutatenn.api.executor import Executor, Job, Limits, Observation
+from mutatenn.api.executor import Executor, Job, Limits, Observation, Outcome
 from mutatenn.api.frontend import Frontend, Inner
 from mutatenn.api.mutant import Mutant, Site
 from mutatenn.api.mutator import Mutator
 from mutatenn.api.program import Call, Constant, Kernel, Program
 from mutatenn.api.reporter import Reporter
-from mutatenn.api.values import CATEGORIES, Example, Model, Scores, TensorSpec
+from mutatenn.api.values import (
+    CATEGORIES,
+    Bounds,
+    Category,
+    Example,
+    Level,
+    Model,
+    Scores,
+    Stage,
+    TensorSpec,
+)
+from mutatenn.api.verdict import Status, Verdict
 from mutatenn.compiler import ir
 from mutatenn.compiler.cache import cached_bytes, kernel_cache, load_library
 from mutatenn.compiler.device_code import DeviceCode, Launch, device_code
@@ -43,7 +57,16 @@ from mutatenn.sources import source_digest
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from mutatenn.campaign.run import Run
+    from mutatenn.campaign.compared import Compared, Ending, Pair
+    from mutatenn.campaign.devices import Comparison, Floor, compare
+    from mutatenn.campaign.devices_json import comparison_document, save_comparison
+    from mutatenn.campaign.distance import Distance, Spread
+    from mutatenn.campaign.images import Survivor, Worth, closest_survivors, worth
+    from mutatenn.campaign.kills import KillMatrix, kill_matrix
+    from mutatenn.campaign.run import Image, Record, Run
+    from mutatenn.campaign.sides import EndStatus, Side
+    from mutatenn.results.planned import PlannedOperator
+    from mutatenn.results.score import MutationScore
 
 __version__ = "0.1.0"
 
@@ -62,21 +85,65 @@ def open_run(directory: str | Path) -> Run:
     return Run.open(directory)
 
 
+_LATER = {
+    "Image": "mutatenn.campaign.run",
+    "Record": "mutatenn.campaign.run",
+    "Run": "mutatenn.campaign.run",
+    "PlannedOperator": "mutatenn.results.planned",
+    "MutationScore": "mutatenn.results.score",
+    "Comparison": "mutatenn.campaign.devices",
+    "Floor": "mutatenn.campaign.devices",
+    "compare": "mutatenn.campaign.devices",
+    "comparison_document": "mutatenn.campaign.devices_json",
+    "save_comparison": "mutatenn.campaign.devices_json",
+    "Compared": "mutatenn.campaign.compared",
+    "Ending": "mutatenn.campaign.compared",
+    "Pair": "mutatenn.campaign.compared",
+    "Distance": "mutatenn.campaign.distance",
+    "Spread": "mutatenn.campaign.distance",
+    "EndStatus": "mutatenn.campaign.sides",
+    "Side": "mutatenn.campaign.sides",
+    "KillMatrix": "mutatenn.campaign.kills",
+    "kill_matrix": "mutatenn.campaign.kills",
+    "Survivor": "mutatenn.campaign.images",
+    "Worth": "mutatenn.campaign.images",
+    "closest_survivors": "mutatenn.campaign.images",
+    "worth": "mutatenn.campaign.images",
+}
+"""Where names are that a device elsewhere, which runs a bundle, has no use for."""
+
+
+def __getattr__(name: str) -> Any:
+    if name in _LATER:
+        return getattr(import_module(_LATER[name]), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
 __all__ = [
     "CATEGORIES",
     "Backend",
+    "Baseline",
     "BaselineError",
+    "Bounds",
     "BuildError",
     "Call",
+    "Category",
     "Comparator",
+    "Compared",
+    "Comparison",
     "Constant",
     "Device",
     "DeviceCode",
     "DeviceLostError",
+    "Distance",
+    "EndStatus",
+    "Ending",
     "Example",
     "Executor",
+    "Floor",
     "Frontend",
     "GraphMutator",
+    "Image",
     "InfrastructureError",
     "Inner",
     "InputError",
@@ -84,22 +151,41 @@ __all__ = [
     "Kernel",
     "KernelMutator",
     "KernelPatternMutator",
+    "KillMatrix",
+    "Kind",
     "Launch",
+    "Level",
     "Limits",
     "Model",
     "Mutant",
     "MutatennError",
+    "MutationScore",
     "Mutator",
     "Observation",
+    "Outcome",
+    "Pair",
+    "PlannedOperator",
     "PluginError",
     "Program",
+    "Record",
     "Reporter",
+    "Run",
     "Scores",
+    "Side",
     "Site",
+    "Spread",
+    "Stage",
+    "Status",
+    "Survivor",
     "TensorSpec",
+    "Verdict",
+    "Worth",
     "build_kernel",
     "cached_bytes",
     "call_isolated",
+    "closest_survivors",
+    "compare",
+    "comparison_document",
     "compile_kernel",
     "device_code",
     "hookimpl",
@@ -107,6 +193,7 @@ __all__ = [
     "kernel_cache",
     "kernel_library",
     "kernel_symbol",
+    "kill_matrix",
     "link_library",
     "link_objects",
     "load_library",
@@ -114,6 +201,8 @@ __all__ = [
     "one_line",
     "open_run",
     "run",
+    "save_comparison",
     "source_digest",
     "unknown_name",
+    "worth",
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 import functools
 import types
 from collections.abc import Callable, Hashable, Mapping
@@ -70,6 +71,9 @@ def _check_of(kind: Any) -> Check:
 
 def _generic(kind: Any) -> Check:
     origin, given = get_origin(kind), get_args(kind)
+    if isinstance(kind, enum.EnumMeta):
+        names = frozenset(map(str, kind.__members__.values()))
+        return lambda value: type(value) is str and value in names
     if origin is Literal:
         return lambda value: any(type(value) is type(each) and value == each for each in given)
     if origin in (Union, types.UnionType):

@@ -137,16 +137,16 @@ def test_what_is_offline_is_planned_but_not_run(directory: Path) -> None:
     run = mutatenn.open_run(directory)
     assert run.environments == ("here", "board")
     assert list(run.baselines) == ["here"]
-    assert len(run.store.trials("board")) == 7
-    assert run.store.statuses("board") == {}
+    assert len(run.mutants_of("board")) == 7
+    assert run.statuses("board") == {}
 
 
 def test_results_are_as_if_it_had_run_here(directory: Path, results: Path) -> None:
     found = ingest(directory, results, PluginHost.installed())
     assert (found.environment, found.judged, found.waiting) == ("board", 7, 0)
     run = mutatenn.open_run(directory)
-    assert run.store.meta("shards") > 1
-    here, board = (run.store.statuses(name) for name in ("here", "board"))
+    assert run._store.meta("shards") > 1
+    here, board = (run.statuses(name) for name in ("here", "board"))
     ran = [name for name in here if run.observation("board", name).outcome == "ran"]  # type: ignore[union-attr]
     assert len(ran) >= 5
     assert {name: board[name] for name in ran} == {name: here[name] for name in ran}
@@ -292,7 +292,7 @@ def test_damaged_results_are_refused_and_good_ones_taken(
         zipped.writestr("results/original.npz", b"")
     for place in bad.values():
         refused(fresh, place, capsys)
-    with closing(mutatenn.open_run(fresh).store) as store:
+    with closing(mutatenn.open_run(fresh)._store) as store:
         assert store.statuses("board") == {}
     found = ingest(fresh, results, PluginHost.installed())
     assert (found.judged, found.waiting) == (7, 0)
@@ -358,7 +358,7 @@ def test_a_board_that_computes_otherwise_is_a_red_baseline(
     for _ in range(2):
         with pytest.raises(BaselineError, match="fails the baseline gate there"):
             ingest(fresh, bad, PluginHost.installed())
-    assert mutatenn.open_run(fresh).store.statuses("board") == {}
+    assert mutatenn.open_run(fresh)._store.statuses("board") == {}
 
 
 def test_nothing_is_left_to_pack(directory: Path, results: Path, tmp_path: Path) -> None:

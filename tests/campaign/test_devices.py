@@ -12,11 +12,12 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from mutatenn.api.baseline import Baseline
 from mutatenn.api.executor import Observation
 from mutatenn.api.mutant import Mutant
 from mutatenn.api.values import Scores
 from mutatenn.campaign.devices import Comparison, compare
-from mutatenn.campaign.gate import Baseline
+from mutatenn.campaign.devices_json import comparison_document, save_comparison
 from mutatenn.campaign.judge import Judge
 from mutatenn.campaign.options import create
 from mutatenn.campaign.run import Run
@@ -111,7 +112,7 @@ def make(tmp_path: Path, oracles: dict[str, Any]) -> Iterator[Make]:
     made: list[Run] = []
     yield make
     for run in made:
-        run.store.close()
+        run._store.close()
 
 
 def mutant(name: str) -> Mutant:
@@ -132,7 +133,7 @@ def keep(
     assert env.original is not None
     if isinstance(seen, str):
         ended = Observation(name, seen, signal=11 if seen == "crashed" else None)  # type: ignore[arg-type]
-        run.store.add_observation(environment, 0, ended)
+        run._store.add_observation(environment, 0, ended)
     else:
         for shard, part in enumerate((slice(0, 4), slice(4, 6))):
             rows = np.flatnonzero((seen[part] != env.original[part]).any(axis=1))
@@ -140,11 +141,11 @@ def keep(
             infected[rows] = True
             values = seen[part][rows]
             whole = Observation(name, "ran", executed=1, infected=infected, rows=rows, outputs=values)
-            run.store.add_observation(environment, shard, whole)
+            run._store.add_observation(environment, shard, whole)
     merged = run.observation(environment, name)
     assert merged is not None
     judge = Judge(environment, IMAGES, Scores(env.original, env.kind), "top-1", oracles)  # type: ignore[arg-type]
-    run.store.set_verdict(judge.judge(merged))
+    run._store.set_verdict(judge.judge(merged))
 
 
 def only(comparison: Comparison) -> Any:
@@ -158,7 +159,7 @@ def test_distances_are_those_of_the_whole_outputs(make: Make, oracles: dict[str,
     a = Env(ORIGINAL, {"x.1": changed(ORIGINAL, {4: SWAPPED[4], 2: NEAR[2]}), "x.2": ORIGINAL})
     b = Env(NEAR, {"x.1": changed(NEAR, there), "x.2": changed(NEAR, {1: SWAPPED[1]})}, seconds=0.003)
     run = make({"a": a, "b": b})
-    comparison = run.compare()
+    comparison = compare([run])
     (floor,) = comparison.floors
     assert floor.ratio == pytest.approx(3)
     assert_distance(floor.distance, ORIGINAL, NEAR, oracles)
@@ -196,7 +197,7 @@ def assert_distance(found: Any, one: Outputs, other: Outputs, oracles: dict[str,
 def test_quantiles_go_from_the_best_image_to_the_worst(make: Make) -> None:
     """Of six images two have another label: the median is the third best, p90 the worst."""
     two = changed(ORIGINAL, {0: SWAPPED[0], 3: SWAPPED[3]})
-    (floor,) = make({"a": Env(), "b": Env(two)}).compare().floors
+    (floor,) = compare([make({"a": Env(), "b": Env(two)})]).floors
     top = floor.distance.oracles["top-1"]
     assert (top.median, top.p90, top.worst, top.noticed) == (1.0, 0.0, 0.0, 2)
     assert top.mean == pytest.approx(4 / 6)
@@ -205,7 +206,7 @@ def test_quantiles_go_from_the_best_image_to_the_worst(make: Make) -> None:
 def test_a_crash_is_a_row(make: Make) -> None:
     """Where a device crashed there is no output, and the mutant must not vanish."""
     run = make({"a": Env(mutants={"x.1": SWAPPED}), "b": Env(mutants={"x.1": "crashed"})})
-    found = only(run.compare())
+    found = only(compare([run]))
     assert (found.outcome, found.differs) == ("diverges", True)
     assert [end.status for end in found.endings.values()] == ["killed", "crashed"]
     assert found.endings["b"].distance is None
@@ -221,7 +222,7 @@ def test_what_says_nothing_of_a_mutant_is_undecided(make: Make, seen: str | None
     skip = ("x.1",) if seen == "skip" else ()
     there = {"x.1": None if seen == "skip" else seen}
     run = make({"a": Env(mutants={"x.1": None if skip else SWAPPED}), "b": Env(mutants=there)}, skip=skip)
-    found = only(run.compare())
+    found = only(compare([run]))
     assert (found.outcome, found.differs) == ("undecided", False)
     assert found.endings["b"].status == status
     assert found.pairs[0].reason.endswith(f"{status.replace('-', ' ')} in {'a and b' if skip else 'b'}")
@@ -229,7 +230,7 @@ def test_what_says_nothing_of_a_mutant_is_undecided(make: Make, seen: str | None
 
 def test_mutants_of_one_environment_alone(make: Make) -> None:
     run = make({"a": Env(mutants={"x.1": SWAPPED}), "b": Env(mutants={"y.1": SWAPPED}), "c": Env()})
-    comparison = run.compare()
+    comparison = compare([run])
     first, second = comparison.mutants()
     assert [each.name for each in comparison.mutated] == ["a", "b"]  # the third has nothing to say of mutants
     assert len(comparison.floors) == 3
@@ -253,7 +254,7 @@ def test_mutants_of_one_environment_alone(make: Make) -> None:
 )
 def test_behaviour(make: Make, here: Any, there: Any, outcome: str) -> None:
     run = make({"a": Env(mutants={"x.1": here}), "b": Env(mutants={"x.1": there})})
-    comparison = run.compare()
+    comparison = compare([run])
     assert only(comparison).outcome == outcome
     assert comparison.diverges("x.1") == (outcome == "diverges")
     assert comparison.divergences == ({"x": 1} if outcome == "diverges" else {})
@@ -264,7 +265,7 @@ def test_killed_in_both_by_other_answers(make: Make) -> None:
     """Both environments kill it, but on no image do they answer the same."""
     rolled = np.roll(ORIGINAL, 1, axis=1)
     run = make({"a": Env(mutants={"x.1": SWAPPED}), "b": Env(mutants={"x.1": rolled})})
-    found = only(run.compare())
+    found = only(compare([run]))
     labels = int((SWAPPED.argmax(axis=1) != rolled.argmax(axis=1)).sum())
     assert (found.outcome, found.differs) == ("agrees", True)
     assert found.pairs[0].beyond[0] == "top-1"
@@ -281,7 +282,7 @@ def test_no_further_apart_than_the_originals(make: Make) -> None:
     run = make(
         {"a": Env(mutants={"x.1": base, "x.2": base}), "b": Env(noisy, {"x.1": within, "x.2": beyond})}
     )
-    first, second = run.compare().mutants()
+    first, second = compare([run]).mutants()
     assert first.pairs[0].distance.labels == 2
     assert (first.pairs[0].beyond, first.differs) == ((), False)
     assert second.pairs[0].distance.labels == 3
@@ -295,7 +296,7 @@ def test_one_image_worse_than_all_of_the_originals(make: Make) -> None:
     run = make(
         {"a": Env(mutants={"x.1": ORIGINAL, "x.2": ORIGINAL}), "b": Env(noisy, {"x.1": noisy, "x.2": worse})}
     )
-    same, further = run.compare().mutants()
+    same, further = compare([run]).mutants()
     assert [each.pairs[0].distance.oracles["max-abs"].noticed for each in (same, further)] == [1, 1]
     assert same.pairs[0].beyond == ()
     assert "max-abs" in further.pairs[0].beyond
@@ -305,7 +306,7 @@ def test_one_image_worse_than_all_of_the_originals(make: Make) -> None:
 def test_rounding_is_not_beyond_the_noise(make: Make) -> None:
     """It is larger than between the originals, which are equal, but no oracle notices it."""
     run = make({"a": Env(mutants={"x.1": NEAR}), "b": Env(mutants={"x.1": ORIGINAL})})
-    found = only(run.compare())
+    found = only(compare([run]))
     assert found.pairs[0].distance.largest > 0
     assert found.pairs[0].beyond == ()
 
@@ -317,7 +318,7 @@ def test_outputs_that_are_not_finite_alike_are_equal(make: Make) -> None:
     run = make(
         {"a": Env(mutants={"x.1": here, "x.2": here}), "b": Env(mutants={"x.1": here, "x.2": SWAPPED})}
     )
-    same, other = run.compare().mutants()
+    same, other = compare([run]).mutants()
     assert (same.outcome, same.pairs[0].distance.labels, same.pairs[0].distance.largest) == ("agrees", 0, 0.0)
     assert {name: each.noticed for name, each in same.pairs[0].distance.oracles.items()} == dict.fromkeys(
         ORACLES, 0
@@ -329,7 +330,7 @@ def test_outputs_that_are_not_finite_alike_are_equal(make: Make) -> None:
 def test_not_finite_in_one_environment(make: Make) -> None:
     broken = changed(ORIGINAL, {0: np.full(CLASSES, np.nan, np.float32)})
     run = make({"a": Env(mutants={"x.1": broken}), "b": Env(mutants={"x.1": SWAPPED})})
-    distance = only(run.compare()).pairs[0].distance
+    distance = only(compare([run])).pairs[0].distance
     assert (distance.labels, distance.largest) == (6, None)
     spread = distance.oracles["max-abs"]
     assert (spread.mean, spread.worst, spread.noticed) == (None, None, 6)
@@ -341,7 +342,7 @@ def test_logits_are_compared_with_probabilities_as_probabilities(make: Make) -> 
     raw = changed(logits, {1: logits[1, ::-1]})
     a = Env(mutants={"x.1": changed(ORIGINAL, {1: SWAPPED[1]})})
     b = Env(logits, {"x.1": raw}, kind="logits")
-    comparison = make({"a": a, "b": b}).compare()
+    comparison = compare([make({"a": a, "b": b})])
     assert comparison.floors[0].distance.largest == pytest.approx(0, abs=1e-6)
     found = only(comparison)
     assert found.pairs[0].distance.largest == pytest.approx(0, abs=1e-6)
@@ -353,11 +354,14 @@ def test_logits_are_compared_with_probabilities_as_probabilities(make: Make) -> 
 def test_outputs_are_read_one_mutant_at_a_time(make: Make) -> None:
     run = make({"a": Env(mutants={"x.1": SWAPPED, "x.2": SWAPPED}), "b": Env(mutants={"x.1": SWAPPED})})
     (run.directory / "outputs" / "a" / "x.2.0.npy").unlink()
-    mutants = run.compare().mutants()
+    mutants = compare([run]).mutants()
     assert next(mutants).outcome == "agrees"
     with pytest.raises(InfrastructureError, match="cannot be read"):
         next(mutants)
-    assert [each.endings["a"].status for each in run.compare().mutants(outputs=False)] == ["killed", "killed"]
+    assert [each.endings["a"].status for each in compare([run]).mutants(outputs=False)] == [
+        "killed",
+        "killed",
+    ]
 
 
 def test_the_same_lines_of_code(make: Make) -> None:
@@ -368,11 +372,11 @@ def test_the_same_lines_of_code(make: Make) -> None:
             path = run.directory / "mutants" / name / environment / "change.diff"
             path.parent.mkdir(parents=True)
             path.write_text("\n".join(["--- before.py", "+++ after.py", f"@@ {environment} @@", *changes]))
-    first, second, third = run.compare().mutants()
+    first, second, third = compare([run]).mutants()
     assert [each.pairs[0].same_change for each in (first, second, third)] == [False, True, None]
     assert first.reason.endswith("; not the same change of the code")
     assert "change" not in second.reason
-    listed = [each.mutant.id for each in run.compare(oracles={}).diverging(3)]
+    listed = [each.mutant.id for each in compare([run], oracles={}).diverging(3)]
     assert listed == ["x.2", "x.3", "x.1"]  # other code comes last
 
 
@@ -380,7 +384,7 @@ def test_most_notable_first(make: Make) -> None:
     one = changed(ORIGINAL, {2: SWAPPED[2]})
     a = {"x.1": "build-error", "x.2": one, "x.3": SWAPPED, "x.4": "crashed", "x.5": SWAPPED}
     b = {"x.1": SWAPPED, "x.2": ORIGINAL, "x.3": ORIGINAL, "x.4": one, "x.5": SWAPPED}
-    comparison = make({"a": Env(mutants=a), "b": Env(mutants=b)}).compare(oracles={})
+    comparison = compare([make({"a": Env(mutants=a), "b": Env(mutants=b)})], oracles={})
     assert [each.mutant.id for each in comparison.diverging(9)] == ["x.3", "x.4", "x.2", "x.1"]
     assert [each.mutant.id for each in comparison.diverging(2)] == ["x.3", "x.4"]
 
@@ -393,7 +397,7 @@ def test_one_pair_with_the_same_code_is_enough(make: Make) -> None:
         path = run.directory / "mutants" / "x.1" / name / "change.diff"
         path.parent.mkdir(parents=True)
         path.write_text(f"---\n+++\n@@\n-n\n+{'m' if name == 'c' else 'n'}\n")
-    found = only(run.compare())
+    found = only(compare([run]))
     assert [pair.same_change for pair in found.pairs] == [True, False, False]
     assert not found.other_change
     assert found.reason == "killed in a (6 of 6 images), never infected in b, crashed in c (SIGSEGV)"
@@ -401,7 +405,7 @@ def test_one_pair_with_the_same_code_is_enough(make: Make) -> None:
 
 def test_before_an_original_ran(make: Make) -> None:
     run = make({"a": Env(mutants={"x.1": SWAPPED}), "b": Env(None, {"x.1": None}), "c": Env(NEAR)})
-    comparison = run.compare()
+    comparison = compare([run])
     assert [(floor.first, floor.second) for floor in comparison.floors] == [("a", "c")]
     assert only(comparison).pairs[0].reason == "waiting in b"
 
@@ -419,14 +423,14 @@ def test_one_environment_is_nothing_to_compare(make: Make) -> None:
     with pytest.raises(
         InputError, match="only environment 'a', nothing to compare it with; name another run"
     ):
-        make({"a": Env()}).compare()
+        compare([make({"a": Env()})])
 
 
 def test_a_frame_has_a_row_per_mutant_and_pair(make: Make) -> None:
     pytest.importorskip("pandas")
     there = {"x.1": SWAPPED, "x.2": "crashed"}
     run = make({"a": Env(mutants={"x.1": SWAPPED}), "b": Env(mutants=there), "c": Env(mutants=there)})
-    frame = run.compare().frame()
+    frame = compare([run]).frame()
     assert list(frame["mutant"]) == ["x.1"] * 3 + ["x.2"] * 3
     assert list(frame["first"] + frame["second"]) == ["ab", "ac", "bc"] * 2
     assert list(frame["outcome"]) == ["agrees"] * 3 + ["undecided", "undecided", "agrees"]
@@ -441,7 +445,7 @@ def test_runs_are_compared_by_the_names_of_the_images(make: Make) -> None:
     mixed = changed(ORIGINAL, {2: SWAPPED[2], 3: NEAR[3]})
     one = make({"a": Env(mutants={"x.1": mixed})}, name="one")
     other = make({"a": Env(ORIGINAL[order], {"x.1": mixed[order]})}, name="two", images=names)
-    comparison = one.compare(other)
+    comparison = compare([one, other])
     assert [side.name for side in comparison.sides] == ["one/a", "two/a"]
     assert comparison.images == IMAGES
     assert comparison.floors[0].distance.largest == 0
@@ -454,23 +458,23 @@ def test_runs_are_compared_by_the_names_of_the_images(make: Make) -> None:
 
 def test_runs_with_other_environments_keep_their_names(make: Make) -> None:
     one, other = make({"a": Env(mutants={"x.1": SWAPPED})}, name="one"), make({"b": Env(NEAR)}, name="two")
-    assert [side.name for side in one.compare(other).sides] == ["a", "b"]
+    assert [side.name for side in compare([one, other]).sides] == ["a", "b"]
 
 
 def test_runs_of_other_images_are_refused(make: Make) -> None:
     one = make({"a": Env()}, name="one")
     with pytest.raises(InputError, match=r"not of the same images: they have different files 'c\.png'"):
-        one.compare(make({"b": Env()}, name="two", digest="1"))
+        compare([one, make({"b": Env()}, name="two", digest="1")])
     with pytest.raises(InputError, match=r"not of the same images: only one of them has 'c\.png'; run both"):
-        one.compare(make({"b": Env()}, name="three", images=(*IMAGES[1:], "z.png")))
+        compare([one, make({"b": Env()}, name="three", images=(*IMAGES[1:], "z.png"))])
     with pytest.raises(InputError, match="the models do not have the same classes: a has 4, b has 3"):
-        one.compare(make({"b": Env(ORIGINAL[:, :3])}, name="four"))
+        compare([one, make({"b": Env(ORIGINAL[:, :3])}, name="four")])
 
 
 def test_the_same_run_twice_is_refused(make: Make) -> None:
     one = make({"a": Env()}, name="one")
     with pytest.raises(InputError, match="is given twice; name each run directory once"):
-        one.compare(Run.open(one.directory))
+        compare([one, Run.open(one.directory)])
 
 
 def test_mutants_judged_by_other_oracles_are_refused(make: Make) -> None:
@@ -478,29 +482,29 @@ def test_mutants_judged_by_other_oracles_are_refused(make: Make) -> None:
     strict = 'kill = { name = "max-abs", threshold = 0.5 }\n'
     other = make({"b": Env(mutants={"x.1": SWAPPED})}, name="two", kill=strict)
     with pytest.raises(InputError, match="are judged by different oracles; run both with the same"):
-        one.compare(other)
+        compare([one, other])
     without = make({"b": Env()}, name="three", kill=strict)  # has no mutants to be judged
-    assert len(one.compare(without).floors) == 1
+    assert len(compare([one, without]).floors) == 1
 
 
 def test_oracles_have_the_campaigns_options(make: Make) -> None:
     run = make({"a": Env(), "b": Env()}, kill='kill = { name = "max-abs", threshold = 0.5 }\n')
-    comparison = run.compare()
+    comparison = compare([run])
     assert list(comparison.oracles) == ["max-abs", "kl", "kendall-tau"]
     (run.directory / "campaign.toml").unlink()
-    assert run.compare(oracles={}).floors[0].distance.oracles == {}
+    assert compare([run], oracles={}).floors[0].distance.oracles == {}
     with pytest.raises(InputError, match=r"cannot read the oracles from .*campaign\.toml"):
-        run.compare()
+        compare([run])
 
 
 def test_both_documents_in_one_pass(make: Make, tmp_path: Path) -> None:
     ends = {"x.1": SWAPPED, "x.2": NEAR, "x.3": "crashed"}
     run = make({"a": Env(mutants=ends), "b": Env(mutants={**ends, "x.1": ORIGINAL})})
-    comparison = run.compare()
-    paths = comparison.save(tmp_path)
+    comparison = compare([run])
+    paths = save_comparison(comparison, tmp_path)
     assert [path.name for path in paths] == ["device_evaluation.json", "device_discrepancies.json"]
     for path, selection in zip(paths, ("all", "differing"), strict=True):
-        assert path.read_text() == "".join(comparison.document(selection))  # type: ignore[arg-type]
+        assert path.read_text() == "".join(comparison_document(comparison, selection))  # type: ignore[arg-type]
     every, differing = (json.loads(path.read_text()) for path in paths)
     assert [each["id"] for each in every["mutants"]] == ["x.1", "x.2", "x.3"]
     assert [each["id"] for each in differing["mutants"]] == ["x.1"]
@@ -518,5 +522,5 @@ def test_a_document_is_absent_or_whole(make: Make, tmp_path: Path) -> None:
     folder = tmp_path / "written"
     folder.mkdir()
     with pytest.raises(InfrastructureError, match="is damaged"):
-        run.compare().save(folder)
+        save_comparison(compare([run]), folder)
     assert list(folder.iterdir()) == []

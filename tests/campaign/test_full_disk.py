@@ -51,7 +51,7 @@ def test_a_disk_that_fills(
             "the results so far are kept, run again to continue\n"
         )
         assert leftovers(out) == []
-    with closing(mutatenn.open_run(out).store) as store:
+    with closing(mutatenn.open_run(out)._store) as store:
         done = len(store.statuses("cpu"))
     assert 0 < done < len(finished.mutants)
     run = mutatenn.run(campaign, out)

@@ -13,9 +13,9 @@ from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
 
 from mutatenn.api.mutant import Mutant
+from mutatenn.api.verdict import Status, Verdict
 from mutatenn.campaign.images import Survivor, closest_survivors, margin_lost, worth
-from mutatenn.campaign.judge import VALID, Status, Verdict
-from mutatenn.campaign.kills import KillMatrix
+from mutatenn.campaign.kills import KillMatrix, kill_matrix
 from mutatenn.campaign.run import Run
 from mutatenn.campaign.store import Store
 
@@ -24,7 +24,7 @@ MATRICES = hnp.arrays(bool, st.tuples(st.integers(0, 12), st.integers(1, 20)))
 
 def matrix(dense: NDArray[np.bool_]) -> KillMatrix:
     """Return a matrix with images a, b, c... and mutants 0, 1, 2..., killed or survived as it says."""
-    statuses: tuple[Status, ...] = tuple("killed" if row.any() else "survived" for row in dense)
+    statuses: tuple[Status, ...] = tuple(Status.KILLED if row.any() else Status.SURVIVED for row in dense)
     images = tuple(chr(ord("a") + column) for column in range(dense.shape[1]))
     return KillMatrix("cpu", images, tuple(map(str, range(len(dense)))), statuses, np.packbits(dense, axis=1))
 
@@ -75,9 +75,9 @@ def test_no_kills() -> None:
 
 
 def test_of_a_real_run(finished: Run) -> None:
-    found = finished.kill_matrix("cpu")
+    found = kill_matrix(finished, "cpu")
     verdicts = [record.verdicts["cpu"] for record in finished.mutants]
-    valid = [each for each in verdicts if each.status in VALID]
+    valid = [each for each in verdicts if each.status.valid]
     assert found.mutants == tuple(each.mutant for each in valid)
     assert found.statuses == tuple(each.status for each in valid)
     assert found.images == finished.image_names
@@ -91,17 +91,17 @@ def test_of_a_real_run(finished: Run) -> None:
 def made(tmp_path: Path) -> Iterator[Run]:
     """Return a run with every way to be detected in ``a``, one kill in ``b``, and nothing yet in ``c``."""
     ends: dict[str, tuple[Status, tuple[str, ...]]] = {
-        "one": ("killed", ("y.png",)),
-        "crash": ("crashed", ()),
-        "all": ("killed", ("x.png", "y.png", "z.png")),
-        "whole": ("killed", ()),
-        "slow": ("timed-out", ()),
-        "same": ("equivalent", ()),
-        "alive": ("survived", ()),
-        "rejected": ("build-error", ()),
-        "dead": ("never-infected", ()),
-        "lost": ("infrastructure-error", ()),
-        "waiting": ("survived", ()),
+        "one": (Status.KILLED, ("y.png",)),
+        "crash": (Status.CRASHED, ()),
+        "all": (Status.KILLED, ("x.png", "y.png", "z.png")),
+        "whole": (Status.KILLED, ()),
+        "slow": (Status.TIMED_OUT, ()),
+        "same": (Status.EQUIVALENT, ()),
+        "alive": (Status.SURVIVED, ()),
+        "rejected": (Status.BUILD_ERROR, ()),
+        "dead": (Status.NEVER_INFECTED, ()),
+        "lost": (Status.INFRASTRUCTURE_ERROR, ()),
+        "waiting": (Status.SURVIVED, ()),
     }
     mutants = [Mutant(name, "op", "LN", "graph", "graph", ()) for name in ends]
     store = Store.create(tmp_path)
@@ -117,11 +117,11 @@ def made(tmp_path: Path) -> Iterator[Run]:
     store.close()
     run = Run.open(tmp_path)
     yield run
-    run.store.close()
+    run._store.close()
 
 
 def test_mutants_are_valid_and_in_the_plan_s_order(made: Run) -> None:
-    found = made.kill_matrix("a")
+    found = kill_matrix(made, "a")
     assert found.mutants == ("one", "crash", "all", "whole", "slow", "alive", "dead")
     assert found.dense().tolist() == [
         [False, True, False],
@@ -129,12 +129,12 @@ def test_mutants_are_valid_and_in_the_plan_s_order(made: Run) -> None:
         [True] * 3,
         *[[False] * 3] * 4,
     ]
-    assert made.kill_matrix("b").mutants == ("alive",)
-    assert made.kill_matrix("c").dense().shape == (0, 3)
+    assert kill_matrix(made, "b").mutants == ("alive",)
+    assert kill_matrix(made, "c").dense().shape == (0, 3)
 
 
 def test_what_no_image_detects_stands_apart(made: Run) -> None:
-    found = worth(made.kill_matrix("a"))
+    found = worth(kill_matrix(made, "a"))
     assert found.apart == {"crash": "crashed", "whole": "killed", "slow": "timed-out"}
     assert found.needed == {"y.png": 2}
     assert found.sole == {"one": "y.png"}

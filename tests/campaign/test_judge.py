@@ -9,7 +9,9 @@ import numpy as np
 import pytest
 
 from mutatenn import Comparator, Observation, PluginError, Scores
-from mutatenn.campaign.judge import STATUSES, VALID, Judge, Score
+from mutatenn.api.verdict import Status
+from mutatenn.campaign.judge import Judge
+from mutatenn.results.score import MutationScore
 from mutatenn_comparators.kl import KullbackLeibler
 from mutatenn_comparators.max_abs import MaxAbs
 from mutatenn_comparators.top_1 import Top1
@@ -173,16 +175,16 @@ def test_other_outcomes_are_their_own_verdict(outcome: Any) -> None:
 
 def test_score_counts_every_mutant_once_and_only_valid_ones_below_the_line() -> None:
     statuses: list[Any] = [*["killed"] * 5, *["survived"] * 2, "never-infected", "crashed", "timed-out"]
-    score = Score.of([*statuses, "equivalent", "build-error", "build-error"])
+    score = MutationScore.of([*statuses, "equivalent", "build-error", "build-error"])
     assert (score.detected, score.valid) == (7, 10)
     assert score.value == 0.7
     assert score.line() == (
         "score 0.70 killed 5 survived 2 never-infected 1 crashed 1 timed-out 1 equivalent 1 build-error 2"
     )
-    assert set(VALID) < set(STATUSES)
+    assert {each for each in Status if each.detected} < {each for each in Status if each.valid} < set(Status)
 
 
 def test_infrastructure_errors_show_in_the_line_and_never_in_the_score() -> None:
-    score = Score.of(["killed", "infrastructure-error"])
+    score = MutationScore.of(["killed", "infrastructure-error"])
     assert score.value == 1
     assert score.line().endswith("build-error 0 infrastructure-error 1")

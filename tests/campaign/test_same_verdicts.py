@@ -44,7 +44,7 @@ def test_shards_and_what_is_kept(campaign: Path, finished: Run, tmp_path: Path, 
     with campaign.open("a") as file:
         file.write(f"[limits]\nshard_bytes = {bytes_kept}\n")
     run = mutatenn.run(campaign, tmp_path / "run")
-    assert run.store.meta("shards") > 1
+    assert run._store.meta("shards") > 1
     check(run, finished)
 
 

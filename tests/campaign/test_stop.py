@@ -55,7 +55,7 @@ def test_a_sample_leaves_an_interval_around_the_truth(tmp_path: Path) -> None:
     assert interval is not None
     assert 0.05 < interval.width < 0.4
     assert interval.low <= every <= interval.high
-    entries = {entry.operator: entry.population for entry in run.store.operators("cpu")}
+    entries = {entry.operator: entry.population for entry in run.operators("cpu")}
     strata = [
         Stratum.of(score.detected, score.valid, sum(score.counts.values()), entries[operator])
         for operator, score in run.scores("cpu").items()

@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 
+from mutatenn.api.verdict import Status
 from mutatenn.campaign.config import Thresholds
-from mutatenn.campaign.judge import NO_VERDICT, STATUSES, Score, Status
 from mutatenn.campaign.thresholds import Failed, failed, few_verdicts, without_verdict
+from mutatenn.results.score import MutationScore
 
 Counts = Mapping[Status, int]
 FINE: Counts = {"killed": 4, "survived": 6}
@@ -18,8 +19,8 @@ LOOPS: Counts = {"timed-out": 9}
 BROKEN: Counts = {"build-error": 9, "killed": 1}
 
 
-def operators(**counts: Counts) -> dict[str, Score]:
-    return {name: Score.total([each]) for name, each in counts.items()}
+def operators(**counts: Counts) -> dict[str, MutationScore]:
+    return {name: MutationScore.total([each]) for name, each in counts.items()}
 
 
 def check(
@@ -37,9 +38,9 @@ def check(
     return [each.threshold for each in found]
 
 
-@pytest.mark.parametrize("status", STATUSES)
+@pytest.mark.parametrize("status", Status)
 def test_what_has_no_verdict(status: Status) -> None:
-    assert check(a={status: 6, "survived": 5}) == (["min_valid"] if status in NO_VERDICT else [])
+    assert check(a={status: 6, "survived": 5}) == (["min_valid"] if not status.is_verdict else [])
     assert check(a={status: 5, "survived": 5}) == []
     assert check(a={status: 99}, min_valid=0) == []
 

@@ -9,8 +9,8 @@ import pytest
 
 import mutatenn
 from mutatenn import BaselineError, Mutant, hookimpl
-from mutatenn.campaign.gate import Baseline
-from mutatenn.campaign.judge import Verdict
+from mutatenn.api.baseline import Baseline
+from mutatenn.api.verdict import Verdict
 from mutatenn.campaign.run import Run
 from mutatenn.host import PluginHost
 

@@ -14,7 +14,8 @@ import pytest
 
 import mutatenn
 from mutatenn.api.mutant import Mutant
-from mutatenn.campaign.judge import Verdict
+from mutatenn.api.verdict import Verdict
+from mutatenn.campaign.kills import kill_matrix
 from mutatenn.campaign.store import Store
 
 Command = Callable[..., Any]
@@ -41,9 +42,9 @@ def test_the_page_of_a_run(finished: Any, command: Command) -> None:
 def test_the_object_says_what_the_outputs_say(finished: Any, command: Command) -> None:
     found = json.loads(printed(command("images", finished.directory, "--json")))["cpu"]
     run = mutatenn.open_run(finished.directory)
-    names, matrix = list(run.image_names), run.kill_matrix("cpu").dense()
+    names, matrix = list(run.image_names), kill_matrix(run, "cpu").dense()
     original = run.outputs("cpu", None).argmax(axis=1)
-    outputs = [run.outputs("cpu", mutant) for mutant in run.store.trials("cpu")]
+    outputs = [run.outputs("cpu", mutant) for mutant in run.mutants_of("cpu")]
     noticed = [(each.argmax(axis=1) != original) | ~np.isfinite(each).all(axis=1) for each in outputs]
     kills = np.sum(noticed, axis=0)
     assert found["kills"] == dict(zip(names, kills.tolist(), strict=True))

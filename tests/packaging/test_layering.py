@@ -13,9 +13,10 @@ ROOT = Path(__file__).parents[2]
 LAYERS: list[set[str]] = [
     {"errors", "locks", "nearest", "printable", "private", "sources", "typed"},
     {"api"},
+    {"border"},
+    {"results"},
     {"hookspecs"},
     {"admission"},
-    {"border"},
     {"host"},
     {"compiler"},
     {"engine"},

@@ -14,12 +14,12 @@ import numpy as np
 import pytest
 
 import mutatenn
+from mutatenn.api.baseline import Baseline
 from mutatenn.api.mutant import Mutant, Site
-from mutatenn.campaign.gate import Baseline
-from mutatenn.campaign.judge import Verdict
-from mutatenn.campaign.plan import Operators
+from mutatenn.api.verdict import Verdict
 from mutatenn.campaign.run import Run
 from mutatenn.campaign.store import Store
+from mutatenn.results.planned import PlannedOperator
 
 Make = Callable[..., Run]
 
@@ -155,7 +155,7 @@ def make(tmp_path: Path) -> Iterator[Make]:
     made: list[Run] = []
     yield make
     for run in made:
-        run.store.close()
+        run._store.close()
 
 
 def mutant(key: str) -> Mutant:
@@ -163,12 +163,13 @@ def mutant(key: str) -> Mutant:
     return Mutant(key, operator, CATEGORIES[operator], "kernel", "schedulable", (Site("conv", 0, "0 < n"),))
 
 
-def operators(keys: Mapping[str, Any]) -> list[Operators]:
+def operators(keys: Mapping[str, Any]) -> list[PlannedOperator]:
     numbers = Counter(key.partition(".")[0] for key in keys)
     rows = [
-        Operators(each, CATEGORIES[each], "kernel", 10, number, number) for each, number in numbers.items()
+        PlannedOperator(each, CATEGORIES[each], "kernel", 10, number, number)
+        for each, number in numbers.items()
     ]
-    return [*rows, Operators("gt-to-ge", "CSO", "kernel", 0, 0, 0)]
+    return [*rows, PlannedOperator("gt-to-ge", "CSO", "kernel", 0, 0, 0)]
 
 
 def green(environment: str, images: int) -> Baseline:

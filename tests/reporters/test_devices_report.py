@@ -14,6 +14,7 @@ import jsonschema
 import pytest
 
 from mutatenn import InputError
+from mutatenn.campaign.devices import compare
 from mutatenn.campaign.run import Run
 from mutatenn_reporters import devices
 from mutatenn_reporters._matrix import matrix
@@ -98,7 +99,7 @@ def texts(picture: str) -> list[str]:
 
 
 def picture(run: Run) -> str:
-    return matrix(run.compare(oracles={}), run.name)
+    return matrix(compare([run], oracles={}), run.name)
 
 
 def test_few_mutants_have_a_row_each(make: Make) -> None:

@@ -41,7 +41,7 @@ def test_a_real_run(finished: Any, tmp_path: Path) -> None:
     assert document["campaign"] == "small"
     assert document["not_run"] == 0
     assert document["provenance"]["versions"]["mutatenn"] == mutatenn.__version__
-    assert [tuple(image.values()) for image in document["images"]] == run.store.images()
+    assert [tuple(image.values()) for image in document["images"]] == run._store.images()
     assert [each["name"] for each in document["environments"]] == ["cpu", "cpu-basic"]
     (between,) = document["noise_between_environments"]
     assert between["environments"] == ["cpu", "cpu-basic"]

@@ -15,15 +15,15 @@ import attrs
 import jsonschema
 import pytest
 
+from mutatenn.api.baseline import Baseline
 from mutatenn.api.mutant import Mutant, Site
+from mutatenn.api.verdict import Status, Verdict
 from mutatenn.campaign import devices_json
 from mutatenn.campaign.compared import Pair
 from mutatenn.campaign.distance import Distance, Spread
-from mutatenn.campaign.gate import Baseline
-from mutatenn.campaign.judge import STATUSES, Verdict
-from mutatenn.campaign.plan import Operators
-from mutatenn.campaign.sides import Ended
+from mutatenn.campaign.sides import EndStatus
 from mutatenn.campaign.thresholds import Failed
+from mutatenn.results.planned import PlannedOperator
 from mutatenn_reporters import json as reporter
 
 PATH = Path(reporter.__file__).with_name("report.schema.json")
@@ -146,7 +146,7 @@ def test_no_section_of_the_page_has_the_name_of_another() -> None:
     [
         ("verdict", Verdict, []),
         ("baseline", Baseline, []),
-        ("operator", Operators, []),
+        ("operator", PlannedOperator, []),
         ("threshold", Failed, []),
         ("mutant", Mutant, ["skipped", "accepted", "verdicts"]),
         ("site", Site, []),
@@ -161,12 +161,11 @@ def test_values_have_all_their_fields(definition: str, cls: type, more: list[str
 
 
 def test_it_knows_every_status() -> None:
-    assert DEFINITIONS["verdict"]["properties"]["status"]["enum"] == list(STATUSES)
-    assert [*DEFINITIONS["score"]["properties"]["counts"]["properties"]] == list(STATUSES)
+    assert DEFINITIONS["verdict"]["properties"]["status"]["enum"] == list(Status)
+    assert [*DEFINITIONS["score"]["properties"]["counts"]["properties"]] == list(Status)
     devices = DEVICES["$defs"]
-    assert [*devices["count"]["properties"]["counts"]["properties"]] == list(STATUSES)
-    assert devices["ending"]["properties"]["status"]["enum"] == list(get_args(Ended))
-    assert list(get_args(Ended))[: len(STATUSES)] == list(STATUSES)
+    assert [*devices["count"]["properties"]["counts"]["properties"]] == list(Status)
+    assert devices["ending"]["properties"]["status"]["enum"] == [*Status, *get_args(get_args(EndStatus)[1])]
 
 
 def objects(schema: dict[str, Any]) -> Iterator[dict[str, Any]]:

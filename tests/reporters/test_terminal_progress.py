@@ -13,7 +13,7 @@ from typing import Any
 import attrs
 import pytest
 
-from mutatenn.campaign.judge import Verdict
+from mutatenn.api.verdict import Verdict
 from mutatenn.campaign.run import Run
 from mutatenn_reporters._progress import Lines, open_progress
 from mutatenn_reporters.terminal import Terminal

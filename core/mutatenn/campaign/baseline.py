@@ -7,19 +7,34 @@ from typing import TYPE_CHECKING
 from mutatenn.campaign import gate
 from mutatenn.campaign.locate import first_to_differ
 from mutatenn.campaign.promises import run_reference
+from mutatenn.campaign.run import Run
 from mutatenn.engine.isolate import call_isolated
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from mutatenn.api.baseline import Baseline
     from mutatenn.campaign.setup import Setup
+    from mutatenn.campaign.store import Store
 
 
-def judge_original(
+def take_original(
+    setup: Setup, store: Store, environment: str, measured: gate.Measured, reference: NDArray[np.float32]
+) -> Baseline:
+    """Judge how the original did in an environment, keep it, and tell the listeners.
+
+    ``reference`` are the reference's float32 outputs of the same images, ``[images, classes]``.
+    """
+    baseline = _judge(setup, environment, measured, reference)
+    store.set_baseline(baseline, measured.first)
+    setup.host.emit("mutatenn_baseline_finished", run=Run(store.directory, store), baseline=baseline)
+    return baseline
+
+
+def _judge(
     setup: Setup, environment: str, measured: gate.Measured, reference: NDArray[np.float32]
-) -> gate.Baseline:
-    """Return how the original did in an environment, beside the reference's outputs of the same images."""
+) -> Baseline:
     campaign = setup.campaign
 
     def nudge() -> list[NDArray[np.float32]]:

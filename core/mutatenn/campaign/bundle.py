@@ -13,17 +13,13 @@ from typing import TYPE_CHECKING, Any
 import attrs
 import numpy as np
 
-from mutatenn.campaign import provenance
+from mutatenn.campaign.changes import record_changes
 from mutatenn.campaign.derive import derive
-from mutatenn.campaign.directory import open_run_directory
-from mutatenn.campaign.execute import record_changes
-from mutatenn.campaign.run import CAMPAIGN_FILE
-from mutatenn.campaign.setup import set_up
-from mutatenn.engine.attempt import SAME_CODE, SAME_MACHINE_CODE, UNCHANGED
+from mutatenn.campaign.reopen import continued
 from mutatenn.engine.board import FORMAT, MANIFEST, file_digest
 from mutatenn.engine.isolate import call_isolated
 from mutatenn.engine.parcel import program_record
-from mutatenn.engine.same_code import same_code
+from mutatenn.engine.same_code import SAME_MACHINE_CODE, same_code, same_program
 from mutatenn.errors import BuildError, InfrastructureError, InputError
 from mutatenn.nearest import unknown_name
 
@@ -32,8 +28,8 @@ if TYPE_CHECKING:
 
     from mutatenn.api.mutant import Mutant
     from mutatenn.api.program import Program
-    from mutatenn.campaign.run import Run
     from mutatenn.campaign.setup import Setup
+    from mutatenn.campaign.store import Store
     from mutatenn.compiler.toolchain import Toolchain
     from mutatenn.host import PluginHost
 
@@ -66,20 +62,18 @@ def bundle(
     ``told`` is called with every mutant's id when it is built. Raises InputError where there is nothing to
     pack or the backend cannot build for elsewhere, BaselineError if the compiler rejects the original.
     """
-    setup = set_up(directory / CAMPAIGN_FILE, host)
-    if environment not in setup.backends:
-        raise InputError(unknown_name("environment", environment, setup.backends))
-    with open_run_directory(directory, setup.campaign, provenance.identity(setup)) as run:
-        mutants = _waiting(run, environment)
+    with continued(directory, host) as (setup, store):
+        if environment not in setup.backends:
+            raise InputError(unknown_name("environment", environment, setup.backends))
+        mutants = _waiting(store, environment)
         if not mutants:
             raise InputError(
                 f"environment {environment!r} has no mutant without a verdict; nothing is to pack"
             )
-        toolchain = setup.toolchains[environment]
         with tempfile.TemporaryDirectory(prefix="mutatenn-bundle-") as name:
-            manifest = Packer(setup, run, environment, toolchain, Path(name)).pack(mutants, told)
+            manifest = Packer(setup, store, environment, Path(name)).pack(mutants, told)
             _zip(Path(name), archive)
-        run.store.set_meta(f"bundle:{environment}", identity(manifest))
+        store.set_meta(f"bundle:{environment}", identity(manifest))
     return manifest
 
 
@@ -88,8 +82,7 @@ def identity(manifest: dict[str, Any]) -> str:
     return f"{manifest['run']} {manifest['environment']} {manifest['original']}"
 
 
-def _waiting(run: Run, environment: str) -> list[Mutant]:
-    store = run.store
+def _waiting(store: Store, environment: str) -> list[Mutant]:
     wanted = (
         set(store.trials(environment)) - store.statuses(environment).keys() - store.remarks("skip").keys()
     )
@@ -101,10 +94,14 @@ class Packer:
     """Fills a folder with all that a board needs."""
 
     setup: Setup
-    run: Run
+    store: Store
     environment: str
-    toolchain: Toolchain
     folder: Path
+
+    @property
+    def toolchain(self) -> Toolchain:
+        """What the original and its mutants are built with."""
+        return self.setup.toolchains[self.environment]
 
     def pack(self, mutants: list[Mutant], told: Callable[[str], None]) -> dict[str, Any]:
         """Fill the folder; return its manifest."""
@@ -133,9 +130,9 @@ class Packer:
     def _build(self, mutant: Mutant) -> tuple[str, str]:
         original = self.toolchain.program
         program, changes = derive(mutant, self.toolchain, self.setup.host)
-        record_changes(self.run.directory / "mutants" / mutant.id / self.environment, changes)
-        if program.identity == original.identity:
-            return "equivalent", UNCHANGED if program is original else SAME_CODE
+        record_changes(self.store.directory / "mutants" / mutant.id / self.environment, changes)
+        if same := same_program(original, program):
+            return "equivalent", same
         if same_code(self.toolchain.backend, original, program):
             return "equivalent", SAME_MACHINE_CODE
         self._save(program, self.folder / "programs" / f"{mutant.id}.json")
@@ -174,15 +171,15 @@ class Packer:
         files = (path for path in sorted(self.folder.rglob("*")) if path.is_file())
         return {
             "format": FORMAT,
-            "run": self.run.store.meta("identity"),
+            "run": self.store.meta("identity"),
             "environment": self.environment,
             "original": self.toolchain.program.identity,
             "backend": f"{type(backend).__module__}.{type(backend).__qualname__}",
             "options": attrs.asdict(backend),
             "target": str(self.toolchain.target),
             "limits": attrs.asdict(campaign.limits),
-            "shard_images": self.run.store.meta("shard_images"),
-            "images": list(self.run.image_names),
+            "shard_images": self.store.meta("shard_images"),
+            "images": list(self.setup.dataset.names),
             "mutants": mutants,
             "ended": ended,
             "files": {path.relative_to(self.folder).as_posix(): file_digest(path) for path in files},

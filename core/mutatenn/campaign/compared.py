@@ -7,25 +7,27 @@ from typing import TYPE_CHECKING, Literal
 
 import attrs
 
+from mutatenn.api.verdict import Status
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from mutatenn.api.mutant import Mutant
+    from mutatenn.api.verdict import Verdict
     from mutatenn.campaign.distance import Distance
-    from mutatenn.campaign.judge import Verdict
-    from mutatenn.campaign.sides import Ended
+    from mutatenn.campaign.sides import EndStatus
 
-Outcome = Literal["agrees", "diverges", "undecided"]
+Agreement = Literal["agrees", "diverges", "undecided"]
 
-BEHAVIOUR: dict[str, str] = {
-    "killed": "killed",
-    "survived": "unnoticed",
-    "never-infected": "unnoticed",
-    "equivalent": "unnoticed",
-    "crashed": "crashed",
-    "timed-out": "timed out",
-    "out-of-bounds": "out of bounds",
-    "build-error": "rejected",
+BEHAVIOUR: dict[EndStatus, str] = {
+    Status.KILLED: "killed",
+    Status.SURVIVED: "unnoticed",
+    Status.NEVER_INFECTED: "unnoticed",
+    Status.EQUIVALENT: "unnoticed",
+    Status.CRASHED: "crashed",
+    Status.TIMED_OUT: "timed out",
+    Status.OUT_OF_BOUNDS: "out of bounds",
+    Status.BUILD_ERROR: "rejected",
 }
 """What a user sees of a mutant that ended so; other ends say nothing of the mutant."""
 OTHER_CHANGE = "; not the same change of the code"
@@ -35,7 +37,7 @@ OTHER_CHANGE = "; not the same change of the code"
 class Ending:
     """How a mutant ended in one environment; ``distance`` is from the original's outputs there to its own."""
 
-    status: Ended
+    status: EndStatus
     verdict: Verdict | None = None
     distance: Distance | None = None
 
@@ -54,7 +56,7 @@ class Pair:
 
     first: str
     second: str
-    outcome: Outcome
+    outcome: Agreement
     reason: str = ""
     distance: Distance | None = None
     beyond: tuple[str, ...] = ()
@@ -74,7 +76,7 @@ class Compared:
     differs: bool
 
     @property
-    def outcome(self) -> Outcome:
+    def outcome(self) -> Agreement:
         """``diverges`` if it does in some pair, else ``agrees`` if it does in some pair."""
         found = {pair.outcome for pair in self.pairs}
         return "diverges" if "diverges" in found else "agrees" if "agrees" in found else "undecided"
@@ -95,7 +97,7 @@ class Compared:
         return "; ".join(f"between {pair.first} and {pair.second}: {pair.reason}" for pair in apart)
 
 
-def outcome(ends: Sequence[Ended]) -> Outcome:
+def outcome(ends: Sequence[EndStatus]) -> Agreement:
     """Return whether a mutant that ended so in two environments behaved alike."""
     behaviours = [BEHAVIOUR.get(end) for end in ends]
     if None in behaviours:
@@ -103,7 +105,7 @@ def outcome(ends: Sequence[Ended]) -> Outcome:
     return "agrees" if len(set(behaviours)) == 1 else "diverges"
 
 
-def reason(found: Outcome, ends: Mapping[str, Ending], apart: Distance | None, same: bool | None) -> str:
+def reason(found: Agreement, ends: Mapping[str, Ending], apart: Distance | None, same: bool | None) -> str:
     """Say in a clause why two environments disagree, or have nothing to compare; empty where they agree.
 
     ``apart`` is the distance of the outputs if it is beyond the noise floor.
@@ -136,7 +138,7 @@ def _ends(ends: Mapping[str, Ending]) -> str:
 def _detail(end: Ending) -> str:
     if end.verdict is None:
         return ""
-    if end.status == "killed":
+    if end.status == Status.KILLED:
         images = f"{end.verdict.killed} of {end.verdict.images} images"
         return f" ({images if end.verdict.killed else ', '.join(end.verdict.by)})"
     return f" ({_signal(end.verdict.signal)})" if end.verdict.signal else ""

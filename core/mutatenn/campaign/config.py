@@ -12,6 +12,7 @@ import tomli_w
 
 from mutatenn.api.executor import Limits
 from mutatenn.compiler.profiles import Profile
+from mutatenn.results.wanted import Stop, Thresholds
 
 if TYPE_CHECKING:
     from mutatenn.api.values import Bounds
@@ -180,26 +181,6 @@ class Checks:
 
 
 @attrs.frozen
-class Stop:
-    """Stop when the mutation score's interval, of this confidence, is no wider than ``width``, 0 to 1."""
-
-    width: float
-    confidence: float = 0.95
-
-
-@attrs.frozen
-class Thresholds:
-    """What the results must reach, in every environment; both are from 0 to 1.
-
-    ``min_score`` is the least mutation score, None for any; ``min_valid`` the least share of mutants that
-    must have a verdict, 0 for none.
-    """
-
-    min_score: float | None = None
-    min_valid: float = 0.5
-
-
-@attrs.frozen
 class Campaign:
     """All of a campaign file, with absolute paths and every default filled in.
 
@@ -214,7 +195,7 @@ class Campaign:
     mutations: tuple[Mutation, ...] = ()
     oracles: Oracles = Oracles()
     gate: Gate = Gate()
-    thresholds: Thresholds = Thresholds()
+    thresholds: Thresholds = Thresholds()  # noqa: RUF009  # frozen, as the others
     checks: Checks = Checks()
     limits: Limits = attrs.field(factory=Limits)
     skip: tuple[Remark, ...] = ()

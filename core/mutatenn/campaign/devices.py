@@ -7,7 +7,7 @@ import heapq
 import itertools
 import sys
 from collections import Counter
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import attrs
 import numpy as np
@@ -23,7 +23,7 @@ from mutatenn.campaign.compared import (
 )
 from mutatenn.campaign.distance import Distance, Measures, measure
 from mutatenn.campaign.options import create
-from mutatenn.campaign.sides import Ended, Seen, Side, open_sides
+from mutatenn.campaign.sides import EndStatus, Seen, Side, open_sides
 from mutatenn.errors import InputError
 from mutatenn.host import PluginHost
 from mutatenn.nearest import unknown_name
@@ -35,14 +35,11 @@ else:
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
-    from pathlib import Path
 
     from mutatenn.api.comparator import Comparator
     from mutatenn.api.mutant import Mutant
-    from mutatenn.campaign.judge import Score
     from mutatenn.campaign.run import Run
-
-Selection = Literal["all", "differing"]
+    from mutatenn.results.score import MutationScore
 
 
 @attrs.frozen
@@ -101,17 +98,17 @@ class Comparison:
     def _distance(self, names: tuple[str, str]) -> Distance:
         return self._measured[names].distance(self.oracles)
 
-    def scores(self) -> dict[str, dict[str, Score]]:
+    def scores(self) -> dict[str, dict[str, MutationScore]]:
         """Count the verdicts per operator, in the plan's order, and environment that has mutants of it."""
-        found: dict[str, dict[str, Score]] = {}
+        found: dict[str, dict[str, MutationScore]] = {}
         for side in self.mutated:
             for operator, score in side.run.scores(side.environment).items():
                 found.setdefault(operator, {})[side.name] = score
         return found
 
-    def ended(self) -> dict[tuple[str, str], Counter[tuple[Ended, Ended]]]:
+    def ended(self) -> dict[tuple[str, str], Counter[tuple[EndStatus, EndStatus]]]:
         """Count the mutants by how they ended in the first and in the second of every pair."""
-        found: dict[tuple[str, str], Counter[tuple[Ended, Ended]]] = {}
+        found: dict[tuple[str, str], Counter[tuple[EndStatus, EndStatus]]] = {}
         ids = dict.fromkeys(name for side in self.mutated for name in side.planned)
         for one, other in itertools.combinations(self.mutated, 2):
             found[one.name, other.name] = Counter((one.ended(name), other.ended(name)) for name in ids)
@@ -121,7 +118,7 @@ class Comparison:
         """Yield every mutant of these environments once, in the order of the first plan that has it."""
         left = {name for side in self.mutated for name in side.planned}
         for run in {id(side.run): side.run for side in self.mutated}.values():
-            for mutant in run.store.mutants():
+            for mutant in run.planned():
                 if mutant.id in left:
                     left.remove(mutant.id)
                     yield mutant
@@ -155,22 +152,6 @@ class Comparison:
         """Tell whether a mutant behaved differently in two environments."""
         ends = {BEHAVIOUR[end] for side in self.mutated if (end := side.ended(mutant)) in BEHAVIOUR}
         return len(ends) > 1
-
-    def document(self, selection: Selection = "all") -> Iterator[str]:
-        """Yield the comparison as JSON, piece by piece: with all mutants, or those that differ."""
-        from mutatenn.campaign.devices_json import document
-
-        return document(self, selection)
-
-    def save(self, directory: Path) -> list[Path]:
-        """Write both documents into a directory, reading the outputs once; return their paths.
-
-        ``device_evaluation.json`` has all mutants, ``device_discrepancies.json`` those that differ. Raises
-        OSError where a file cannot be written; each is either absent or whole.
-        """
-        from mutatenn.campaign.devices_json import save
-
-        return save(self, directory)
 
     def frame(self) -> Any:
         """Return a pandas DataFrame of :meth:`mutants`, one row per mutant and pair of environments.
@@ -278,7 +259,7 @@ def _chosen(sides: tuple[Side, ...], names: Sequence[str]) -> tuple[Side, ...]:
 
 def _check_judges(one: Run, other: Run) -> None:
     """Refuse mutants that were judged by different oracles."""
-    mutated = [run for run in (one, other) if any(map(run.store.trials, run.environments))]
+    mutated = [run for run in (one, other) if any(map(run.mutants_of, run.environments))]
     if len(mutated) > 1 and _spec(_oracles(one)["kill"]) != _spec(_oracles(other)["kill"]):
         raise InputError(
             f"{one.directory} and {other.directory} are judged by different oracles; "

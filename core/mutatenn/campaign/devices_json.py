@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import attrs
 
@@ -14,16 +14,17 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from mutatenn.campaign.compared import Compared
-    from mutatenn.campaign.devices import Comparison, Floor, Selection
+    from mutatenn.campaign.devices import Comparison, Floor
     from mutatenn.campaign.sides import Side
 
+Selection = Literal["all", "differing"]
 SCHEMA = "mutatenn-devices/1"
 END = "\n ]\n}\n"
 FILES: dict[Selection, str] = {"all": "device_evaluation.json", "differing": "device_discrepancies.json"}
 
 
-def document(comparison: Comparison, selection: Selection = "all") -> Iterator[str]:
-    """Yield the pieces of an evaluation: of all mutants, or of those that differ."""
+def comparison_document(comparison: Comparison, selection: Selection = "all") -> Iterator[str]:
+    """Yield a comparison as JSON, piece by piece: with all mutants, or those that differ."""
     yield _opening(comparison, selection)
     number = 0
     for each in comparison.mutants():
@@ -33,8 +34,12 @@ def document(comparison: Comparison, selection: Selection = "all") -> Iterator[s
     yield END
 
 
-def save(comparison: Comparison, directory: Path) -> list[Path]:
-    """Write the evaluation of all mutants and that of those that differ, in one pass; return where."""
+def save_comparison(comparison: Comparison, directory: Path) -> list[Path]:
+    """Write both documents into a directory, reading the outputs once; return their paths.
+
+    ``device_evaluation.json`` has all mutants, ``device_discrepancies.json`` those that differ. Raises
+    OSError where a file cannot be written; each is either absent or whole.
+    """
     paths = {selection: directory / name for selection, name in FILES.items()}
     parts = {key: path.with_name(f".{path.name}.{os.getpid()}.tmp") for key, path in paths.items()}
     try:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from mutatenn import locks
 from mutatenn.campaign.config import dump
 from mutatenn.campaign.files import drop_leftovers, write_atomically
-from mutatenn.campaign.run import CAMPAIGN_FILE, Run
+from mutatenn.campaign.run import CAMPAIGN_FILE
 from mutatenn.campaign.store import DATABASE, OUTPUTS, Store
 from mutatenn.errors import InputError
 
@@ -23,8 +23,8 @@ LOCK = ".lock"
 
 
 @contextlib.contextmanager
-def open_run_directory(path: Path, campaign: Campaign, identity: str) -> Iterator[Run]:
-    """Open the run of a campaign, creating it if needed, and hold it against other processes.
+def open_run_directory(path: Path, campaign: Campaign, identity: str) -> Iterator[Store]:
+    """Open the database of a campaign's run, creating it if needed, and hold it against other processes.
 
     ``identity`` is a digest of everything that decides the results. Raises InputError if the directory
     cannot be written, holds something else, belongs to another configuration, or is in use.
@@ -41,7 +41,7 @@ def open_run_directory(path: Path, campaign: Campaign, identity: str) -> Iterato
                 f"cannot write run directory {path}: {error.strerror}; choose another with --out"
             ) from None
         try:
-            yield Run(path, store)
+            yield store
         except BaseException:
             drop_leftovers(path)  # of mutants that were ended in the middle of writing
             raise

@@ -8,7 +8,7 @@ import attrs
 import numpy as np
 
 from mutatenn.api.values import Scores
-from mutatenn.campaign.promises import measured, noticed
+from mutatenn.results.oracles import measured, noticed
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any
 import attrs
 import numpy as np
 
+from mutatenn.api.baseline import Baseline
 from mutatenn.api.values import Scores
-from mutatenn.border import opened
 from mutatenn.campaign import agreement
 from mutatenn.campaign.judge import DEGENERATE_IMAGES
 from mutatenn.campaign.promises import run_reference
 from mutatenn.campaign.reference import compare
-from mutatenn.engine.evaluate import Evaluator
 from mutatenn.engine.isolate import isolated
+from mutatenn.engine.original import run_original
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -33,32 +33,6 @@ SUM_TOLERANCE = 1e-3
 TIMED_IMAGES = 64  # at least so many, to tell the time for them from the time to load the model
 
 
-@attrs.frozen
-class Baseline:
-    """How the original did in one environment.
-
-    ``noise`` is the largest absolute difference between two runs. ``reference_difference`` is the largest
-    absolute difference to the reference runtime's scores; of logits it is that which is the largest share of
-    the spread of its image's scores, ``reference_spread`` (None for probabilities), see
-    :mod:`mutatenn.campaign.agreement`. ``reference_labels`` is how many top-1 labels agree with it;
-    ``labels`` how many different top-1 labels it gives; ``seconds`` the wall time per image. ``problems`` is
-    empty when the gate is green; ``remarks`` are worth knowing even then.
-    """
-
-    environment: str
-    images: int
-    kind: str
-    noise: float
-    reference_difference: float
-    reference_labels: int
-    labels: int
-    accuracy: float | None
-    seconds: float
-    problems: tuple[str, ...] = ()
-    reference_spread: float | None = None
-    remarks: tuple[str, ...] = ()
-
-
 @attrs.frozen(eq=False)
 class Measured:
     """The original's outputs of two runs, float32 ``[images, classes]``, and wall seconds per image."""
@@ -73,10 +47,10 @@ def measure(backend: Backend, program: Program, images: NDArray[np.generic]) -> 
 
     Raises KernelError, BuildError or InfrastructureError if the original crashes or cannot be built.
     """
-    with isolated(lambda: _run(backend, program, images, backwards=False)) as one:
+    with isolated(lambda: run_original(backend, program, images)) as one:
         if backend.places is not None:
             one()  # until then the device is taken
-        with isolated(lambda: _run(backend, program, images, backwards=True)) as other:
+        with isolated(lambda: run_original(backend, program, images, backwards=True)) as other:
             (first, seconds), (second, more) = one(), other()
     return Measured(first, second, min(seconds, more))
 
@@ -108,18 +82,6 @@ def _timed_reference(
     whole = time.monotonic() - middle
     per_image = (whole - loading) / (len(repeated) - 1)
     return outputs, per_image if per_image > 0 else whole / len(repeated)
-
-
-def _run(
-    backend: Backend, program: Program, images: NDArray[np.generic], *, backwards: bool
-) -> tuple[NDArray[np.float32], float]:
-    evaluator = Evaluator(opened(backend))
-    linked = evaluator.link(program, backwards=backwards)
-    evaluator.output(linked, images[0])  # some devices finish building at the first call
-    start = time.monotonic()
-    rows = [evaluator.device.fetch(evaluator.output(linked, image)) for image in images]
-    seconds = (time.monotonic() - start) / max(1, len(images))
-    return np.stack(rows).reshape(len(images), -1).astype(np.float32), seconds
 
 
 def scores_of(outputs: NDArray[np.floating[Any]], wanted: ScoreKind) -> Scores:

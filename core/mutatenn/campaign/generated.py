@@ -7,10 +7,8 @@ import itertools
 import re
 from typing import TYPE_CHECKING
 
-from mutatenn.campaign import provenance
 from mutatenn.campaign.derive import derive
-from mutatenn.campaign.run import CAMPAIGN_FILE
-from mutatenn.campaign.setup import set_up
+from mutatenn.campaign.reopen import reopened
 from mutatenn.engine.isolate import call_isolated
 from mutatenn.errors import BuildError, InputError
 from mutatenn.nearest import unknown_name
@@ -37,10 +35,8 @@ def code_diffs(
     They are of those environments that have the mutant and generate this kind of code; an empty one says
     that the code is the same. Raises InputError if there is no such environment, or no code.
     """
-    setup = set_up(run.directory / CAMPAIGN_FILE, host)
-    if provenance.identity(setup) != run.store.meta("identity"):
-        raise InputError(f"the model or images of {run.directory} have changed since it ran; run it again")
-    planned = [name for name in environments if mutant.id in run.store.trials(name)]
+    setup = reopened(run, host)
+    planned = [name for name in environments if mutant.id in run.mutants_of(name)]
     kinds = {name: setup.backends[name].sources for name in planned if name in setup.backends}
     able = [name for name, known in kinds.items() if kind in known]
     if not able:

@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING
 import attrs
 import numpy as np
 
+from mutatenn.api.verdict import Status
 from mutatenn.campaign.cover import Cover, dominators, smallest_cover
-from mutatenn.campaign.judge import DETECTED
 from mutatenn.campaign.kills import unpacked
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from mutatenn.api.executor import Observation
-    from mutatenn.campaign.judge import Status, Verdict
+    from mutatenn.api.verdict import Verdict
     from mutatenn.campaign.kills import KillMatrix
     from mutatenn.campaign.run import Run
 
@@ -83,7 +83,7 @@ def worth(matrix: KillMatrix) -> Worth:
         idle=tuple(names[image] for image in np.flatnonzero(kills == 0)),
         dominated={names[image]: names[by[image]] for image in np.flatnonzero(by >= 0)},
         sole={matrix.mutants[row]: names[image] for row, image in zip(single, only, strict=True)},
-        apart={name: status for name, status, count in ended if status in DETECTED and not count},
+        apart={name: status for name, status, count in ended if status.detected and not count},
         needed=_needed(matrix, cover),
         cover=cover,
     )
@@ -103,8 +103,8 @@ def closest_survivors(run: Run, environment: str, examined: int = EXAMINED) -> l
     that took most of a margin, then those that changed most by :func:`_change`. Reads the outputs, one mutant
     at a time, of the ``examined`` survivors that changed most by that; the others are left out.
     """
-    accepted = run.store.remarks("accept")
-    survived = (each for each in run.store.verdicts(environment, "survived") if each.mutant not in accepted)
+    accepted = run.accepted
+    survived = (each for each in run.verdicts(environment, Status.SURVIVED) if each.mutant not in accepted)
     verdicts = heapq.nlargest(examined, survived, key=_change)
     if not verdicts:
         return []

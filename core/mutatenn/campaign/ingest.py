@@ -12,13 +12,12 @@ import attrs
 import numpy as np
 
 from mutatenn.api.executor import Observation
-from mutatenn.campaign import gate, provenance
-from mutatenn.campaign.baseline import judge_original
+from mutatenn.campaign import gate
+from mutatenn.campaign.baseline import take_original
 from mutatenn.campaign.bundle import identity
-from mutatenn.campaign.directory import open_run_directory
 from mutatenn.campaign.promises import run_reference
-from mutatenn.campaign.run import CAMPAIGN_FILE
-from mutatenn.campaign.setup import set_up
+from mutatenn.campaign.reopen import continued
+from mutatenn.campaign.trials import TrialBook
 from mutatenn.engine.board import MANIFEST, ORIGINAL, RESULTS
 from mutatenn.engine.isolate import call_isolated
 from mutatenn.engine.parcel import (
@@ -40,9 +39,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from mutatenn.campaign.judge import Judge
-    from mutatenn.campaign.run import Run
     from mutatenn.campaign.setup import Setup
+    from mutatenn.campaign.store import Store
     from mutatenn.host import PluginHost
 
 LARGEST_MANIFEST, LARGEST_ENTRY = 2**24, 2**14
@@ -73,12 +71,8 @@ def ingest(directory: Path, archive: Path, host: PluginHost) -> Ingested:
     Raises InputError for what is damaged, or belongs to another run or bundle; BaselineError if the original
     fails the gate there.
     """
-    setup = set_up(directory / CAMPAIGN_FILE, host)
-    with (
-        open_run_directory(directory, setup.campaign, provenance.identity(setup)) as run,
-        _opened(setup, run, archive) as zipped,
-    ):
-        results = Results(setup, run, zipped, _manifest(run, archive, zipped))
+    with continued(directory, host) as (setup, store), _opened(setup, store, archive) as zipped:
+        results = Results(setup, store, zipped, _manifest(store, archive, zipped))
         try:
             results.take_baseline()
             return results.take_mutants()
@@ -87,24 +81,24 @@ def ingest(directory: Path, archive: Path, host: PluginHost) -> Ingested:
 
 
 @contextlib.contextmanager
-def _opened(setup: Setup, run: Run, archive: Path) -> Iterator[zipfile.ZipFile]:
+def _opened(setup: Setup, store: Store, archive: Path) -> Iterator[zipfile.ZipFile]:
     """Open the results, which are a file no larger than those of all mutants on all images can be."""
     try:
         about = archive.stat()
     except (OSError, ValueError) as error:
         why = getattr(error, "strerror", None) or error
         raise InputError(f"cannot read {archive}: {why}; give the results.zip that run.py wrote") from None
-    if not stat.S_ISREG(about.st_mode) or about.st_size > _most_bytes(setup, run):
+    if not stat.S_ISREG(about.st_mode) or about.st_size > _most_bytes(setup, store):
         raise InputError(f"{archive} is no results of a bundle; give the results.zip that run.py wrote")
     with opened(archive, archive) as zipped:
         yield zipped
 
 
-def _manifest(run: Run, archive: Path, zipped: zipfile.ZipFile) -> dict[str, Any]:
+def _manifest(store: Store, archive: Path, zipped: zipfile.ZipFile) -> dict[str, Any]:
     """Return the manifest of the bundle; raises InputError unless it is of this run."""
     _check_names(archive, zipped)
     try:
-        manifest: dict[str, Any] = json.loads(read_member(zipped, MANIFEST, _most(run)))
+        manifest: dict[str, Any] = json.loads(read_member(zipped, MANIFEST, _most(store)))
         if missing := KINDS.keys() - manifest.keys():
             raise ValueError(f"no {min(missing)}")  # noqa: TRY301  # told below
         if wrong := [key for key, kind in KINDS.items() if not conforms(manifest[key], kind)]:
@@ -113,25 +107,25 @@ def _manifest(run: Run, archive: Path, zipped: zipfile.ZipFile) -> dict[str, Any
         raise InputError(
             f"{archive} holds no results of a bundle ({error}); give what run.py wrote"
         ) from None
-    if run.store.meta(f"bundle:{manifest['environment']}") != identity(manifest):
+    if store.meta(f"bundle:{manifest['environment']}") != identity(manifest):
         raise InputError(f"{archive} is of another run, or of a bundle made before this run was planned anew")
-    planned = set(run.store.trials(manifest["environment"]))
+    planned = set(store.trials(manifest["environment"]))
     if not planned.issuperset([*manifest["mutants"], *manifest["ended"]]):
         raise InputError(f"{archive} tells of mutants that this run has not planned; give what run.py wrote")
     return manifest
 
 
-def _most_bytes(setup: Setup, run: Run) -> int:
+def _most_bytes(setup: Setup, store: Store) -> int:
     """Return how many bytes the results take at most."""
     images, classes = len(setup.images), setup.model.output.shape[-1]
-    shards: int = run.store.meta("shards")
-    each = observation_bytes(min(images, run.store.meta("shard_images")), classes)
-    return _most(run) + observation_bytes(2 * images, classes) + shards * len(run.store.ids()) * each
+    shards: int = store.meta("shards")
+    each = observation_bytes(min(images, store.meta("shard_images")), classes)
+    return _most(store) + observation_bytes(2 * images, classes) + shards * len(store.ids()) * each
 
 
-def _most(run: Run) -> int:
+def _most(store: Store) -> int:
     """Return how many bytes the manifest takes at most."""
-    return LARGEST_MANIFEST + sum(LARGEST_ENTRY + 2 * len(name) for name in run.store.ids())
+    return LARGEST_MANIFEST + sum(LARGEST_ENTRY + 2 * len(name) for name in store.ids())
 
 
 def _check_names(archive: Path, zipped: zipfile.ZipFile) -> None:
@@ -146,10 +140,10 @@ def _check_names(archive: Path, zipped: zipfile.ZipFile) -> None:
 
 @attrs.define(eq=False)
 class Results:
-    """The results of a bundle, and the run they go to."""
+    """The results of a bundle, and the run's database they go to."""
 
     setup: Setup
-    run: Run
+    store: Store
     zipped: zipfile.ZipFile
     manifest: dict[str, Any]
 
@@ -160,16 +154,14 @@ class Results:
 
     def take_baseline(self) -> None:
         """Check how the original did, and keep it."""
-        earlier = self.run.baselines.get(self.environment)
+        earlier = self.store.baselines().get(self.environment)
         if earlier is not None and not earlier.problems:
             return
         first, second, seconds = self._original()
         setup = self.setup
         reference = call_isolated(lambda: run_reference(setup.frontend, setup.model, setup.images))
         measured = gate.Measured(first, second, seconds)
-        baseline = judge_original(setup, self.environment, measured, reference)
-        self.run.store.set_baseline(baseline, first)
-        setup.host.emit("mutatenn_baseline_finished", run=self.run, baseline=baseline)
+        baseline = take_original(setup, self.store, self.environment, measured, reference)
         if baseline.problems:
             raise BaselineError(f"the original fails the baseline gate there: {'; '.join(baseline.problems)}")
 
@@ -195,26 +187,24 @@ class Results:
 
     def take_mutants(self) -> Ingested:
         """Keep what was seen of every mutant, and judge it."""
-        store, judge = self.run.store, self.run.judge(self.environment, self.setup.kill, self.setup.oracles)
-        before = store.statuses(self.environment).keys()
-        planned = set(store.trials(self.environment)) - before
-        for shard, seen in self._observations():
+        book = TrialBook(self.setup, self.store, self.environment)
+        before = self.store.statuses(self.environment).keys()
+        planned = set(self.store.trials(self.environment)) - before
+        for shard, seen in self._observations(book.shards):
             if seen.mutant in planned:
-                store.add_observation(self.environment, shard, self._share(seen, shard))
-        for mutant in planned:
-            self._conclude(judge, mutant)
-        judged = len(store.statuses(self.environment)) - len(before)
+                book.take(seen, shard)
+        book.conclude(planned)
+        judged = len(self.store.statuses(self.environment)) - len(before)
         return Ingested(self.environment, judged, len(planned) - judged)
 
-    def _observations(self) -> Iterator[tuple[int, Observation]]:
+    def _observations(self, shards: list[slice]) -> Iterator[tuple[int, Observation]]:
         """Yield (shard, observation), duplicates after what they are duplicates of."""
         for mutant, (outcome, message) in self.manifest["ended"].items():
             yield 0, Observation(mutant, outcome, message)
         later: list[tuple[int, Observation]] = []
-        size = self.run.store.meta("shard_images")
-        for shard in range(self.run.store.meta("shards")):
-            images = len(self.setup.images[shard * size : (shard + 1) * size])
-            there = set(self.zipped.namelist())
+        there = set(self.zipped.namelist())
+        for shard, part in enumerate(shards):
+            images = len(self.setup.images[part])
             for mutant in self.manifest["mutants"]:
                 name = f"{RESULTS}/{shard}/{mutant}.npz"
                 if name in there:
@@ -234,19 +224,3 @@ class Results:
         if seen.mutant != mutant:
             raise InputError(f"{name} is not of this mutant and these images; run the bundle again")
         return seen
-
-    def _share(self, seen: Observation, shard: int) -> Observation:
-        """Give a duplicate what was seen of the mutant whose program it has."""
-        if seen.outcome != "duplicate":
-            return seen
-        first = self.run.store.observations(self.environment, seen.message).get(shard)
-        if first is None:
-            raise InputError(f"{seen.mutant} is a duplicate of {seen.message}, which is not in the results")
-        return attrs.evolve(first, mutant=seen.mutant, seconds=seen.seconds)
-
-    def _conclude(self, judge: Judge, mutant: str) -> None:
-        seen = self.run.observation(self.environment, mutant)
-        if seen is not None:
-            verdict = judge.judge(seen)
-            self.run.store.set_verdict(verdict)
-            self.setup.host.emit("mutatenn_trial_finished", run=self.run, verdict=verdict)

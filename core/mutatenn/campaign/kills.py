@@ -7,14 +7,13 @@ from typing import TYPE_CHECKING
 import attrs
 import numpy as np
 
-from mutatenn.campaign.judge import VALID
+from mutatenn.api.verdict import Status
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from numpy.typing import NDArray
 
-    from mutatenn.campaign.judge import Status
     from mutatenn.campaign.run import Run
 
 ONES = np.unpackbits(np.arange(256, dtype=np.uint8)[:, None], axis=1).sum(axis=1, dtype=np.uint8)
@@ -58,18 +57,17 @@ class KillMatrix:
 
 def kill_matrix(run: Run, environment: str) -> KillMatrix:
     """Return the kill matrix of an environment, reading the verdicts one by one."""
-    images, found = run.image_names, run.store.statuses(environment)
-    mutants = tuple(name for name in run.store.trials(environment) if found.get(name) in VALID)
+    images, found = run.image_names, run.statuses(environment)
+    mutants = tuple(name for name in run.mutants_of(environment) if name in found and found[name].valid)
     rows = {name: row for row, name in enumerate(mutants)}
     columns = {name: column for column, name in enumerate(images)}
     bits = np.zeros((len(mutants), -(-len(images) // 8)), np.uint8)
-    for verdict in run.store.verdicts(environment, "killed"):
+    for verdict in run.verdicts(environment, Status.KILLED):
         if verdict.mutant in rows:  # one that the run, still going on, has added since is not
             bits[rows[verdict.mutant]] = packed(
                 (columns[name] for name in verdict.killed_images), len(images)
             )
-    statuses: tuple[Status, ...] = tuple(found[name] for name in mutants)  # type: ignore[misc]  # the database's
-    return KillMatrix(environment, images, mutants, statuses, bits)
+    return KillMatrix(environment, images, mutants, tuple(found[name] for name in mutants), bits)
 
 
 def packed(positions: Iterable[int], size: int) -> NDArray[np.uint8]:

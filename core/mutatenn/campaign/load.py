@@ -29,6 +29,7 @@ from mutatenn.campaign.resources import resolve_path, resolve_pattern
 from mutatenn.compiler.profiles import PROFILES, SEQUENCE, Profile
 from mutatenn.errors import InputError
 from mutatenn.nearest import entries, missing, suggestion, unknown_name
+from mutatenn.results.wanted import Stop, Thresholds
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -134,12 +135,12 @@ def _campaign(base: Path, catalogues: Catalogues) -> Callable[[Any], config.Camp
         mutations=array(_mutation(catalogues)),
         oracles=table(config.Oracles, kill=oracle, also=array(oracle)),
         gate=table(config.Gate, min_accuracy=number(0, 1), tolerance=number(0)),
-        thresholds=table(config.Thresholds, min_score=number(0, 1), min_valid=number(0, 1)),
+        thresholds=table(Thresholds, min_score=number(0, 1), min_valid=number(0, 1)),
         checks=table(config.Checks, bounds=by_type('"auto", true or false', bool=bool, str=choice("auto"))),
         limits=_limits(),
         skip=array(remark),
         accept=array(remark),
-        stop=table(config.Stop, width=number(0, 1), confidence=number(0.5, 0.9999)),
+        stop=table(Stop, width=number(0, 1), confidence=number(0.5, 0.9999)),
         seed=integer(0),
     )
 

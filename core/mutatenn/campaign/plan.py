@@ -16,6 +16,7 @@ from mutatenn.campaign.options import create
 from mutatenn.campaign.promises import absence, plain_options, sites
 from mutatenn.compiler.toolchain import GRAPH_UNIT
 from mutatenn.errors import InputError
+from mutatenn.results.planned import PlannedOperator
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -38,21 +39,6 @@ def groups(cls: type[Mutator]) -> set[str]:
     """Return the names by which a campaign file selects this operator, its own included."""
     level = {"graph"} if cls.level == "graph" else {"kernel", "tir"}
     return {cls.name, cls.category, "all", *level, *cls.groups}
-
-
-@attrs.frozen
-class Operators:
-    """What one entry of a plan came to: operator, sites found, mutants planned.
-
-    ``population`` counts the mutants that these were drawn from.
-    """
-
-    operator: str
-    category: str
-    level: str
-    sites: int
-    mutants: int
-    population: int
 
 
 @attrs.frozen(eq=False)
@@ -85,7 +71,7 @@ class Plan:
     """
 
     mutants: list[Mutant] = attrs.field(factory=list)
-    operators: list[Operators] = attrs.field(factory=list)
+    operators: list[PlannedOperator] = attrs.field(factory=list)
     absences: dict[str, str] = attrs.field(factory=dict)
 
     def recounted(self) -> Plan:
@@ -257,15 +243,15 @@ def _mutant(name: str, found: Found, places: list[Place]) -> Mutant:
     return Mutant(name, mutator.name, mutator.category, mutator.level, found.stage, sites, found.options)
 
 
-def _summary(found: Sequence[Found], mutants: Sequence[Mutant], *, sampled: bool) -> list[Operators]:
+def _summary(found: Sequence[Found], mutants: Sequence[Mutant], *, sampled: bool) -> list[PlannedOperator]:
     counts = Counter(mutant.operator for mutant in mutants)
     rows = []
     for each in found:
         cls, sites = type(each.mutator), sum(map(len, each.details.values()))
         planned = counts[cls.name]
         population = max(sites, planned) if sampled else planned
-        rows.append(Operators(cls.name, cls.category, cls.level, sites, planned, population))
+        rows.append(PlannedOperator(cls.name, cls.category, cls.level, sites, planned, population))
     combined = [mutant for mutant in mutants if mutant.parts]
     if combined:
-        rows.append(Operators(COMBINED, "OTHER", combined[0].level, 0, len(combined), len(combined)))
+        rows.append(PlannedOperator(COMBINED, "OTHER", combined[0].level, 0, len(combined), len(combined)))
     return rows

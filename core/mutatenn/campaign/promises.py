@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import math
 from collections.abc import Sequence
@@ -11,16 +12,17 @@ from typing import TYPE_CHECKING, Any
 import attrs
 import numpy as np
 
-from mutatenn.api.values import Model, Scores, TensorSpec
+from mutatenn.api.values import Model, TensorSpec
 from mutatenn.border import broken, calling, is_built_in, named
 from mutatenn.compiler import ir
 from mutatenn.compiler.mutators import Descriptions
 from mutatenn.engine.probe import probe
 from mutatenn.errors import InputError, PluginError
 from mutatenn.printable import one_line
+from mutatenn.results.oracles import is_array, measured, own_measure
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
     from mutatenn.api.comparator import Comparator
     from mutatenn.api.frontend import Frontend
     from mutatenn.api.mutator import Mutator
+    from mutatenn.api.values import Scores
 
 TRIED_SECONDS, TRIED_BYTES = 300.0, 3 * 2**30
 """What a plugin may take where it is tried in a process of its own."""
@@ -98,47 +101,19 @@ def run_reference(frontend: Frontend, model: Model, images: NDArray[np.generic])
         found = frontend.reference(model, images)
     shape = (len(images), model.output.shape[1])
     given = found.shape if is_built_in(type(frontend)) and isinstance(found, np.ndarray) else shape
-    if not _is_array(found, "f", given):
+    if not is_array(found, "f", given):
         raise broken(frontend, "reference", f"a float32 array {list(shape)}", found)
     return np.asarray(found, np.float32)
 
 
-def identity(oracle: Comparator, original: Scores) -> NDArray[np.float64]:
-    """Return what an oracle measures of the original and itself, as :func:`measured`.
+def try_oracles(oracles: Iterable[Comparator], original: Scores) -> None:
+    """Raise PluginError for an oracle that crashes, hangs or is broken when it measures the original.
 
     One that is not built in is tried in a process of its own first.
     """
-    _try(oracle, "measure", lambda: measured(oracle, original, original))
-    return measured(oracle, original, original)
-
-
-def measured(oracle: Comparator, original: Scores, candidate: Scores) -> NDArray[np.float64]:
-    """Return an oracle's measures, float64 ``[images]``, made of outputs that it cannot write into.
-
-    Raises PluginError.
-    """
-    for scores in (original, candidate):
-        scores.values.flags.writeable = False
-    with calling(oracle, "measure"):
-        found = oracle.measure(original, candidate)
-    shape = original.values.shape[:1]
-    if not _is_array(found, "f", shape):
-        raise broken(oracle, "measure", f"a float64 array {list(shape)}", found)
-    return np.array(found, np.float64)
-
-
-def noticed(oracle: Comparator, values: NDArray[np.float64]) -> NDArray[np.bool_]:
-    """Return which measures an oracle takes for noticed, bool ``[images]``; raises PluginError."""
-    given = values.copy()
-    with calling(oracle, "noticed"):
-        found = oracle.noticed(given)
-    if not _is_array(found, "b", values.shape):
-        raise broken(oracle, "noticed", f"a bool array {list(values.shape)}", found)
-    return np.array(found, bool)
-
-
-def _is_array(found: object, kinds: str, shape: tuple[int, ...]) -> bool:
-    return isinstance(found, np.ndarray) and found.dtype.kind in kinds and found.shape == shape
+    for oracle in oracles:
+        _try(oracle, "measure", functools.partial(measured, oracle, original, original))
+        own_measure(oracle, original)
 
 
 def sites(mutator: Mutator, units: Mapping[str, Any]) -> dict[str, Sequence[str]]:

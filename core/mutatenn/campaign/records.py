@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any, Literal
 import attrs
 import numpy as np
 
+from mutatenn.api.baseline import Baseline
 from mutatenn.api.executor import Observation
 from mutatenn.api.mutant import Mutant, Site
-from mutatenn.campaign.config import Stop, Thresholds
-from mutatenn.campaign.gate import Baseline
-from mutatenn.campaign.judge import Verdict
+from mutatenn.api.verdict import Verdict
+from mutatenn.results.wanted import Stop, Thresholds
 from mutatenn.typed import build, conforms
 
 if TYPE_CHECKING:

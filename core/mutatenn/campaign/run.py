@@ -12,31 +12,39 @@ import numpy as np
 
 from mutatenn.api.mutant import COMBINED
 from mutatenn.api.values import Scores
-from mutatenn.campaign.config import Thresholds
+from mutatenn.api.verdict import Status
 from mutatenn.campaign.estimate import CONFIDENCE, Interval, Stratum, stratified
 from mutatenn.campaign.files import read_file
-from mutatenn.campaign.judge import Judge, Score
+from mutatenn.campaign.judge import Judge
 from mutatenn.campaign.store import Store
 from mutatenn.campaign.thresholds import Failed, failed, few_verdicts, without_verdict
 from mutatenn.errors import InputError
 from mutatenn.nearest import suggestion
+from mutatenn.results.score import MutationScore
+from mutatenn.results.wanted import Stop, Thresholds
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from numpy.typing import NDArray
 
+    from mutatenn.api.baseline import Baseline
     from mutatenn.api.comparator import Comparator
     from mutatenn.api.executor import Observation
     from mutatenn.api.mutant import Mutant, Site
-    from mutatenn.campaign.devices import Comparison
-    from mutatenn.campaign.gate import Baseline
-    from mutatenn.campaign.images import Survivor
-    from mutatenn.campaign.judge import Verdict
-    from mutatenn.campaign.kills import KillMatrix
-    from mutatenn.campaign.plan import Operators
+    from mutatenn.api.verdict import Verdict
+    from mutatenn.results.planned import PlannedOperator
 
 CAMPAIGN_FILE = "campaign.toml"
+
+
+@attrs.frozen
+class Image:
+    """An image of a run: its name, its true class (None where that is not known), and its sha256 (hex)."""
+
+    name: str
+    truth: int | None
+    digest: str
 
 
 @attrs.frozen
@@ -91,7 +99,7 @@ class Run:
     """
 
     directory: Path
-    store: Store
+    _store: Store
     min_score: float | None = None
 
     @classmethod
@@ -102,27 +110,32 @@ class Run:
     @property
     def name(self) -> str:
         """The campaign's name."""
-        return str(self.store.meta("name"))
+        return str(self._store.meta("name"))
 
     @property
     def environments(self) -> tuple[str, ...]:
         """The names of the environments, in the campaign's order."""
-        return tuple(self.store.meta("environments") or ())
+        return tuple(self._store.meta("environments") or ())
 
     @property
     def facts(self) -> dict[str, Any]:
         """Provenance: versions, host, model, targets, oracles."""
-        return dict(self.store.meta("facts") or {})
+        return dict(self._store.meta("facts") or {})
 
     @property
     def image_names(self) -> tuple[str, ...]:
         """The images' names, in the order of every output array."""
-        return tuple(name for name, _, _ in self.store.images())
+        return tuple(image.name for image in self.images)
+
+    @property
+    def images(self) -> tuple[Image, ...]:
+        """The images, in the order of every output array."""
+        return tuple(Image(*image) for image in self._store.images())
 
     @property
     def baselines(self) -> dict[str, Baseline]:
         """How the original did, per environment."""
-        return self.store.baselines()
+        return self._store.baselines()
 
     @property
     def mutants(self) -> list[Record]:
@@ -131,20 +144,24 @@ class Run:
 
     def records(self) -> Iterator[Record]:
         """Yield :attr:`mutants` one by one: a campaign may have more than fit into memory."""
-        skipped, accepted = self.store.remarks("skip"), self.store.remarks("accept")
-        for mutant in self.store.mutants():
+        skipped, accepted = self.skipped, self.accepted
+        for mutant in self.planned():
             reasons = skipped.get(mutant.id, ""), accepted.get(mutant.id, "")
             yield Record(mutant, self._record(mutant).verdicts, *reasons)
+
+    def planned(self) -> Iterator[Mutant]:
+        """Yield the planned mutants, in the plan's order."""
+        return self._store.mutants()
 
     def mutant(self, name: str) -> Record:
         """Return one mutant by id, or by a prefix of its id that fits no other.
 
         Raises InputError if none or several fit.
         """
-        fitting = list(self.store.mutants(name))
+        fitting = list(self._store.mutants(name))
         fitting = [each for each in fitting if each.id == name] or fitting
         if not fitting:
-            hint = suggestion(name, self.store.ids()) or ";"
+            hint = suggestion(name, self._store.ids()) or ";"
             raise InputError(f"no mutant {name!r} in {self.directory}{hint} `mutatenn plan --list` lists all")
         if len(fitting) > 1:
             some = ", ".join([*(each.id for each in fitting[:3]), *["..."] * (len(fitting) > 3)])  # noqa: PLR2004  # enough to see
@@ -152,8 +169,68 @@ class Run:
         return self._record(fitting[0])
 
     def _record(self, mutant: Mutant) -> Record:
-        found = {name: self.store.verdict(name, mutant.id) for name in self.environments}
+        found = {name: self.verdict(name, mutant.id) for name in self.environments}
         return Record(mutant, {name: verdict for name, verdict in found.items() if verdict is not None})
+
+    def mutants_of(self, environment: str) -> list[str]:
+        """Return the ids of an environment's mutants, in the plan's order."""
+        return self._store.trials(environment)
+
+    def operators(self, environment: str) -> list[PlannedOperator]:
+        """Return what the plan says of each operator there, once for each entry that asks for it."""
+        return self._store.operators(environment)
+
+    def waiting(self, environment: str) -> dict[str, int]:
+        """Return how many mutants have no verdict yet and are not skipped, by operator."""
+        return self._store.waiting(environment)
+
+    def statuses(self, environment: str) -> dict[str, Status]:
+        """Return the status of every judged mutant of an environment, by id."""
+        return self._store.statuses(environment)
+
+    def verdict(self, environment: str, mutant: str) -> Verdict | None:
+        """Return the verdict on a mutant in an environment, None before it has one."""
+        return self._store.verdict(environment, mutant)
+
+    def verdicts(self, environment: str, status: Status) -> Iterator[Verdict]:
+        """Yield the verdicts of one status in an environment, in the plan's order."""
+        return self._store.verdicts(environment, status)
+
+    def duplicates(self, environment: str) -> dict[str, str]:
+        """Return the mutants whose program an earlier one has, with the first that has it."""
+        return self._store.duplicates(environment)
+
+    def strays(self, environment: str) -> int:
+        """Return how many mutants read memory that they must not, and would have ended alike otherwise."""
+        return self._store.strays(environment)
+
+    def slow(self, environment: str, seconds: float) -> Iterator[tuple[str, float]]:
+        """Yield the mutants that took longer, and how long, the slowest first."""
+        return self._store.slow(environment, seconds)
+
+    @property
+    def skipped(self) -> dict[str, str]:
+        """The user's reasons not to run mutants, by id."""
+        return self._store.remarks("skip")
+
+    @property
+    def accepted(self) -> dict[str, str]:
+        """The user's reasons to live with the survival of mutants, by id."""
+        return self._store.remarks("accept")
+
+    def accepted_survivors(self, environment: str) -> int:
+        """Return how many survivors of an environment are accepted."""
+        return self._store.accepted(environment)
+
+    @property
+    def stop(self) -> Stop | None:
+        """When the run may stop before all mutants have run; None for never."""
+        kept = self._store.meta("stop")
+        return Stop(**kept) if kept else None
+
+    def original(self, environment: str) -> NDArray[np.float32] | None:
+        """Return the original's outputs, float32 ``[images, classes]``, None before it ran."""
+        return self._store.original(environment)
 
     def outputs(self, environment: str, mutant: str | None) -> NDArray[np.float32]:
         """Return float32 outputs ``[images, classes]``: the original's (``mutant`` None) or a mutant's.
@@ -161,7 +238,7 @@ class Run:
         Images on which nothing changed carry the original's values. Raises InputError for an unknown
         environment, or a mutant that has no outputs (not run, or ended otherwise).
         """
-        original = self.store.original(environment) if environment in self.environments else None
+        original = self.original(environment) if environment in self.environments else None
         if original is None:
             known = ", ".join(self.environments)
             raise InputError(
@@ -177,26 +254,26 @@ class Run:
 
     def observation(self, environment: str, mutant: str) -> Observation | None:
         """Return what was seen of a mutant on all images, or None while shards are missing."""
-        shards = self.store.observations(environment, mutant)
+        shards = self._store.observations(environment, mutant)
         for seen in shards.values():
             if seen.outcome != "ran":
                 return seen
-        return merge(list(shards.values())) if len(shards) == self.store.meta("shards") else None
+        return merge(list(shards.values())) if len(shards) == self._store.meta("shards") else None
 
-    def score(self, environment: str | None = None) -> Score:
+    def score(self, environment: str | None = None) -> MutationScore:
         """Count the verdicts of an environment, or of all environments together (None)."""
         names = self.environments if environment is None else (environment,)
-        return Score.total(self.store.counts(name) for name in names)
+        return MutationScore.total(self._store.counts(name) for name in names)
 
-    def scores(self, environment: str) -> dict[str, Score]:
+    def scores(self, environment: str) -> dict[str, MutationScore]:
         """Count the verdicts of an environment per operator, of those that have mutants there."""
-        counts = self.store.operator_counts(environment)
-        return {operator: Score.total([each]) for operator, each in counts.items()}
+        counts = self._store.operator_counts(environment)
+        return {operator: MutationScore.total([each]) for operator, each in counts.items()}
 
     @property
     def thresholds(self) -> Thresholds:
         """What the results must reach: as the campaign file said when it was last run."""
-        kept = Thresholds(**(self.store.meta("thresholds") or {}))
+        kept = Thresholds(**(self._store.meta("thresholds") or {}))
         return kept if self.min_score is None else attrs.evolve(kept, min_score=self.min_score)
 
     @property
@@ -204,10 +281,10 @@ class Run:
         """The thresholds that the results so far do not reach, environment by environment."""
         return self.check_thresholds({name: self.scores(name) for name in self.environments})
 
-    def check_thresholds(self, scores: Mapping[str, Mapping[str, Score]]) -> tuple[Failed, ...]:
+    def check_thresholds(self, scores: Mapping[str, Mapping[str, MutationScore]]) -> tuple[Failed, ...]:
         """Return the thresholds that these scores, by environment and operator, do not reach."""
-        waiting = {name: sum(self.store.waiting(name).values()) for name in scores}
-        final = self.min_score is not None or self.store.meta("stop") is not None
+        waiting = {name: sum(self.waiting(name).values()) for name in scores}
+        final = self.min_score is not None or self.stop is not None
         return failed(self.thresholds, scores, waiting, final=final)
 
     def few_verdicts(self, environment: str) -> dict[str, str]:
@@ -221,57 +298,43 @@ class Run:
         None where that is no random sample of a known population: a run that was cut short or leaves mutants
         out, higher-order mutants, or operators that several entries of the campaign ask for.
         """
-        cut_short = any(self.store.waiting(environment).values()) and not self.store.meta("stop")
-        if cut_short or self.store.remarks("skip"):
+        cut_short = any(self.waiting(environment).values()) and not self.stop
+        if cut_short or self.skipped:
             return None
-        entries = [entry for entry in self.store.operators(environment) if entry.population]
+        entries = [entry for entry in self.operators(environment) if entry.population]
         names = [entry.operator for entry in entries]
         if not entries or COMBINED in names or len(set(names)) < len(names):
             return None
         scores = self.scores(environment)
         return stratified([_stratum(entry, scores.get(entry.operator)) for entry in entries], confidence)
 
-    def kill_matrix(self, environment: str) -> KillMatrix:
-        """Return which image kills which mutant of an environment; see :class:`KillMatrix`."""
-        from mutatenn.campaign.kills import kill_matrix
-
-        return kill_matrix(self, environment)
-
-    def closest_survivors(self, environment: str) -> list[Survivor]:
-        """Return how close an environment's survivors came to being noticed, the closest first."""
-        from mutatenn.campaign.images import closest_survivors
-
-        return closest_survivors(self, environment)
-
-    def compare(self, *others: Run, oracles: Mapping[str, Comparator] | None = None) -> Comparison:
-        """Compare the environments of this run, and of others of the same images, with each other.
-
-        By the oracles of this run's campaign, or by ``oracles``; an empty mapping spares what they take, and
-        leaves labels and the largest difference. Raises InputError for runs that cannot be compared.
-        """
-        from mutatenn.campaign.devices import compare
-
-        return compare([self, *others], oracles)
-
     def masking(self, environment: str) -> Iterator[tuple[str, int, str, int]]:
         """Yield the higher-order mutants that fewer images kill than one of their parts alone.
 
         Each with the images that kill it, that part, and the images that kill the part.
         """
-        for mutant in self.store.mutants("combined."):
-            verdict = self.store.verdict(environment, mutant.id)
+        for mutant in self._store.mutants("combined."):
+            verdict = self.verdict(environment, mutant.id)
             alone = [
                 (seen.killed, part.id)
                 for part in mutant.parts
-                if (seen := self.store.verdict(environment, part.id))
+                if (seen := self.verdict(environment, part.id))
             ]
             if verdict is not None and verdict.images and alone and max(alone)[0] > verdict.killed:
                 yield mutant.id, verdict.killed, max(alone)[1], max(alone)[0]
 
     def judge(self, environment: str, kill: str, oracles: Mapping[str, Comparator]) -> Judge:
         """Return the judge of an environment, whose baseline must have run."""
-        original = Scores(self.outputs(environment, None), self.baselines[environment].kind)  # type: ignore[arg-type]
-        return Judge(environment, self.image_names, original, kill, oracles)
+        return Judge(environment, self.image_names, self.original_scores(environment), kill, oracles)
+
+    def original_scores(self, environment: str) -> Scores:
+        """Return the original's outputs, whose baseline must have run, as what they are."""
+        return Scores(self.outputs(environment, None), self.baselines[environment].kind)  # type: ignore[arg-type]
+
+    @property
+    def identity(self) -> str:
+        """A digest (hex) of all that decides the run's results."""
+        return str(self._store.meta("identity"))
 
     def changes(self, mutant: str) -> dict[str, str]:
         """Return the unified diff of a mutant's code per environment, where it was built."""
@@ -311,10 +374,10 @@ class Run:
                 yield {**about, **_row(verdict)}
 
 
-def _stratum(entry: Operators, score: Score | None) -> Stratum:
+def _stratum(entry: PlannedOperator, score: MutationScore | None) -> Stratum:
     if score is None:
         return Stratum.of(0, 0, 0, entry.population)
-    drawn = sum(score.counts.values()) - score.counts["infrastructure-error"]
+    drawn = sum(score.counts.values()) - score.counts[Status.INFRASTRUCTURE_ERROR]
     return Stratum.of(score.detected, score.valid, drawn, entry.population)
 
 

@@ -13,12 +13,13 @@ import numpy as np
 from mutatenn.api.values import Scores
 from mutatenn.campaign.config import REFERENCE, URL
 from mutatenn.campaign.dataset import open_dataset
-from mutatenn.campaign.judge import own_measure
+from mutatenn.campaign.judge import bounded
 from mutatenn.campaign.load import load_campaign
 from mutatenn.campaign.models import import_models, settled
 from mutatenn.campaign.options import create
 from mutatenn.campaign.plan import Plan, groups, plan
 from mutatenn.campaign.preprocess import load_images
+from mutatenn.campaign.promises import try_oracles
 from mutatenn.compiler.cache import kernel_cache
 from mutatenn.compiler.toolchain import Toolchain, identify
 from mutatenn.engine.isolate import call_isolated
@@ -35,7 +36,9 @@ if TYPE_CHECKING:
     from mutatenn.api.values import Bounds, Model
     from mutatenn.campaign.config import Campaign, Environment, Oracles, ScoreKind
     from mutatenn.campaign.dataset import Dataset
+    from mutatenn.campaign.judge import Judge
     from mutatenn.campaign.models import Imported
+    from mutatenn.campaign.run import Run
     from mutatenn.host import PluginHost
 
 
@@ -86,6 +89,14 @@ class Setup:
         if self.dataset.truth is None:
             return None
         return [label + self.campaign.model.label_offset for label in self.dataset.truth]
+
+    def judge(self, run: Run, environment: str) -> Judge:
+        """Return the judge of an environment whose original has run.
+
+        Raises PluginError for an oracle that cannot cope with the original's outputs, or notices them.
+        """
+        try_oracles(self.oracles.values(), bounded(run.original_scores(environment)))
+        return run.judge(environment, self.kill, self.oracles)
 
     def plans(self) -> dict[str, Plan]:
         """Plan every environment that compiles; raises InputError if no mutant comes of it.
@@ -174,8 +185,7 @@ def _try_oracles(oracles: Mapping[str, Comparator], kind: ScoreKind, classes: in
     """Raise PluginError for an oracle that notices a difference where there is none, in made-up scores."""
     logits = Scores(np.random.default_rng(0).normal(size=(3, classes)).astype(np.float32), "logits")
     made_up = Scores(logits.probabilities().astype(np.float32), "probabilities")
-    for oracle in oracles.values():
-        own_measure(oracle, logits if kind == "logits" else made_up)
+    try_oracles(oracles.values(), logits if kind == "logits" else made_up)
 
 
 def _toolchain(model: Model, environment: Environment, backend: Backend, *, bounds: Bounds) -> Toolchain:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import TYPE_CHECKING, Any, Literal
 
 import attrs
 import numpy as np
 
 from mutatenn.api.values import Scores
+from mutatenn.api.verdict import Status
 from mutatenn.errors import InputError
 
 if TYPE_CHECKING:
@@ -16,27 +17,13 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from mutatenn.campaign.gate import Baseline
-    from mutatenn.campaign.judge import Verdict
+    from mutatenn.api.baseline import Baseline
+    from mutatenn.api.verdict import Verdict
     from mutatenn.campaign.run import Run
 
-Ended = Literal[
-    "killed",
-    "survived",
-    "never-infected",
-    "crashed",
-    "timed-out",
-    "out-of-bounds",
-    "unstable",
-    "equivalent",
-    "build-error",
-    "infrastructure-error",
-    "waiting",
-    "skipped",
-    "not-planned",
-]
+EndStatus = Status | Literal["waiting", "skipped", "not-planned"]
 """A status, or why a mutant has none in an environment."""
-WITH_OUTPUTS = ("killed", "survived", "never-infected", "equivalent")
+WITH_OUTPUTS = (Status.KILLED, Status.SURVIVED, Status.NEVER_INFECTED, Status.EQUIVALENT)
 
 
 @attrs.frozen(eq=False)
@@ -71,7 +58,7 @@ class Side:
     original: Seen | None = attrs.field(init=False)
     """Its outputs; None before it ran."""
     planned: dict[str, None] = attrs.field(init=False)
-    statuses: dict[str, str] = attrs.field(init=False)
+    statuses: dict[str, Status] = attrs.field(init=False)
     skipped: dict[str, str] = attrs.field(init=False)
 
     @baseline.default
@@ -80,7 +67,7 @@ class Side:
 
     @_stored.default
     def _outputs(self) -> NDArray[np.float32] | None:
-        return self.run.store.original(self.environment)
+        return self.run.original(self.environment)
 
     @original.default
     def _original(self) -> Seen | None:
@@ -88,27 +75,25 @@ class Side:
 
     @planned.default
     def _planned(self) -> dict[str, None]:
-        return dict.fromkeys(self.run.store.trials(self.environment))
+        return dict.fromkeys(self.run.mutants_of(self.environment))
 
     @statuses.default
-    def _statuses(self) -> dict[str, str]:
-        return self.run.store.statuses(self.environment)
+    def _statuses(self) -> dict[str, Status]:
+        return self.run.statuses(self.environment)
 
     @skipped.default
     def _skipped(self) -> dict[str, str]:
-        return self.run.store.remarks("skip")
+        return self.run.skipped
 
-    def ended(self, mutant: str) -> Ended:
+    def ended(self, mutant: str) -> EndStatus:
         """Return how a mutant ended here."""
         if mutant not in self.planned:
             return "not-planned"
-        return cast(
-            "Ended", self.statuses.get(mutant) or ("skipped" if mutant in self.skipped else "waiting")
-        )
+        return self.statuses.get(mutant) or ("skipped" if mutant in self.skipped else "waiting")
 
     def verdict(self, mutant: str) -> Verdict | None:
         """Return the verdict on a mutant here, or None."""
-        return self.run.store.verdict(self.environment, mutant) if mutant in self.statuses else None
+        return self.run.verdict(self.environment, mutant) if mutant in self.statuses else None
 
     def outputs(self, mutant: str) -> Seen | None:
         """Return what a mutant gave here, or None if its end is not that of one that ran."""
@@ -160,7 +145,7 @@ def open_sides(runs: Sequence[Run]) -> tuple[Side, ...]:
 
 def _images(run: Run) -> dict[str, str]:
     """Return the digests of a run's images by name."""
-    return {name: digest for name, _, digest in run.store.images()}
+    return {image.name: image.digest for image in run.images}
 
 
 def _check_images(one: Run, other: Run) -> None:

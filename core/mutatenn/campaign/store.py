@@ -10,10 +10,9 @@ from typing import TYPE_CHECKING, Any, Literal
 import attrs
 
 from mutatenn.api.executor import Outcome
+from mutatenn.api.verdict import Status
 from mutatenn.campaign.database import Database, damaged, sound
 from mutatenn.campaign.files import load_array, save_array
-from mutatenn.campaign.judge import Status
-from mutatenn.campaign.plan import Operators
 from mutatenn.campaign.records import (
     FACTS,
     check_facts,
@@ -26,6 +25,7 @@ from mutatenn.campaign.records import (
     read_verdict,
 )
 from mutatenn.errors import InfrastructureError, InputError
+from mutatenn.results.planned import PlannedOperator
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -34,10 +34,10 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from mutatenn.api.baseline import Baseline
     from mutatenn.api.executor import Observation
     from mutatenn.api.mutant import Mutant
-    from mutatenn.campaign.gate import Baseline
-    from mutatenn.campaign.judge import Verdict
+    from mutatenn.api.verdict import Verdict
 
 RemarkKind = Literal["skip", "accept"]
 AGAIN = ".again"
@@ -157,7 +157,7 @@ class Store:
     def set_plan(
         self,
         images: Iterable[tuple[str, int | None, str]],
-        plans: dict[str, tuple[Sequence[Mutant], Sequence[Operators]]],
+        plans: dict[str, tuple[Sequence[Mutant], Sequence[PlannedOperator]]],
         **facts: Any,
     ) -> None:
         """Store what a run is going to do, all at once: images, mutants per environment, facts."""
@@ -193,12 +193,12 @@ class Store:
         )
         return map(self._mutant, self._db.execute(query, (beginning, beginning), (str,) * 8))
 
-    def operators(self, environment: str) -> list[Operators]:
+    def operators(self, environment: str) -> list[PlannedOperator]:
         """Return what each operator found in an environment, in the plan's order."""
         columns = "operator, category, level, sites, mutants, population"
         query = f"SELECT {columns} FROM operators WHERE environment = ? ORDER BY rowid"  # noqa: S608  # constants
         rows = self._db.execute(query, (environment,), (*[str] * 3, *[int] * 3))
-        return [Operators(*row) for row in rows]
+        return [PlannedOperator(*row) for row in rows]
 
     def ids(self) -> list[str]:
         """Return the ids of the planned mutants in order."""
@@ -344,15 +344,17 @@ class Store:
         pairs = self._db.execute(query, (environment,), (str, str))
         return {mutant: first for mutant, first in pairs if mutant != first}
 
-    def statuses(self, environment: str) -> dict[str, str]:
+    def statuses(self, environment: str) -> dict[str, Status]:
         """Return the status of every judged mutant of an environment."""
         query = "SELECT mutant, status FROM verdicts WHERE environment = ?"
-        return dict(self._db.execute(query, (environment,), (str, Status)))
+        rows = self._db.execute(query, (environment,), (str, Status))
+        return {mutant: Status(status) for mutant, status in rows}
 
     def counts(self, environment: str) -> dict[Status, int]:
         """Return how many mutants ended how in an environment."""
         query = "SELECT status, COUNT(*) FROM verdicts WHERE environment = ? GROUP BY status"
-        return dict(self._db.execute(query, (environment,), (Status, int)))
+        rows = self._db.execute(query, (environment,), (Status, int))
+        return {Status(status): number for status, number in rows}
 
     def operator_counts(self, environment: str) -> dict[str, dict[Status, int]]:
         """Return how many mutants ended how in an environment, by operator in the plan's order.
@@ -366,21 +368,8 @@ class Store:
         )
         counts: dict[str, dict[Status, int]] = {}
         for operator, status, number in self._db.execute(query, (environment,), (str, Status | None, int)):
-            counts.setdefault(operator, {}).update({status: number} if number else {})
+            counts.setdefault(operator, {}).update({Status(status): number} if number else {})
         return counts
-
-    def diverging(self) -> Iterator[tuple[str, dict[str, str]]]:
-        """Return the mutants that did not end alike in all environments that could judge them, and how.
-
-        In the plan's order, each with its status by environment.
-        """
-        query = (
-            "SELECT id, json_group_object(environment, status) FROM mutants JOIN verdicts ON mutant = id "
-            "WHERE status NOT IN ('infrastructure-error', 'unstable') "
-            "GROUP BY position HAVING COUNT(DISTINCT status) > 1 "
-            "ORDER BY position"
-        )
-        return ((mutant, json.loads(ended)) for mutant, ended in self._db.execute(query, (), (str, str)))
 
     def _observation(
         self, environment: str, mutant: str, shard: int, record: str, digest: str | None

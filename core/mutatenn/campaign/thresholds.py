@@ -8,23 +8,25 @@ from typing import TYPE_CHECKING
 
 import attrs
 
-from mutatenn.campaign.judge import Score
+from mutatenn.api.verdict import Status
+from mutatenn.results.score import MutationScore
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from mutatenn.campaign.config import Thresholds
-    from mutatenn.campaign.judge import Status
+    from mutatenn.results.wanted import Thresholds
 
-    Operators = Mapping[str, Score]
+    Operators = Mapping[str, MutationScore]
 
 MOST = 0.5
 SHOWN = 3
 """Operators named in a line."""
 CURES: dict[Status, str] = {
-    "build-error": "`mutatenn show RUN MUTANT` tells why one was rejected; mend or leave out its operator",
-    "timed-out": "raise limits.time_factor and limits.time_floor, or leave out the operators that loop",
-    "infrastructure-error": "run again to retry",
+    Status.BUILD_ERROR: (
+        "`mutatenn show RUN MUTANT` tells why one was rejected; mend or leave out its operator"
+    ),
+    Status.TIMED_OUT: "raise limits.time_factor and limits.time_floor, or leave out the operators that loop",
+    Status.INFRASTRUCTURE_ERROR: "run again to retry",
 }
 """What to do about mutants that have no verdict."""
 
@@ -71,19 +73,19 @@ def failed(
     return tuple(found)
 
 
-def few_verdicts(operators: Operators) -> dict[str, Score]:
+def few_verdicts(operators: Operators) -> dict[str, MutationScore]:
     """Return the operators of whose mutants more than half have no verdict."""
     return {name: score for name, score in operators.items() if score.verdict_share < MOST}
 
 
-def without_verdict(score: Score) -> str:
+def without_verdict(score: MutationScore) -> str:
     """Say ``3 of 4 mutants have no verdict: 3 timed out``."""
     number = sum(score.without_verdict.values())
     mutants, have = ("mutant", "has") if score.judged == 1 else ("mutants", "have")
     return f"{number} of {score.judged} {mutants} {have} no verdict: {_causes(score)}"
 
 
-def _causes(score: Score) -> str:
+def _causes(score: MutationScore) -> str:
     return ", ".join(f"{number} {_named(each, number)}" for each, number in score.without_verdict.items())
 
 
@@ -96,7 +98,7 @@ Problem = tuple[str, float, float, str]
 """The threshold's name, the least, what was reached, the reason."""
 
 
-def _verdicts(thresholds: Thresholds, score: Score, hope: int) -> Iterator[Problem]:
+def _verdicts(thresholds: Thresholds, score: MutationScore, hope: int) -> Iterator[Problem]:
     """Yield that too few mutants have a verdict."""
     least, told = thresholds.min_valid, score.judged - sum(score.without_verdict.values())
     if score.judged and (told + hope) / (score.judged + hope) < least:
@@ -124,7 +126,7 @@ def _score(thresholds: Thresholds, operators: Operators, hope: int) -> Iterator[
             return
 
 
-def _below(score: Score, least: float) -> str:
+def _below(score: MutationScore, least: float) -> str:
     if not score.valid:
         return f"there is no mutation score, so none of {least:g}: no mutant ran that is not equivalent"
     detected = f"{score.detected} of {score.valid} mutants detected"
@@ -137,11 +139,11 @@ def _without(poor: Operators) -> str:
     return f"without {', '.join([*told, *more])} " if poor else ""
 
 
-def _cure(score: Score) -> str:
+def _cure(score: MutationScore) -> str:
     """Say what to do about the most frequent reason for which mutants have no verdict."""
     cause = next(iter(score.without_verdict), None)
     return f"; {CURES[cause]}" if cause in CURES else ""
 
 
-def _total(operators: Operators) -> Score:
-    return Score.total(each.counts for each in operators.values())
+def _total(operators: Operators) -> MutationScore:
+    return MutationScore.total(each.counts for each in operators.values())

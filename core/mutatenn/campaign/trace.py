@@ -7,11 +7,10 @@ from typing import TYPE_CHECKING, Any
 import attrs
 import numpy as np
 
+from mutatenn.api.verdict import Status
 from mutatenn.border import opened
-from mutatenn.campaign import provenance
 from mutatenn.campaign.derive import derive
-from mutatenn.campaign.run import CAMPAIGN_FILE
-from mutatenn.campaign.setup import set_up
+from mutatenn.campaign.reopen import reopened
 from mutatenn.engine.evaluate import Evaluator
 from mutatenn.engine.isolate import call_isolated
 from mutatenn.errors import InputError
@@ -30,6 +29,8 @@ if TYPE_CHECKING:
     from mutatenn.engine.evaluate import Known
     from mutatenn.engine.link import Linked
     from mutatenn.host import PluginHost
+
+TRACEABLE = (Status.KILLED, Status.SURVIVED, Status.NEVER_INFECTED)
 
 
 @attrs.frozen
@@ -75,13 +76,11 @@ def trace(run: Run, mutant: str, environment: str, image: str | None, host: Plug
     Without a name it is the first image that killed it, else that changed the output, else that it infected,
     else the first of all. Raises InputError for what cannot be traced, InfrastructureError if it crashes.
     """
-    verdict = run.store.verdict(environment, mutant)
-    if verdict is None or verdict.status not in ("killed", "survived", "never-infected"):
+    verdict = run.verdict(environment, mutant)
+    if verdict is None or verdict.status not in TRACEABLE:
         how = f"it ended as {verdict.status}" if verdict else "it has not run"
         raise InputError(f"mutant {mutant!r} cannot be traced in {environment!r}: {how}")
-    setup = set_up(run.directory / CAMPAIGN_FILE, host)
-    if provenance.identity(setup) != run.store.meta("identity"):
-        raise InputError(f"the model or images of {run.directory} have changed since it ran; run it again")
+    setup = reopened(run, host)
     row, planned = _row(run, mutant, environment, image), run.mutant(mutant).mutant
     labels, hops = call_isolated(lambda: _follow(setup, planned, environment, row))
     return Trace(environment, mutant, run.image_names[row], *labels, tuple(hops))
@@ -93,7 +92,7 @@ def _row(run: Run, mutant: str, environment: str, image: str | None) -> int:
         if image not in names:
             raise InputError(unknown_name("image", image, names))
         return names.index(image)
-    verdict = run.store.verdict(environment, mutant)
+    verdict = run.verdict(environment, mutant)
     seen = run.observation(environment, mutant)
     if verdict and verdict.killed_images:
         return names.index(verdict.killed_images[0])

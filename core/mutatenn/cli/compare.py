@@ -14,9 +14,9 @@ if TYPE_CHECKING:
 
     from mutatenn.campaign.compared import Compared
     from mutatenn.campaign.devices import Comparison, Floor
-    from mutatenn.campaign.judge import Score
     from mutatenn.campaign.sides import Side
     from mutatenn.host import PluginHost
+    from mutatenn.results.score import MutationScore
 
 NAME = "compare"
 HELP = "compare environments: how far their originals are apart, what is killed here and survives there"
@@ -51,7 +51,9 @@ def execute(args: argparse.Namespace, host: PluginHost) -> int:
     deep = args.json or args.discrepancies  # what is printed else needs labels and scores only
     found = compare(runs, None if deep else {}, environments=args.environment, host=host)
     if args.json:
-        sys.stdout.writelines(found.document("differing" if args.discrepancies else "all"))
+        from mutatenn.campaign.devices_json import comparison_document
+
+        sys.stdout.writelines(comparison_document(found, "differing" if args.discrepancies else "all"))
     elif args.discrepancies:
         sys.stdout.writelines(_differing(found))
     else:
@@ -107,7 +109,7 @@ def _matrix(found: Comparison) -> str:
     return _table("mutants detected / valid", table, right=range(1, len(names) + 2))
 
 
-def _cell(score: Score | None) -> str:
+def _cell(score: MutationScore | None) -> str:
     return f"{score.detected}/{score.valid}" if score and any(score.counts.values()) else "-"
 
 

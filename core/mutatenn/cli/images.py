@@ -63,8 +63,9 @@ def execute(args: argparse.Namespace, host: PluginHost) -> int:  # noqa: ARG001 
 def _found(run: Run, environment: str) -> Worth | None:
     """Return what the images are worth, None before a mutant was judged."""
     from mutatenn.campaign.images import worth
+    from mutatenn.campaign.kills import kill_matrix
 
-    matrix = run.kill_matrix(environment)
+    matrix = kill_matrix(run, environment)
     return worth(matrix) if matrix.mutants else None
 
 
@@ -72,8 +73,10 @@ def _plain(run: Run, environment: str) -> dict[str, Any] | None:
     found = _found(run, environment)
     if found is None:
         return None
+    from mutatenn.campaign.images import closest_survivors
+
     cover = found.cover
-    survivors = run.closest_survivors(environment)
+    survivors = closest_survivors(run, environment)
     return {
         "mutants": found.mutants,
         "killed": found.killed,
@@ -94,6 +97,8 @@ def _sections(run: Run, environment: str) -> Iterator[str]:
     if found is None:
         yield printable(f"environment {environment}: no mutant was judged yet; `mutatenn run` continues it")
         return
+    from mutatenn.campaign.images import closest_survivors
+
     yield _head(found)
     if found.needed:
         yield _cover(found)
@@ -103,7 +108,7 @@ def _sections(run: Run, environment: str) -> Iterator[str]:
             f"only one image kills: {_count(len(found.sole), 'mutant')}", ("mutant", "image"), found.sole
         )
     yield from filter(None, (_idle(found), _dominated(found), _apart(found)))
-    if survivors := run.closest_survivors(environment):
+    if survivors := closest_survivors(run, environment):
         yield _survivors(survivors)
 
 

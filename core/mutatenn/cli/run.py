@@ -78,8 +78,10 @@ def execute(args: argparse.Namespace, host: PluginHost) -> int:
 
 def _conclude(run: Run, reporters: Sequence[str]) -> int:
     """Return the exit code; say on standard error what is wrong, ahead of the report and its score line."""
+    from mutatenn.api.verdict import Status
+
     code = conclude(run.failed_thresholds, told=TELLING in reporters)
-    if failed := run.score().counts["infrastructure-error"]:
+    if failed := run.score().counts[Status.INFRASTRUCTURE_ERROR]:
         mutants = f"{failed} mutant{'s' * (failed > 1)}"
         tell(f"{mutants} ended as infrastructure-error; run again to retry")
         code = FAILED

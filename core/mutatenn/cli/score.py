@@ -24,10 +24,11 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from mutatenn.api.comparator import Comparator
-    from mutatenn.campaign.judge import Score, Status
+    from mutatenn.api.verdict import Status
     from mutatenn.campaign.run import Run
     from mutatenn.campaign.thresholds import Failed
     from mutatenn.host import PluginHost
+    from mutatenn.results.score import MutationScore
 
 NAME = "score"
 HELP = "judge the stored outputs again, with another oracle; runs and changes nothing"
@@ -58,8 +59,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def execute(args: argparse.Namespace, host: PluginHost) -> int:
     """Print the counts and the score line of each environment."""
     import mutatenn
-    from mutatenn.campaign.judge import Score
     from mutatenn.campaign.options import create
+    from mutatenn.results.score import MutationScore
 
     run = demanding(mutatenn.open_run(args.run), min_score(args))
     kill, options = (args.kill, {}) if args.kill else _configured(run)
@@ -67,8 +68,10 @@ def execute(args: argparse.Namespace, host: PluginHost) -> int:
     oracle = create(host.get("comparator", kill), options)
     operators = {name: _judged(run, name, kill, oracle) for name in run.environments}
     failed = run.check_thresholds(operators)
-    scores = {name: Score.total(each.counts for each in found.values()) for name, found in operators.items()}
-    waiting = {name: sum(run.store.waiting(name).values()) for name in scores}
+    scores = {
+        name: MutationScore.total(each.counts for each in found.values()) for name, found in operators.items()
+    }
+    waiting = {name: sum(run.waiting(name).values()) for name in scores}
     if args.json:
         environments = {name: _plain(score, waiting[name]) for name, score in scores.items()}
         judged = {"kill": kill, "options": options, "environments": environments}
@@ -110,19 +113,19 @@ def _options(pairs: Sequence[str]) -> dict[str, Any]:
     return found
 
 
-def _judged(run: Run, environment: str, kill: str, oracle: Comparator) -> dict[str, Score]:
+def _judged(run: Run, environment: str, kill: str, oracle: Comparator) -> dict[str, MutationScore]:
     """Return the scores by operator, as :meth:`Run.scores` does."""
-    from mutatenn.campaign.judge import Score
+    from mutatenn.results.score import MutationScore
 
     statuses: dict[str, list[Status]] = {name: [] for name in run.scores(environment)}
     baseline = run.baselines.get(environment)
     if baseline is not None and not baseline.problems:
         judge = run.judge(environment, kill, {kill: oracle})
-        operators = {mutant.id: mutant.operator for mutant in run.store.mutants()}
-        for mutant in run.store.trials(environment):
+        operators = {mutant.id: mutant.operator for mutant in run.planned()}
+        for mutant in run.mutants_of(environment):
             seen = run.observation(environment, mutant)
             statuses[operators[mutant]] += [judge.judge(seen).status] if seen else []
-    return {name: Score.of(found) for name, found in statuses.items()}
+    return {name: MutationScore.of(found) for name, found in statuses.items()}
 
 
 def _failure(failed: Failed) -> dict[str, Any]:
@@ -133,11 +136,11 @@ def _number(value: float) -> float | None:
     return None if math.isnan(value) else value
 
 
-def _plain(score: Score, waiting: int) -> dict[str, Any]:
+def _plain(score: MutationScore, waiting: int) -> dict[str, Any]:
     return {"score": _number(score.value), "counts": dict(score.counts), "waiting": waiting}
 
 
-def _text(environment: str, score: Score, waiting: int) -> str:
+def _text(environment: str, score: MutationScore, waiting: int) -> str:
     rows = [("environment", environment), *score.counts.items()]
     rows += [("waiting", waiting)] if waiting else []
     return f"{columns(rows, right=[1])}\n{score.line()}"

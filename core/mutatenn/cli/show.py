@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from mutatenn.campaign.judge import Verdict
+    from mutatenn.api.verdict import Verdict
     from mutatenn.campaign.run import Record, Run
     from mutatenn.campaign.trace import Hop, Trace
     from mutatenn.host import PluginHost
@@ -218,7 +218,7 @@ def _outcome(run: Run, environment: str, verdict: Verdict | None) -> str:
         lines.append(printable(f"  the infection died in (images): {died}"))
     if verdict.memory:
         lines.append(printable(f"  {verdict.memory}"))
-    if first := run.store.duplicates(environment).get(verdict.mutant):
+    if first := run.duplicates(environment).get(verdict.mutant):
         lines.append(f"  a duplicate: {first} has the same program")
     if verdict.oracles:
         rows = [(name, *map(_number, summary.values())) for name, summary in verdict.oracles.items()]

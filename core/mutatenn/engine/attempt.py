@@ -14,7 +14,7 @@ import numpy as np
 from mutatenn.compiler.kernels import last_line
 from mutatenn.engine import isolate, messages
 from mutatenn.engine.evaluate import KernelError, OutOfBoundsError
-from mutatenn.engine.same_code import same_code
+from mutatenn.engine.same_code import SAME_MACHINE_CODE, same_code, same_program
 from mutatenn.engine.trial import BUILD, IMAGE, MEMORY_EXCEEDED, ORIGINAL
 from mutatenn.errors import BuildError, DeviceLostError, InfrastructureError
 
@@ -28,9 +28,6 @@ if TYPE_CHECKING:
     from mutatenn.engine.link import Linked
     from mutatenn.engine.trial import Warm
 
-UNCHANGED = "the mutation left the IR structurally equal to the original's"
-SAME_CODE = "lowered, the changed IR is the original's very code"
-SAME_MACHINE_CODE = "built, the changed code is the original's very machine code"
 LEAVES = "leaves its buffer"
 UNWRITTEN = "reads memory that nothing has written"
 MACHINE_ERRORS = (OSError, ImportError, InfrastructureError)
@@ -134,8 +131,8 @@ def attempt(report: Report, ran: Mapping[str, str]) -> tuple[Outcome, str]:
     try:
         program = warm.job.derive(report.mutant)
         report.program = program.identity
-        if report.program == original.identity:
-            return "equivalent", UNCHANGED if program is original else SAME_CODE
+        if same := same_program(original, program):
+            return "equivalent", same
         if report.program in ran:
             return "duplicate", ran[report.program]
         _check_output(program, original)

@@ -11,7 +11,6 @@ import hashlib
 import json
 import os
 import sys
-import time
 import zipfile
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
@@ -22,10 +21,11 @@ import numpy as np
 from mutatenn.api.backend import Backend, Device
 from mutatenn.api.executor import Job, Limits
 from mutatenn.engine.caretaker import caretaker
-from mutatenn.engine.evaluate import Evaluator
 from mutatenn.engine.fork import Fork
 from mutatenn.engine.isolate import call_isolated
+from mutatenn.engine.original import run_original
 from mutatenn.engine.parcel import load_arrays, read_outcome, read_program, save_arrays, write_observation
+from mutatenn.engine.shards import shards
 from mutatenn.errors import InputError, MutatennError
 from mutatenn.printable import printable, shortened
 from mutatenn.typed import build, conforms
@@ -201,8 +201,7 @@ class Bundle:
     @property
     def shards(self) -> list[slice]:
         """Which images run together."""
-        size = self.manifest["shard_images"]
-        return [slice(start, start + size) for start in range(0, len(self.images), size)]
+        return shards(len(self.images), self.manifest["shard_images"])
 
     @property
     def results(self) -> Path:
@@ -265,7 +264,10 @@ def _original(bundle: Bundle, program: Program) -> tuple[NDArray[np.float32], fl
     """Return the original's outputs and the noise between two runs; runs it only the first time."""
     path = bundle.results / ORIGINAL
     if not path.exists():
-        runs = [call_isolated(functools.partial(_outputs, bundle, program)) for _ in range(2)]
+        runs = [
+            call_isolated(functools.partial(run_original, bundle.backend, program, bundle.images))
+            for _ in range(2)
+        ]
         (first, seconds), (second, more) = runs
         save_arrays(path, first=first, second=second, seconds=np.array(min(seconds, more)))
     room = path.stat().st_size
@@ -275,16 +277,6 @@ def _original(bundle: Bundle, program: Program) -> tuple[NDArray[np.float32], fl
         raise InputError(f"{path} is damaged; delete it and run the bundle again")
     with np.errstate(invalid="ignore"):  # infinite scores of both are equal
         return first, float(np.abs(np.where(first == second, 0, first - second)).max(initial=0.0))
-
-
-def _outputs(bundle: Bundle, program: Program) -> tuple[NDArray[np.float32], float]:
-    evaluator = Evaluator(bundle.backend.open())
-    linked = evaluator.link(program)
-    evaluator.output(linked, bundle.images[0])
-    start = time.monotonic()
-    rows = [evaluator.device.fetch(evaluator.output(linked, image)) for image in bundle.images]
-    seconds = (time.monotonic() - start) / len(bundle.images)
-    return np.stack(rows).reshape(len(rows), -1).astype(np.float32), seconds
 
 
 def _pack(bundle: Bundle, archive: Path) -> None:

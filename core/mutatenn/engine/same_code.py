@@ -13,6 +13,18 @@ if TYPE_CHECKING:
     from mutatenn.api.program import Kernel, Program
 
 
+UNCHANGED = "the mutation left the IR structurally equal to the original's"
+SAME_CODE = "lowered, the changed IR is the original's very code"
+SAME_MACHINE_CODE = "built, the changed code is the original's very machine code"
+
+
+def same_program(original: Program, changed: Program) -> str:
+    """Return why a changed program is the original, "" if it is not: by its IR, or by its lowered code."""
+    if changed.identity != original.identity:
+        return ""
+    return UNCHANGED if changed is original else SAME_CODE
+
+
 def same_code(backend: Backend, original: Program, changed: Program) -> bool:
     """Tell whether the code generated for a changed program is the original's, in text.
 

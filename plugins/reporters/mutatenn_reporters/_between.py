@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING
 import attrs
 from rich.text import Text
 
+from mutatenn import compare
 from mutatenn_reporters._notable import Group
 from mutatenn_reporters._text import clean, count, number, ratio, shorten
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from mutatenn.campaign.devices import Comparison, Floor
-    from mutatenn.campaign.judge import Score
-    from mutatenn.campaign.run import Run
+    from mutatenn import Comparison, Floor, MutationScore, Run
+
 
 MOST = 5
 ROWS = 12
@@ -35,7 +35,7 @@ def between(run: Run) -> Between | None:
     """Return the section of a run in several environments."""
     if len(run.environments) < 2:  # noqa: PLR2004  # it takes two to disagree
         return None
-    comparison = run.compare(oracles={})
+    comparison = compare([run], oracles={})
     tables = [_originals(comparison.floors)] if comparison.floors else []
     if len(comparison.mutated) < 2:  # noqa: PLR2004
         return Between(tuple(tables))
@@ -73,7 +73,7 @@ def _matrix(comparison: Comparison) -> Text:
     return text
 
 
-def _cell(score: Score | None) -> str:
+def _cell(score: MutationScore | None) -> str:
     return f"{score.detected}/{score.valid}" if score and any(score.counts.values()) else ABSENT
 
 

@@ -8,38 +8,39 @@ from typing import TYPE_CHECKING
 
 import attrs
 
+from mutatenn import Status
 from mutatenn_reporters._text import clean, count
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-    from mutatenn.campaign.devices import Comparison
-    from mutatenn.campaign.sides import Ended
+    from mutatenn import Comparison, EndStatus
+
 
 # Told apart by people who see colours otherwise; where a word fits it stands there, too.
-COLOURS: dict[Ended, tuple[str, str]] = {
-    "killed": ("#0072b2", "#fff"),
-    "crashed": ("#b03a00", "#fff"),
-    "timed-out": ("#e08214", "#000"),
-    "out-of-bounds": ("#8e4585", "#fff"),
-    "unstable": ("#d9a6d4", "#000"),
-    "survived": ("#f5e663", "#000"),
-    "never-infected": ("#fbf5c4", "#000"),
-    "equivalent": ("#e3e3e3", "#000"),
-    "build-error": ("#5f5f5f", "#fff"),
-    "infrastructure-error": ("#fff", "#c00"),
+COLOURS: dict[EndStatus, tuple[str, str]] = {
+    Status.KILLED: ("#0072b2", "#fff"),
+    Status.CRASHED: ("#b03a00", "#fff"),
+    Status.TIMED_OUT: ("#e08214", "#000"),
+    Status.OUT_OF_BOUNDS: ("#8e4585", "#fff"),
+    Status.UNSTABLE: ("#d9a6d4", "#000"),
+    Status.SURVIVED: ("#f5e663", "#000"),
+    Status.NEVER_INFECTED: ("#fbf5c4", "#000"),
+    Status.EQUIVALENT: ("#e3e3e3", "#000"),
+    Status.BUILD_ERROR: ("#5f5f5f", "#fff"),
+    Status.INFRASTRUCTURE_ERROR: ("#fff", "#c00"),
     "waiting": ("#fff", "#888"),
     "skipped": ("#fff", "#888"),
     "not-planned": ("#fff", "#aaa"),
 }
 EDGE = 'stroke="#bbb" stroke-width="0.5"'
-EDGES: dict[Ended, str] = {
-    "infrastructure-error": 'stroke="#c00"',
+EDGES: dict[EndStatus, str] = {
+    Status.INFRASTRUCTURE_ERROR: 'stroke="#c00"',
     "waiting": 'stroke="#666" stroke-dasharray="3 2"',
     "skipped": 'stroke="#666" stroke-dasharray="1 2"',
     "not-planned": 'stroke="#ddd" stroke-dasharray="1 2"',
 }
-WORDS: dict[Ended, str] = {"infrastructure-error": "infra. error"}
+WORDS: dict[EndStatus, str] = {Status.INFRASTRUCTURE_ERROR: "infra. error"}
 SINGLE = 60  # up to so many mutants have a row each
 PATTERNS = 6  # at most, of an operator are drawn, the others in one row
 ROWS = 180  # as many as that, or two patterns of each operator
@@ -48,7 +49,7 @@ LONGEST = 46
 HEADING = 24
 MARK = "#c00"
 
-Ends = dict[str, "tuple[Ended, ...]"]
+Ends = dict[str, "tuple[EndStatus, ...]"]
 """How each mutant ended, environment by environment."""
 
 
@@ -59,7 +60,7 @@ class Row:
     label: str
     title: str
     diverges: bool
-    ends: tuple[Mapping[Ended, int], ...]
+    ends: tuple[Mapping[EndStatus, int], ...]
 
 
 def matrix(comparison: Comparison, name: str) -> str:
@@ -91,7 +92,7 @@ def _single(operator: str, ends: Ends, comparison: Comparison) -> Iterator[Row]:
 
 def _shared(operator: str, ends: Ends, comparison: Comparison, most: int) -> Iterator[Row]:
     """Yield a row of the mutants that behaved alike everywhere, then one for each way to diverge."""
-    patterns: dict[tuple[Ended, ...], list[str]] = defaultdict(list)
+    patterns: dict[tuple[EndStatus, ...], list[str]] = defaultdict(list)
     alike: list[str] = []
     for mutant, pattern in ends.items():
         (patterns[pattern] if comparison.diverges(mutant) else alike).append(mutant)
@@ -178,7 +179,7 @@ class _Picture:
             right = self.labels + self.column * len(row.ends)
             yield _text(right + GAP, y + 12, "diverges", fill=MARK)
 
-    def _cell(self, ends: Mapping[Ended, int], x: float, y: float) -> Iterator[str]:
+    def _cell(self, ends: Mapping[EndStatus, int], x: float, y: float) -> Iterator[str]:
         """Yield a bar: how large a share of the mutants ended how."""
         total, wide = sum(ends.values()), self.column - GAP
         for end in (end for end in COLOURS if ends.get(end)):
@@ -203,7 +204,7 @@ class _Picture:
 
 
 def _bar(
-    x: float, y: float, width: float, end: Ended, title: str, *, word: str = "", tall: float = HEIGHT - 2
+    x: float, y: float, width: float, end: EndStatus, title: str, *, word: str = "", tall: float = HEIGHT - 2
 ) -> str:
     fill, ink = COLOURS[end]
     place = f'x="{x:.1f}" y="{y:g}" width="{width:.1f}" height="{tall:g}"'
@@ -227,7 +228,7 @@ def _text(
     return f'<text x="{x:.1f}" y="{y:g}" {style}>{about}{escape(clean(text))}</text>'
 
 
-def _words(end: Ended) -> str:
+def _words(end: EndStatus) -> str:
     return WORDS.get(end, end.replace("-", " "))
 
 

@@ -8,26 +8,25 @@ from typing import TYPE_CHECKING
 
 import attrs
 
+from mutatenn import Status, closest_survivors
 from mutatenn_reporters._text import count, number, shorten
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from mutatenn.campaign.images import Survivor
-    from mutatenn.campaign.judge import Status, Verdict
-    from mutatenn.campaign.run import Run
+    from mutatenn import Run, Survivor, Verdict
     from mutatenn_reporters._view import View
 
 MOST = 5
 SLOW_FACTOR = 3
 SLOW_SECONDS = 2.0
 ENDED: dict[Status, str] = {
-    "crashed": "crashed",
-    "timed-out": "timed out",
-    "out-of-bounds": "left their buffers: our check noticed it, not the images, so in no score",
-    "unstable": "unstable: they end otherwise when run again, so in no score",
-    "build-error": "rejected by the compiler (build error)",
-    "infrastructure-error": "not judged because the machinery failed (infrastructure error); run again",
+    Status.CRASHED: "crashed",
+    Status.TIMED_OUT: "timed out",
+    Status.OUT_OF_BOUNDS: "left their buffers: our check noticed it, not the images, so in no score",
+    Status.UNSTABLE: "unstable: they end otherwise when run again, so in no score",
+    Status.BUILD_ERROR: "rejected by the compiler (build error)",
+    Status.INFRASTRUCTURE_ERROR: "not judged because the machinery failed (infrastructure error); run again",
 }
 
 
@@ -42,16 +41,16 @@ class Group:
 
 def notable(run: Run, view: View) -> Iterator[Group]:
     """Yield the survivors closest to being killed, what ended otherwise than by running, the slow."""
-    accepted = run.store.remarks("accept")
-    survived = view.score.counts["survived"] - run.store.accepted(view.name)
+    accepted = run.accepted
+    survived = view.score.counts[Status.SURVIVED] - run.accepted_survivors(view.name)
     if survived:
-        closest = run.closest_survivors(view.name)[:MOST]
+        closest = closest_survivors(run, view.name)[:MOST]
         title = "survivors closest to being killed" if survived > MOST else "survivors"
         title = f"new {title}" if accepted else title
         yield Group(title, tuple((each.mutant, _survival(run, view, each)) for each in closest))
     for status, title in ENDED.items():
         if view.score.counts[status]:
-            verdicts = run.store.verdicts(view.name, status)
+            verdicts = run.verdicts(view.name, status)
             yield _group(title, ((verdict.mutant, _cause(verdict)) for verdict in verdicts))
     yield from _masking(run, view)
     yield from _slow(run, view)
@@ -72,7 +71,7 @@ def _slow(run: Run, view: View) -> Iterator[Group]:
     if view.baseline is None:
         return
     usual = view.baseline.seconds * view.baseline.images
-    slow = run.store.slow(view.name, max(SLOW_FACTOR * usual, SLOW_SECONDS))
+    slow = run.slow(view.name, max(SLOW_FACTOR * usual, SLOW_SECONDS))
     group = _group("", ((mutant, f"{number(seconds)} s") for mutant, seconds in slow))
     if group.mutants:
         title = f"slow: the original's images take {number(usual)} s, maybe no schedule rule fits these"
@@ -89,7 +88,7 @@ def _worst(verdict: Verdict) -> float | None:
 
 
 def _survival(run: Run, view: View, survivor: Survivor) -> str:
-    verdict = run.store.verdict(view.name, survivor.mutant)
+    verdict = run.verdict(view.name, survivor.mutant)
     assert verdict  # noqa: S101  # it is listed because of it
     parts = [f"infected {verdict.infected} of {count(verdict.images, 'image')}"]
     worst = _worst(verdict)

@@ -20,7 +20,7 @@ from mutatenn_reporters._view import views
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from mutatenn.campaign.run import Run
+    from mutatenn import Run
     from mutatenn_reporters._between import Between
     from mutatenn_reporters._view import View
 
@@ -47,7 +47,7 @@ def page(run: Run, stream: TextIO) -> str:
 
 def _for_programs(run: Run) -> list[str]:
     """Return the score lines, none where there is nothing to score."""
-    mutated = [name for name in run.environments if run.store.trials(name)]
+    mutated = [name for name in run.environments if run.mutants_of(name)]
     if not mutated and len(run.environments) > 1:
         return []
     names = mutated if len(run.environments) > 1 else ()
@@ -89,7 +89,7 @@ def _header(run: Run) -> RenderableType:
         "model": f"{model.get('name', '?')}: {model.get('input', '?')} -> {model.get('output', '?')}",
         "images": str(len(run.image_names)),
     }
-    if run.store.ids():
+    if any(map(run.mutants_of, run.environments)):
         rows["killed by"] = f"{oracles.get('kill', '?')}{'; measured too: ' if also else ''}{', '.join(also)}"
     grid = Table.grid(padding=(0, 2, 0, 0))
     for label, value in rows.items():
@@ -104,7 +104,7 @@ def _environment(run: Run, each: View) -> Iterator[RenderableType]:
         yield Padding.indent(gate, 2)
     if each.judged:
         yield from _results(run, each)
-    if reasons := Counter(run.store.remarks("skip").values()):
+    if reasons := Counter(run.skipped.values()):
         told = "; ".join(f"{clean(reason)} ({number})" for reason, number in reasons.most_common())
         yield Text(f"{count(reasons.total(), 'mutant')} skipped by the campaign file: {told}")
     if each.waiting:
@@ -115,13 +115,12 @@ def _environment(run: Run, each: View) -> Iterator[RenderableType]:
 
 def _rest(run: Run, each: View) -> str:
     """Tell why mutants wait."""
-    stop, interval = run.store.meta("stop"), None
-    if stop:
-        interval = run.interval(each.name, stop["confidence"])
+    stop = run.stop
+    interval = run.interval(each.name, stop.confidence) if stop else None
     if each.facts.get("offline"):
         return f"`mutatenn bundle {shlex.quote(str(run.directory))} --environment {each.name}` packs them"
-    if interval and interval.narrow_enough(stop["width"]):
-        return f"the score's interval is no wider than {stop['width']:g}, as the campaign asks"
+    if stop and interval and interval.narrow_enough(stop.width):
+        return f"the score's interval is no wider than {stop.width:g}, as the campaign asks"
     return "`mutatenn run` continues"
 
 
@@ -135,11 +134,11 @@ def _results(run: Run, each: View) -> Iterator[RenderableType]:
     without = [clean(row.operator) for row in each.rows if not (row.sites or row.mutants)]
     if without:
         yield Text(f"no site in this model: {', '.join(without)}")
-    if known := run.store.accepted(each.name):
+    if known := run.accepted_survivors(each.name):
         yield Text(f"{count(known, 'survivor')} accepted by the campaign file")
-    if copies := len(run.store.duplicates(each.name)):
+    if copies := len(run.duplicates(each.name)):
         yield Text(f"{count(copies, 'duplicate')}: another mutant has the same program")
-    if strays := run.store.strays(each.name):
+    if strays := run.strays(each.name):
         yield Text(
             f"{count(strays, 'mutant')} read memory outside a buffer, or unwritten, and ended alike "
             "with something else there"
@@ -149,7 +148,7 @@ def _results(run: Run, each: View) -> Iterator[RenderableType]:
     yield _score(each)
     interval = run.interval(each.name)
     if interval and interval.width:
-        population = sum(entry.population for entry in run.store.operators(each.name))
+        population = sum(entry.population for entry in run.operators(each.name))
         yield Text(
             f"  of all {population} mutants like these, by this sample: {interval.score:.2f}, "
             f"{interval.low:.2f} to {interval.high:.2f} with {interval.confidence:.0%} confidence"

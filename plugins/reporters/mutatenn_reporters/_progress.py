@@ -16,9 +16,8 @@ if TYPE_CHECKING:
     import rich.progress
     from rich.console import Console
 
-    from mutatenn.campaign.gate import Baseline
-    from mutatenn.campaign.judge import Verdict
-    from mutatenn.campaign.run import Run
+    from mutatenn import Baseline, Run, Verdict
+
 
 REFRESH_SECONDS = 0.1
 LINE_SECONDS = 30.0
@@ -44,8 +43,8 @@ class Tally:
     def of(cls, run: Run, environment: str) -> Tally:
         """Count what an earlier run has left."""
         order = map(str, run.score(environment).counts)
-        tally = cls(environment, len(run.store.trials(environment)), dict.fromkeys(order, 0))
-        for mutant, status in run.store.statuses(environment).items():
+        tally = cls(environment, len(run.mutants_of(environment)), dict.fromkeys(order, 0))
+        for mutant, status in run.statuses(environment).items():
             if status != "infrastructure-error":
                 tally.add(mutant, status)
         return tally

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from mutatenn import one_line
 
 if TYPE_CHECKING:
-    from mutatenn.campaign.gate import Baseline
+    from mutatenn import Baseline
 
 SHORT = 160
 clean = one_line

@@ -8,12 +8,10 @@ from typing import TYPE_CHECKING, Any
 import attrs
 import numpy as np
 
-from mutatenn import CATEGORIES
+from mutatenn import CATEGORIES, Status
 
 if TYPE_CHECKING:
-    from mutatenn.campaign.gate import Baseline
-    from mutatenn.campaign.judge import Score
-    from mutatenn.campaign.run import Run
+    from mutatenn import Baseline, MutationScore, Run
 
 
 @attrs.frozen
@@ -24,7 +22,7 @@ class Row:
     category: str
     sites: int
     mutants: int
-    score: Score | None
+    score: MutationScore | None
     waiting: int
     """How many mutants have no verdict yet and are not skipped."""
 
@@ -37,7 +35,7 @@ class View:
     facts: dict[str, Any]
     baseline: Baseline | None
     rows: tuple[Row, ...]
-    score: Score
+    score: MutationScore
 
     @property
     def mutants(self) -> int:
@@ -57,7 +55,7 @@ class View:
     @property
     def infected(self) -> int:
         """How many valid mutants changed some value: all but those never infected."""
-        return self.score.valid - self.score.counts["never-infected"]
+        return self.score.valid - self.score.counts[Status.NEVER_INFECTED]
 
 
 def views(run: Run) -> list[View]:
@@ -66,9 +64,9 @@ def views(run: Run) -> list[View]:
 
 
 def _view(run: Run, environment: str) -> View:
-    scores, waiting = run.scores(environment), run.store.waiting(environment)
+    scores, waiting = run.scores(environment), run.waiting(environment)
     found: dict[str, Row] = {}
-    for entry in run.store.operators(environment):  # one per entry of the campaign that asks for the operator
+    for entry in run.operators(environment):  # one per entry of the campaign that asks for the operator
         name = entry.operator
         before = found.get(name, Row(name, entry.category, 0, 0, scores.get(name), waiting.get(name, 0)))
         sites, mutants = max(entry.sites, before.sites), before.mutants + entry.mutants

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 import attrs
 
-from mutatenn import InputError, Reporter, hookimpl
+from mutatenn import InputError, Reporter, compare, hookimpl, save_comparison
 from mutatenn_reporters._matrix import matrix
 from mutatenn_reporters._text import clean
 from mutatenn_reporters.json import write
@@ -14,7 +14,8 @@ from mutatenn_reporters.json import write
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from mutatenn.campaign.run import Run
+    from mutatenn import Run
+
 
 PICTURE = "device_matrix.svg"
 
@@ -34,10 +35,10 @@ class Devices(Reporter):
 
         Raises InputError for a run in a single environment, and if a file cannot be written.
         """
-        comparison = run.compare()
+        comparison = compare([run])
         try:
             directory.mkdir(parents=True, exist_ok=True)
-            written = comparison.save(directory)
+            written = save_comparison(comparison, directory)
             if len(comparison.mutated) > 1:
                 write(directory / PICTURE, [matrix(comparison, run.name)], encoding="utf-8")
                 written.append(directory / PICTURE)

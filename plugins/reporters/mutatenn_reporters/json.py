@@ -17,8 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from pathlib import Path
 
-    from mutatenn.campaign.judge import Score
-    from mutatenn.campaign.run import Record, Run
+    from mutatenn import MutationScore, Record, Run
     from mutatenn_reporters._view import View
 
 SCHEMA = "mutatenn-report/1"
@@ -61,9 +60,7 @@ def _head(run: Run) -> dict[str, Any]:
         "not_run": sum(each.waiting for each in every),
         "score": _score(run.score()),
         "provenance": {key: value for key, value in run.facts.items() if key != "environments"},
-        "images": [
-            {"name": name, "truth": truth, "digest": digest} for name, truth, digest in run.store.images()
-        ],
+        "images": [attrs.asdict(image) for image in run.images],
         "environments": [_environment(run, each) for each in every],
         "noise_between_environments": [
             {"environments": [one, other], "max_abs": largest} for one, other, largest in differences(run)
@@ -87,16 +84,16 @@ def _environment(run: Run, each: View) -> dict[str, Any]:
         **each.facts,
         "noise_floor": each.baseline.noise if each.baseline else None,
         "baseline": attrs.asdict(each.baseline) if each.baseline else None,
-        "operators": [attrs.asdict(entry) for entry in run.store.operators(each.name)],
+        "operators": [attrs.asdict(entry) for entry in run.operators(each.name)],
         "mutants": each.mutants,
         "not_run": each.waiting,
         "few_verdicts": list(run.few_verdicts(each.name)),
-        "duplicates": len(run.store.duplicates(each.name)),
+        "duplicates": len(run.duplicates(each.name)),
         "score": _score(each.score),
     }
 
 
-def _score(score: Score) -> dict[str, Any]:
+def _score(score: MutationScore) -> dict[str, Any]:
     return {
         "value": score.value,
         "detected": score.detected,

@@ -12,9 +12,7 @@ from mutatenn import Reporter, hookimpl
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from mutatenn.campaign.gate import Baseline
-    from mutatenn.campaign.judge import Verdict
-    from mutatenn.campaign.run import Run
+    from mutatenn import Baseline, Run, Verdict
     from mutatenn_reporters._progress import Progress
 
 
