@@ -14,6 +14,7 @@ import pytest
 from mutatenn import Comparator, InputError, Model, Mutator, PluginError, Scores, TensorSpec, ir
 from mutatenn.campaign import promises
 from mutatenn.campaign.resources import data_folder
+from mutatenn.results import oracles
 from mutatenn_frontends.onnx import Onnx
 
 ORIGINAL = Scores(np.full((4, 3), 1 / 3, np.float32))
@@ -52,13 +53,13 @@ def oracle(measure: Callable[[Scores], Any], noticed: Callable[[Any], Any] | Non
 )
 def test_an_oracle_measures_a_float_of_every_image(measure: Callable[[Scores], Any]) -> None:
     with pytest.raises(PluginError, match=r"^comparator 'made' of .* must return a float64 array \[4\], not"):
-        promises.measured(oracle(measure), ORIGINAL, ORIGINAL)
+        oracles.measured(oracle(measure), ORIGINAL, ORIGINAL)
 
 
 def test_an_oracle_cannot_write_into_the_outputs() -> None:
     values = np.ones((4, 3), np.float32)
     with pytest.raises(PluginError, match="measure raised ValueError: assignment destination is read-only"):
-        promises.measured(oracle(lambda original: original.values.fill(0)), Scores(values), Scores(values))
+        oracles.measured(oracle(lambda original: original.values.fill(0)), Scores(values), Scores(values))
     assert (values == 1).all()
 
 
@@ -67,7 +68,7 @@ def test_an_oracle_cannot_write_into_the_outputs() -> None:
 )
 def test_an_oracle_notices_yes_or_no(noticed: Callable[[Any], Any]) -> None:
     with pytest.raises(PluginError, match=r"noticed must return a bool array \[4\], not"):
-        promises.noticed(oracle(lambda original: None, noticed), np.zeros(4))
+        oracles.noticed(oracle(lambda original: None, noticed), np.zeros(4))
 
 
 def operator(sites: Callable[[Any], Any]) -> Mutator:
