@@ -27,6 +27,7 @@ from mutatenn.api.values import (
     TensorSpec,
 )
 from mutatenn.api.verdict import Status, Verdict
+from mutatenn.code_digest import source_digest
 from mutatenn.compiler import ir
 from mutatenn.compiler.cache import cached_bytes, kernel_cache, load_library
 from mutatenn.compiler.device_code import DeviceCode, Launch, device_code
@@ -52,7 +53,6 @@ from mutatenn.errors import (
 from mutatenn.hookspecs import hookimpl
 from mutatenn.nearest import unknown_name
 from mutatenn.printable import one_line
-from mutatenn.sources import source_digest
 
 if TYPE_CHECKING:
     from pathlib import Path

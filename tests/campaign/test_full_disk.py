@@ -13,8 +13,8 @@ import pytest
 import mutatenn
 from mutatenn import InfrastructureError, InputError
 from mutatenn.campaign.database import Database, sound
-from mutatenn.campaign.files import drop_leftovers, write_atomically
 from mutatenn.cli.main import main
+from mutatenn.files import drop_leftovers, write_atomically
 
 
 def fill(monkeypatch: pytest.MonkeyPatch, pages: int) -> None:

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mutatenn.campaign.files import save_array
+from mutatenn.files import save_array
 
 Command = Callable[..., Any]
 

@@ -8,8 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from mutatenn import InputError
-from mutatenn.campaign import globbing
+from mutatenn import InputError, globbing
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 from typing import TYPE_CHECKING
 
-from mutatenn.campaign.files import write_atomically
+from mutatenn.files import write_atomically
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

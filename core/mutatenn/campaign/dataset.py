@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 import attrs
 
 from mutatenn.campaign.config import FILENAME_PREFIX
-from mutatenn.campaign.globbing import files
 from mutatenn.errors import InputError
+from mutatenn.globbing import files
 from mutatenn.nearest import entries, missing
 
 if TYPE_CHECKING:

@@ -7,8 +7,8 @@ import os
 from importlib import resources
 from pathlib import Path
 
-from mutatenn.campaign.globbing import files
 from mutatenn.errors import InputError
+from mutatenn.globbing import files
 from mutatenn.nearest import suggestion
 
 PREFIX = "mutatenn:"

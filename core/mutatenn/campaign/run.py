@@ -14,11 +14,11 @@ from mutatenn.api.mutant import COMBINED
 from mutatenn.api.values import Scores
 from mutatenn.api.verdict import Status
 from mutatenn.campaign.estimate import CONFIDENCE, Interval, Stratum, stratified
-from mutatenn.campaign.files import read_file
 from mutatenn.campaign.judge import Judge
 from mutatenn.campaign.store import Store
 from mutatenn.campaign.thresholds import Failed, failed, few_verdicts, without_verdict
 from mutatenn.errors import InputError
+from mutatenn.files import read_file
 from mutatenn.nearest import suggestion
 from mutatenn.results.score import MutationScore
 from mutatenn.results.wanted import Stop, Thresholds

@@ -12,7 +12,6 @@ import attrs
 from mutatenn.api.executor import Outcome
 from mutatenn.api.verdict import Status
 from mutatenn.campaign.database import Database, damaged, sound
-from mutatenn.campaign.files import load_array, save_array
 from mutatenn.campaign.records import (
     FACTS,
     check_facts,
@@ -25,6 +24,7 @@ from mutatenn.campaign.records import (
     read_verdict,
 )
 from mutatenn.errors import InfrastructureError, InputError
+from mutatenn.files import load_array, save_array
 from mutatenn.results.planned import PlannedOperator
 
 if TYPE_CHECKING:

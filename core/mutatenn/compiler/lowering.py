@@ -13,12 +13,12 @@ import attrs
 
 from mutatenn.api.program import Kernel
 from mutatenn.border import broken, calling, is_built_in
+from mutatenn.code_digest import source_digest
 from mutatenn.compiler import ir, kernels, rounding
 from mutatenn.compiler.cache import cached_bytes, kernel_cache, text_digest
 from mutatenn.compiler.kernels import guarded, lower_kernel
 from mutatenn.compiler.monitor import watch
 from mutatenn.errors import BuildError, InfrastructureError
-from mutatenn.sources import source_digest
 
 if TYPE_CHECKING:
     from collections.abc import Callable
