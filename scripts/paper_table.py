@@ -22,8 +22,8 @@ from mutatenn.host import PluginHost
 
 if TYPE_CHECKING:
     from mutatenn.api.mutator import Mutator
-    from mutatenn.campaign.judge import Verdict
-    from mutatenn.campaign.run import Run
+    from mutatenn.results.judge import Verdict
+    from mutatenn.results.run import Run
 
 SAMPLE = 10
 BEGIN, END = "<!-- table -->", "<!-- end of table -->"

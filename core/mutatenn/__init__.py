@@ -14,7 +14,6 @@ from mutatenn.api.frontend import Frontend, Inner
 from mutatenn.api.mutant import Mutant, Site
 from mutatenn.api.mutator import Mutator
 from mutatenn.api.program import Call, Constant, Kernel, Program
-from mutatenn.api.reporter import Reporter
 from mutatenn.api.values import (
     CATEGORIES,
     Bounds,
@@ -53,6 +52,7 @@ from mutatenn.errors import (
 from mutatenn.hookspecs import hookimpl
 from mutatenn.nearest import unknown_name
 from mutatenn.printable import one_line
+from mutatenn.results.reporter import Reporter
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -63,9 +63,9 @@ if TYPE_CHECKING:
     from mutatenn.campaign.distance import Distance, Spread
     from mutatenn.campaign.images import Survivor, Worth, closest_survivors, worth
     from mutatenn.campaign.kills import KillMatrix, kill_matrix
-    from mutatenn.campaign.run import Image, Record, Run
     from mutatenn.campaign.sides import EndStatus, Side
     from mutatenn.results.planned import PlannedOperator
+    from mutatenn.results.run import Image, Record, Run
     from mutatenn.results.score import MutationScore
 
 __version__ = "0.1.0"
@@ -80,15 +80,15 @@ def run(campaign: str | Path, out: str | Path | None = None, **options: Any) -> 
 
 def open_run(directory: str | Path) -> Run:
     """Open a run directory for reading; raises InputError where there is none."""
-    from mutatenn.campaign.run import Run
+    from mutatenn.results.run import Run
 
     return Run.open(directory)
 
 
 _LATER = {
-    "Image": "mutatenn.campaign.run",
-    "Record": "mutatenn.campaign.run",
-    "Run": "mutatenn.campaign.run",
+    "Image": "mutatenn.results.run",
+    "Record": "mutatenn.results.run",
+    "Run": "mutatenn.results.run",
     "PlannedOperator": "mutatenn.results.planned",
     "MutationScore": "mutatenn.results.score",
     "Comparison": "mutatenn.campaign.devices",

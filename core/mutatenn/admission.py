@@ -14,11 +14,11 @@ from mutatenn.api.comparator import Comparator
 from mutatenn.api.executor import Executor
 from mutatenn.api.frontend import Frontend
 from mutatenn.api.mutator import Mutator
-from mutatenn.api.reporter import Reporter
 from mutatenn.api.values import Category, Level, Stage
 from mutatenn.errors import PluginError
 from mutatenn.nearest import suggestion
 from mutatenn.printable import one_line
+from mutatenn.results.reporter import Reporter
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

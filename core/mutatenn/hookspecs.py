@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     from mutatenn.api.frontend import Frontend
     from mutatenn.api.mutant import Mutant
     from mutatenn.api.mutator import Mutator
-    from mutatenn.api.reporter import Reporter
     from mutatenn.api.verdict import Verdict
-    from mutatenn.campaign.run import Run
+    from mutatenn.results.reporter import Reporter
+    from mutatenn.results.run import Run
 
 hookspec = pluggy.HookspecMarker(GROUP)
 hookimpl = pluggy.HookimplMarker(GROUP)

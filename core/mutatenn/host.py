@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from mutatenn.api.frontend import Frontend
     from mutatenn.api.mutant import Mutant
     from mutatenn.api.mutator import Mutator
-    from mutatenn.api.reporter import Reporter
+    from mutatenn.results.reporter import Reporter
 
 log = logging.getLogger(__name__)
 BLOCK_VARIABLE = "MUTATENN_BLOCK_PLUGINS"

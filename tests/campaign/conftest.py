@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 import mutatenn
-from mutatenn.campaign.run import Run
+from mutatenn.results.run import Run
 
 # Three images of each of four classes; operators that together give every common verdict.
 CAMPAIGN = """

@@ -18,12 +18,12 @@ from mutatenn.api.mutant import Mutant
 from mutatenn.api.values import Scores
 from mutatenn.campaign.devices import Comparison, compare
 from mutatenn.campaign.devices_json import comparison_document, save_comparison
-from mutatenn.campaign.judge import Judge
 from mutatenn.campaign.options import create
-from mutatenn.campaign.run import Run
-from mutatenn.campaign.store import Store
 from mutatenn.errors import InfrastructureError, InputError
 from mutatenn.host import PluginHost
+from mutatenn.results.judge import Judge
+from mutatenn.results.run import Run
+from mutatenn.results.store import Store
 
 ORACLES = ("top-1", "max-abs", "kl", "kendall-tau")
 IMAGES = ("c.png", "a.png", "e.png", "b.png", "d.png", "f.png")

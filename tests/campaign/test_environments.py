@@ -159,7 +159,7 @@ def test_a_file_that_several_frontends_read(load: Callable[..., Setup]) -> None:
 
 
 @pytest.fixture(scope="module")
-def compared(tmp_path_factory: pytest.TempPathFactory) -> mutatenn.campaign.run.Run:
+def compared(tmp_path_factory: pytest.TempPathFactory) -> mutatenn.results.run.Run:
     """Compare three environments, one of them the model's own framework; no mutants."""
     folder = tmp_path_factory.mktemp("compared")
     environments = [
@@ -172,7 +172,7 @@ def compared(tmp_path_factory: pytest.TempPathFactory) -> mutatenn.campaign.run.
     return mutatenn.run(folder / "t.toml", folder / "run")
 
 
-def test_the_models_own_framework_is_an_environment(compared: mutatenn.campaign.run.Run) -> None:
+def test_the_models_own_framework_is_an_environment(compared: mutatenn.results.run.Run) -> None:
     assert compared.environments == ("own", "cpu", "basic")
     own, cpu = compared.baselines["own"], compared.baselines["cpu"]
     assert own.problems == cpu.problems == ()
@@ -185,7 +185,7 @@ def test_the_models_own_framework_is_an_environment(compared: mutatenn.campaign.
 
 
 def test_without_mutations_environments_are_compared(
-    compared: mutatenn.campaign.run.Run, tmp_path: Path
+    compared: mutatenn.results.run.Run, tmp_path: Path
 ) -> None:
     assert compared.mutants == []
     assert compared.score().valid == 0

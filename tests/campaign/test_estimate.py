@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import binomtest, hypergeom
 
-from mutatenn.campaign.estimate import Interval, Stratum, sample_size, stratified, wilson
+from mutatenn.results.estimate import Interval, Stratum, sample_size, stratified, wilson
 
 SAMPLES = 4000
 

@@ -12,9 +12,9 @@ import pytest
 
 import mutatenn
 from mutatenn import InfrastructureError, InputError
-from mutatenn.campaign.database import Database, sound
 from mutatenn.cli.main import main
 from mutatenn.files import drop_leftovers, write_atomically
+from mutatenn.results.database import Database, sound
 
 
 def fill(monkeypatch: pytest.MonkeyPatch, pages: int) -> None:
@@ -35,7 +35,7 @@ def leftovers(folder: Path) -> list[Path]:
 
 def test_a_disk_that_fills(
     campaign: Path,
-    finished: mutatenn.campaign.run.Run,  # type: ignore[name-defined]
+    finished: mutatenn.results.run.Run,  # type: ignore[name-defined]
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],

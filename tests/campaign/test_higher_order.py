@@ -10,9 +10,9 @@ import pytest
 import mutatenn
 from mutatenn import InputError
 from mutatenn.campaign.plan import Plan
-from mutatenn.campaign.run import Run
 from mutatenn.campaign.setup import set_up
 from mutatenn.host import PluginHost
+from mutatenn.results.run import Run
 
 HEAD = """
 name = "pairs"

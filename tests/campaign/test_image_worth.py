@@ -16,8 +16,8 @@ from mutatenn.api.mutant import Mutant
 from mutatenn.api.verdict import Status, Verdict
 from mutatenn.campaign.images import Survivor, closest_survivors, margin_lost, worth
 from mutatenn.campaign.kills import KillMatrix, kill_matrix
-from mutatenn.campaign.run import Run
-from mutatenn.campaign.store import Store
+from mutatenn.results.run import Run
+from mutatenn.results.store import Store
 
 MATRICES = hnp.arrays(bool, st.tuples(st.integers(0, 12), st.integers(1, 20)))
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 import mutatenn
-from mutatenn.campaign.run import Run
-from mutatenn.campaign.store import Store
+from mutatenn.results.run import Run
+from mutatenn.results.store import Store
 
 ONLY = ["transpose-conv2d-data", "store-int8"]
 

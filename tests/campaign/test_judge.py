@@ -10,7 +10,7 @@ import pytest
 
 from mutatenn import Comparator, Observation, PluginError, Scores
 from mutatenn.api.verdict import Status
-from mutatenn.campaign.judge import Judge
+from mutatenn.results.judge import Judge
 from mutatenn.results.score import MutationScore
 from mutatenn_comparators.kl import KullbackLeibler
 from mutatenn_comparators.max_abs import MaxAbs

@@ -20,8 +20,8 @@ import pytest
 
 import mutatenn
 from mutatenn import locks
-from mutatenn.campaign.run import Run
-from mutatenn.campaign.store import Store
+from mutatenn.results.run import Run
+from mutatenn.results.store import Store
 
 RUN = "import sys, mutatenn; mutatenn.run(sys.argv[1], sys.argv[2], workers=2)"
 

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import mutatenn
-from mutatenn.campaign.run import Run
+from mutatenn.results.run import Run
 
 
 def test_every_planned_mutant_has_one_verdict(finished: Run) -> None:

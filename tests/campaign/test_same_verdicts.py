@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 import mutatenn
-from mutatenn.campaign.run import Run
 from mutatenn.compiler.cache import kernel_cache
+from mutatenn.results.run import Run
 
 UNSCHEDULED = """
 [[environments]]

@@ -9,9 +9,9 @@ import pytest
 
 import mutatenn
 from mutatenn import InputError
-from mutatenn.campaign.estimate import Stratum, stratified
 from mutatenn.campaign.setup import Setup, set_up
 from mutatenn.host import PluginHost
+from mutatenn.results.estimate import Stratum, stratified
 
 HEAD = """
 name = "sampled"

@@ -13,10 +13,10 @@ import pytest
 import mutatenn
 from mutatenn.api.mutant import Mutant, Site
 from mutatenn.api.verdict import Status, Verdict
-from mutatenn.campaign.run import Run
-from mutatenn.campaign.store import Store
 from mutatenn.results.planned import PlannedOperator
+from mutatenn.results.run import Run
 from mutatenn.results.score import MutationScore
+from mutatenn.results.store import Store
 
 OPERATORS = ("zeta", "alpha", "waiting")
 ENVIRONMENTS = ("b", "a", "c")

@@ -10,8 +10,8 @@ import pytest
 
 from mutatenn.api.verdict import Status
 from mutatenn.campaign.config import Thresholds
-from mutatenn.campaign.thresholds import Failed, failed, few_verdicts, without_verdict
 from mutatenn.results.score import MutationScore
+from mutatenn.results.thresholds import Failed, failed, few_verdicts, without_verdict
 
 Counts = Mapping[Status, int]
 FINE: Counts = {"killed": 4, "survived": 6}

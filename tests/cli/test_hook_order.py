@@ -11,8 +11,8 @@ import mutatenn
 from mutatenn import BaselineError, Mutant, hookimpl
 from mutatenn.api.baseline import Baseline
 from mutatenn.api.verdict import Verdict
-from mutatenn.campaign.run import Run
 from mutatenn.host import PluginHost
+from mutatenn.results.run import Run
 
 Write = Callable[..., Path]
 

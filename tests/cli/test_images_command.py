@@ -16,7 +16,7 @@ import mutatenn
 from mutatenn.api.mutant import Mutant
 from mutatenn.api.verdict import Verdict
 from mutatenn.campaign.kills import kill_matrix
-from mutatenn.campaign.store import Store
+from mutatenn.results.store import Store
 
 Command = Callable[..., Any]
 

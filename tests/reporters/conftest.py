@@ -17,9 +17,9 @@ import mutatenn
 from mutatenn.api.baseline import Baseline
 from mutatenn.api.mutant import Mutant, Site
 from mutatenn.api.verdict import Verdict
-from mutatenn.campaign.run import Run
-from mutatenn.campaign.store import Store
 from mutatenn.results.planned import PlannedOperator
+from mutatenn.results.run import Run
+from mutatenn.results.store import Store
 
 Make = Callable[..., Run]
 

@@ -15,7 +15,7 @@ import pytest
 
 from mutatenn import InputError
 from mutatenn.campaign.devices import compare
-from mutatenn.campaign.run import Run
+from mutatenn.results.run import Run
 from mutatenn_reporters import devices
 from mutatenn_reporters._matrix import matrix
 

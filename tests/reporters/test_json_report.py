@@ -16,8 +16,8 @@ import pytest
 
 import mutatenn
 from mutatenn import InputError
-from mutatenn.campaign.run import Run
-from mutatenn.campaign.store import Store
+from mutatenn.results.run import Run
+from mutatenn.results.store import Store
 from mutatenn_reporters import json as reporter
 
 Make = Callable[..., Run]

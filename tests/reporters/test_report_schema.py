@@ -22,8 +22,8 @@ from mutatenn.campaign import devices_json
 from mutatenn.campaign.compared import Pair
 from mutatenn.campaign.distance import Distance, Spread
 from mutatenn.campaign.sides import EndStatus
-from mutatenn.campaign.thresholds import Failed
 from mutatenn.results.planned import PlannedOperator
+from mutatenn.results.thresholds import Failed
 from mutatenn_reporters import json as reporter
 
 PATH = Path(reporter.__file__).with_name("report.schema.json")

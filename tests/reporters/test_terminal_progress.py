@@ -14,7 +14,7 @@ import attrs
 import pytest
 
 from mutatenn.api.verdict import Verdict
-from mutatenn.campaign.run import Run
+from mutatenn.results.run import Run
 from mutatenn_reporters._progress import Lines, open_progress
 from mutatenn_reporters.terminal import Terminal
 

@@ -12,8 +12,8 @@ import attrs
 import numpy as np
 import pytest
 
-from mutatenn.campaign.run import Run
-from mutatenn.campaign.store import Store
+from mutatenn.results.run import Run
+from mutatenn.results.store import Store
 from mutatenn_reporters.terminal import Terminal
 
 Make = Callable[..., Run]

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 from mutatenn.campaign import gate
 from mutatenn.campaign.locate import first_to_differ
 from mutatenn.campaign.promises import run_reference
-from mutatenn.campaign.run import Run
 from mutatenn.engine.isolate import call_isolated
+from mutatenn.results.run import Run
 
 if TYPE_CHECKING:
     import numpy as np
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from mutatenn.api.baseline import Baseline
     from mutatenn.campaign.setup import Setup
-    from mutatenn.campaign.store import Store
+    from mutatenn.results.store import Store
 
 
 def take_original(

@@ -29,9 +29,9 @@ if TYPE_CHECKING:
     from mutatenn.api.mutant import Mutant
     from mutatenn.api.program import Program
     from mutatenn.campaign.setup import Setup
-    from mutatenn.campaign.store import Store
     from mutatenn.compiler.toolchain import Toolchain
     from mutatenn.host import PluginHost
+    from mutatenn.results.store import Store
 
 MOST_MESSAGE = 2**11
 """Characters of what the manifest tells of a mutant that could not be built."""

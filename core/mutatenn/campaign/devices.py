@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
     from mutatenn.api.comparator import Comparator
     from mutatenn.api.mutant import Mutant
-    from mutatenn.campaign.run import Run
+    from mutatenn.results.run import Run
     from mutatenn.results.score import MutationScore
 
 
@@ -284,7 +284,7 @@ def _spec(written: str | dict[str, Any]) -> dict[str, Any]:
 
 def _oracles(run: Run) -> dict[str, Any]:
     """Return the section of the campaign file that a run keeps."""
-    from mutatenn.campaign.run import CAMPAIGN_FILE
+    from mutatenn.results.run import CAMPAIGN_FILE
 
     path = run.directory / CAMPAIGN_FILE
     try:

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 from mutatenn import locks
 from mutatenn.campaign.config import dump
-from mutatenn.campaign.run import CAMPAIGN_FILE
-from mutatenn.campaign.store import DATABASE, OUTPUTS, Store
 from mutatenn.errors import InputError
 from mutatenn.files import drop_leftovers, write_atomically
+from mutatenn.results.run import CAMPAIGN_FILE
+from mutatenn.results.store import DATABASE, OUTPUTS, Store
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -21,7 +21,6 @@ from mutatenn.campaign.directory import open_run_directory
 from mutatenn.campaign.observed import observations
 from mutatenn.campaign.options import create
 from mutatenn.campaign.promises import run_reference
-from mutatenn.campaign.run import Run
 from mutatenn.campaign.select import remarks, select
 from mutatenn.campaign.setup import Setup, set_up
 from mutatenn.campaign.trials import TrialBook
@@ -32,6 +31,7 @@ from mutatenn.engine.keep import SMALLEST_SHARE
 from mutatenn.engine.shards import shards
 from mutatenn.errors import BaselineError, BuildError, InfrastructureError, PluginError
 from mutatenn.host import PluginHost
+from mutatenn.results.run import Run
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -41,8 +41,8 @@ if TYPE_CHECKING:
     from mutatenn.api.executor import Executor, Observation
     from mutatenn.api.mutant import Mutant
     from mutatenn.api.program import Program
-    from mutatenn.campaign.store import Store
     from mutatenn.compiler.toolchain import Toolchain
+    from mutatenn.results.store import Store
 
 
 @caretaker()

@@ -11,11 +11,11 @@ import numpy as np
 from mutatenn.api.baseline import Baseline
 from mutatenn.api.values import Scores
 from mutatenn.campaign import agreement
-from mutatenn.campaign.judge import DEGENERATE_IMAGES
 from mutatenn.campaign.promises import run_reference
 from mutatenn.campaign.reference import compare
 from mutatenn.engine.isolate import isolated
 from mutatenn.engine.original import run_original
+from mutatenn.results.judge import DEGENERATE_IMAGES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     from mutatenn.api.backend import Backend
     from mutatenn.api.mutant import Mutant
     from mutatenn.api.program import Kernel, Program
-    from mutatenn.campaign.run import Run
     from mutatenn.campaign.setup import Setup
     from mutatenn.host import PluginHost
+    from mutatenn.results.run import Run
 
 # Of values, metadata, constants and labels: after one instruction more, all have other numbers.
 NUMBERED = re.compile(r"(?<=[%!])\d+\b|(?<=\.L\.str\.)\d+|(?<=LBB)\d+_\d+|(?<=L__BB)\d+_\d+")

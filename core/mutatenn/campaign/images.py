@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from mutatenn.api.executor import Observation
     from mutatenn.api.verdict import Verdict
     from mutatenn.campaign.kills import KillMatrix
-    from mutatenn.campaign.run import Run
+    from mutatenn.results.run import Run
 
 EXAMINED = 200  # survivors whose outputs are read
 

@@ -40,8 +40,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from mutatenn.campaign.setup import Setup
-    from mutatenn.campaign.store import Store
     from mutatenn.host import PluginHost
+    from mutatenn.results.store import Store
 
 LARGEST_MANIFEST, LARGEST_ENTRY = 2**24, 2**14
 """Bytes of a manifest without its mutants, and of what it tells of one."""

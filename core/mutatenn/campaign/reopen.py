@@ -7,18 +7,18 @@ from typing import TYPE_CHECKING
 
 from mutatenn.campaign import provenance
 from mutatenn.campaign.directory import open_run_directory
-from mutatenn.campaign.run import CAMPAIGN_FILE
 from mutatenn.campaign.setup import set_up
 from mutatenn.errors import InputError
+from mutatenn.results.run import CAMPAIGN_FILE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from mutatenn.campaign.run import Run
     from mutatenn.campaign.setup import Setup
-    from mutatenn.campaign.store import Store
     from mutatenn.host import PluginHost
+    from mutatenn.results.run import Run
+    from mutatenn.results.store import Store
 
 
 def reopened(run: Run, host: PluginHost) -> Setup:

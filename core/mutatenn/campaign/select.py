@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from mutatenn.campaign.config import Campaign
-    from mutatenn.campaign.store import RemarkKind
+    from mutatenn.results.store import RemarkKind
 
 
 def select(name: str, ids: Sequence[str]) -> list[str]:

@@ -13,7 +13,6 @@ import numpy as np
 from mutatenn.api.values import Scores
 from mutatenn.campaign.config import REFERENCE, URL
 from mutatenn.campaign.dataset import open_dataset
-from mutatenn.campaign.judge import bounded
 from mutatenn.campaign.load import load_campaign
 from mutatenn.campaign.models import import_models, settled
 from mutatenn.campaign.options import create
@@ -24,6 +23,7 @@ from mutatenn.compiler.cache import kernel_cache
 from mutatenn.compiler.toolchain import Toolchain, identify
 from mutatenn.engine.isolate import call_isolated
 from mutatenn.errors import BaselineError, BuildError, InfrastructureError, InputError
+from mutatenn.results.judge import bounded
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -36,10 +36,10 @@ if TYPE_CHECKING:
     from mutatenn.api.values import Bounds, Model
     from mutatenn.campaign.config import Campaign, Environment, Oracles, ScoreKind
     from mutatenn.campaign.dataset import Dataset
-    from mutatenn.campaign.judge import Judge
     from mutatenn.campaign.models import Imported
-    from mutatenn.campaign.run import Run
     from mutatenn.host import PluginHost
+    from mutatenn.results.judge import Judge
+    from mutatenn.results.run import Run
 
 
 @attrs.frozen(eq=False)

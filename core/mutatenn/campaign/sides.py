@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from mutatenn.api.baseline import Baseline
     from mutatenn.api.verdict import Verdict
-    from mutatenn.campaign.run import Run
+    from mutatenn.results.run import Run
 
 EndStatus = Status | Literal["waiting", "skipped", "not-planned"]
 """A status, or why a mutant has none in an environment."""

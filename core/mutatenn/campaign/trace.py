@@ -24,11 +24,11 @@ if TYPE_CHECKING:
     from mutatenn.api.backend import Device
     from mutatenn.api.mutant import Mutant
     from mutatenn.api.program import Program
-    from mutatenn.campaign.run import Run
     from mutatenn.campaign.setup import Setup
     from mutatenn.engine.evaluate import Known
     from mutatenn.engine.link import Linked
     from mutatenn.host import PluginHost
+    from mutatenn.results.run import Run
 
 TRACEABLE = (Status.KILLED, Status.SURVIVED, Status.NEVER_INFECTED)
 

@@ -6,17 +6,17 @@ from typing import TYPE_CHECKING
 
 import attrs
 
-from mutatenn.campaign.run import Run
 from mutatenn.engine.shards import shards
 from mutatenn.errors import InputError
+from mutatenn.results.run import Run
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from mutatenn.api.executor import Observation
-    from mutatenn.campaign.judge import Judge
     from mutatenn.campaign.setup import Setup
-    from mutatenn.campaign.store import Store
+    from mutatenn.results.judge import Judge
+    from mutatenn.results.store import Store
 
 
 @attrs.define(eq=False)

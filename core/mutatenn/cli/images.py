@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
     from mutatenn.campaign.images import Survivor, Worth
-    from mutatenn.campaign.run import Run
     from mutatenn.host import PluginHost
+    from mutatenn.results.run import Run
 
 NAME = "images"
 HELP = "say which images are needed, which add nothing, and what they nearly killed"

@@ -16,9 +16,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from mutatenn.api.reporter import Reporter
-    from mutatenn.campaign.run import Run
     from mutatenn.host import PluginHost
+    from mutatenn.results.reporter import Reporter
+    from mutatenn.results.run import Run
 
 NAME = "report"
 HELP = "present a run, finished or interrupted"

@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Sequence
 
-    from mutatenn.campaign.run import Run
     from mutatenn.host import PluginHost
+    from mutatenn.results.run import Run
 
 NAME = "run"
 HELP = "run a campaign, or continue it where it stopped"

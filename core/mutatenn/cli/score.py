@@ -25,10 +25,10 @@ if TYPE_CHECKING:
 
     from mutatenn.api.comparator import Comparator
     from mutatenn.api.verdict import Status
-    from mutatenn.campaign.run import Run
-    from mutatenn.campaign.thresholds import Failed
     from mutatenn.host import PluginHost
+    from mutatenn.results.run import Run
     from mutatenn.results.score import MutationScore
+    from mutatenn.results.thresholds import Failed
 
 NAME = "score"
 HELP = "judge the stored outputs again, with another oracle; runs and changes nothing"
@@ -87,7 +87,7 @@ def execute(args: argparse.Namespace, host: PluginHost) -> int:
 
 def _configured(run: Run) -> tuple[str, dict[str, Any]]:
     """Return the campaign's own kill oracle and its options."""
-    from mutatenn.campaign.run import CAMPAIGN_FILE
+    from mutatenn.results.run import CAMPAIGN_FILE
 
     path = run.directory / CAMPAIGN_FILE
     try:

@@ -22,9 +22,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from mutatenn.api.verdict import Verdict
-    from mutatenn.campaign.run import Record, Run
     from mutatenn.campaign.trace import Hop, Trace
     from mutatenn.host import PluginHost
+    from mutatenn.results.run import Record, Run
 
 NAME = "show"
 HELP = "show one mutant: where it is, what it changes, what became of it"

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Sequence
 
-    from mutatenn.campaign.run import Run
-    from mutatenn.campaign.thresholds import Failed
+    from mutatenn.results.run import Run
+    from mutatenn.results.thresholds import Failed
 
 BELOW = 1
 TELLING = "terminal"

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import mutatenn
-from mutatenn.campaign.run import Run
+from mutatenn.results.run import Run
 
 CAMPAIGN = """
 name = "two-ways"

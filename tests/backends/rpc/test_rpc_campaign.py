@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 import mutatenn
-from mutatenn.campaign.run import Run
+from mutatenn.results.run import Run
 
 CAMPAIGN = """
 name = "remote"

@@ -11,8 +11,9 @@ import attrs
 
 from mutatenn.api.executor import Outcome
 from mutatenn.api.verdict import Status
-from mutatenn.campaign.database import Database, damaged, sound
-from mutatenn.campaign.records import (
+from mutatenn.errors import InfrastructureError, InputError
+from mutatenn.files import load_array, save_array
+from mutatenn.results.codec import (
     FACTS,
     check_facts,
     mutant_rows,
@@ -23,8 +24,7 @@ from mutatenn.campaign.records import (
     read_observation,
     read_verdict,
 )
-from mutatenn.errors import InfrastructureError, InputError
-from mutatenn.files import load_array, save_array
+from mutatenn.results.database import Database, damaged, sound
 from mutatenn.results.planned import PlannedOperator
 
 if TYPE_CHECKING:

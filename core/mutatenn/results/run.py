@@ -13,14 +13,14 @@ import numpy as np
 from mutatenn.api.mutant import COMBINED
 from mutatenn.api.values import Scores
 from mutatenn.api.verdict import Status
-from mutatenn.campaign.estimate import CONFIDENCE, Interval, Stratum, stratified
-from mutatenn.campaign.judge import Judge
-from mutatenn.campaign.store import Store
-from mutatenn.campaign.thresholds import Failed, failed, few_verdicts, without_verdict
 from mutatenn.errors import InputError
 from mutatenn.files import read_file
 from mutatenn.nearest import suggestion
+from mutatenn.results.estimate import CONFIDENCE, Interval, Stratum, stratified
+from mutatenn.results.judge import Judge
 from mutatenn.results.score import MutationScore
+from mutatenn.results.store import Store
+from mutatenn.results.thresholds import Failed, failed, few_verdicts, without_verdict
 from mutatenn.results.wanted import Stop, Thresholds
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from mutatenn.api.capability import Capability
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from mutatenn.campaign.run import Run
+    from mutatenn.results.run import Run
 
 
 @attrs.define(kw_only=True)
