@@ -52,7 +52,7 @@ def rebuild(*, campaign: str, mutants: int, images: int) -> dict[str, Any]:
 
     Takes graph mutants spread over the campaign's. Returns seconds per build and per image.
     """
-    from mutatenn.campaign.options import create
+    from mutatenn.host.options import create
 
     setup = _set_up(campaign)
     toolchain = setup.toolchains["cpu"]
@@ -98,7 +98,7 @@ def plan(*, campaign: str, out: str, trials: int) -> dict[str, Any]:
     Returns seconds and the peak resident memory of the campaign's process in MiB.
     """
     import mutatenn
-    from mutatenn.host import PluginHost
+    from mutatenn.host.plugin_host import PluginHost
 
     host, started = PluginHost.installed(), time.perf_counter()
     times: list[float] = []
@@ -125,7 +125,7 @@ def plan(*, campaign: str, out: str, trials: int) -> dict[str, Any]:
 
 def _set_up(campaign: str) -> Any:
     from mutatenn.campaign.setup import set_up
-    from mutatenn.host import PluginHost
+    from mutatenn.host.plugin_host import PluginHost
 
     return set_up(campaign, PluginHost.installed())
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import attrs
 
 from mutatenn.api.values import CATEGORIES
-from mutatenn.host import PluginHost
+from mutatenn.host.plugin_host import PluginHost
 from mutatenn_mutators._paper import MUTATIONS, PAPER
 
 if TYPE_CHECKING:

@@ -21,7 +21,7 @@ from mutatenn.campaign.config import Mutation
 from mutatenn.campaign.plan import plan
 from mutatenn.compiler.profiles import Profile
 from mutatenn.compiler.toolchain import Toolchain
-from mutatenn.host import PluginHost
+from mutatenn.host.plugin_host import PluginHost
 from mutatenn_backends.llvm import Llvm
 
 PAGE = Path(__file__).parents[1] / "docs" / "paper-sites.md"

@@ -18,7 +18,7 @@ import tomli_w
 
 import mutatenn
 from mutatenn.campaign.load import load_campaign
-from mutatenn.host import PluginHost
+from mutatenn.host.plugin_host import PluginHost
 
 if TYPE_CHECKING:
     from mutatenn.api.mutator import Mutator

@@ -25,7 +25,7 @@ import attrs
 import numpy as np
 
 from mutatenn import ir
-from mutatenn.host import PluginHost
+from mutatenn.host.plugin_host import PluginHost
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -49,7 +49,7 @@ from mutatenn.errors import (
     MutatennError,
     PluginError,
 )
-from mutatenn.hookspecs import hookimpl
+from mutatenn.host.hookspecs import hookimpl
 from mutatenn.nearest import unknown_name
 from mutatenn.printable import one_line
 from mutatenn.results.reporter import Reporter

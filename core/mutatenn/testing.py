@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from mutatenn.admission import check_capability
 from mutatenn.api.values import Scores
 from mutatenn.compiler import ir
 from mutatenn.errors import PluginError
-from mutatenn.host import PluginHost
+from mutatenn.host.admission import check_capability
+from mutatenn.host.plugin_host import PluginHost
 
 if TYPE_CHECKING:
     from types import ModuleType

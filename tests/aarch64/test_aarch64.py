@@ -13,7 +13,7 @@ import pytest
 import mutatenn
 from mutatenn.campaign.bundle import bundle
 from mutatenn.campaign.ingest import ingest
-from mutatenn.host import PluginHost
+from mutatenn.host.plugin_host import PluginHost
 
 MACHINE = os.environ.get("MUTATENN_AARCH64", "")
 pytestmark = pytest.mark.skipif(not MACHINE, reason="needs the machine that `make test-aarch64` sets up")

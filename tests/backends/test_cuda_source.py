@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 
 from mutatenn import BuildError, InputError, Kernel, ir
-from mutatenn.campaign.options import create
 from mutatenn.compiler.kernels import lower_kernel
 from mutatenn.compiler.profiles import Profile
 from mutatenn.compiler.toolchain import Toolchain
+from mutatenn.host.options import create
 from mutatenn_backends import _cuda_compile
 from mutatenn_backends._cuda_compile import compile_source, find_nvcc, missing_tool
 from mutatenn_backends.cuda import Cuda, missing

@@ -26,7 +26,7 @@ from mutatenn.campaign.bundle import bundle
 from mutatenn.campaign.ingest import ingest
 from mutatenn.cli.main import main
 from mutatenn.engine import board
-from mutatenn.host import PluginHost
+from mutatenn.host.plugin_host import PluginHost
 
 CAMPAIGN = """
 name = "offline"

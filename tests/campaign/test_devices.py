@@ -18,9 +18,9 @@ from mutatenn.api.mutant import Mutant
 from mutatenn.api.values import Scores
 from mutatenn.campaign.devices import Comparison, compare
 from mutatenn.campaign.devices_json import comparison_document, save_comparison
-from mutatenn.campaign.options import create
 from mutatenn.errors import InfrastructureError, InputError
-from mutatenn.host import PluginHost
+from mutatenn.host.options import create
+from mutatenn.host.plugin_host import PluginHost
 from mutatenn.results.judge import Judge
 from mutatenn.results.run import Run
 from mutatenn.results.store import Store

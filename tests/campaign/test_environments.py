@@ -17,7 +17,7 @@ import mutatenn
 from mutatenn import Frontend, InputError, Model, TensorSpec, hookimpl, ir
 from mutatenn.campaign import provenance
 from mutatenn.campaign.setup import Setup, set_up
-from mutatenn.host import PluginHost
+from mutatenn.host.plugin_host import PluginHost
 from mutatenn_frontends.onnx import Onnx
 
 HEAD = """

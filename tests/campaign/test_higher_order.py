@@ -11,7 +11,7 @@ import mutatenn
 from mutatenn import InputError
 from mutatenn.campaign.plan import Plan
 from mutatenn.campaign.setup import set_up
-from mutatenn.host import PluginHost
+from mutatenn.host.plugin_host import PluginHost
 from mutatenn.results.run import Run
 
 HEAD = """

@@ -15,7 +15,7 @@ from mutatenn.campaign.config import Mutation, Sample, Together
 from mutatenn.campaign.plan import Plan, plan
 from mutatenn.campaign.setup import Setup, set_up
 from mutatenn.compiler import sites
-from mutatenn.host import PluginHost
+from mutatenn.host.plugin_host import PluginHost
 
 
 @pytest.fixture(scope="module")

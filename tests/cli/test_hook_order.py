@@ -11,7 +11,7 @@ import mutatenn
 from mutatenn import BaselineError, Mutant, hookimpl
 from mutatenn.api.baseline import Baseline
 from mutatenn.api.verdict import Verdict
-from mutatenn.host import PluginHost
+from mutatenn.host.plugin_host import PluginHost
 from mutatenn.results.run import Run
 
 Write = Callable[..., Path]

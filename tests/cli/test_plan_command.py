@@ -11,7 +11,7 @@ import pytest
 
 import mutatenn
 from mutatenn.cli.text import columns
-from mutatenn.host import PluginHost
+from mutatenn.host.plugin_host import PluginHost
 
 Command = Callable[..., Any]
 Write = Callable[..., Path]

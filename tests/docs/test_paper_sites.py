@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from mutatenn.host import PluginHost
+from mutatenn.host.plugin_host import PluginHost
 from mutatenn_mutators._paper import MUTATIONS
 
 SCRIPT = Path(__file__).parents[2] / "scripts" / "paper_sites.py"

@@ -14,7 +14,7 @@ from mutatenn import Call, Constant, Kernel, Program, TensorSpec, ir
 from mutatenn.engine.evaluate import Evaluation, Evaluator, KernelError
 from mutatenn.engine.keep import choose_kept
 from mutatenn.engine.link import IMAGE, Linked, Numbering
-from mutatenn.host import PluginHost
+from mutatenn.host.plugin_host import PluginHost
 
 Try = Callable[..., Evaluation]
 

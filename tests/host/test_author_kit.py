@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from mutatenn import Comparator, Example, KernelMutator, Mutator, Scores, hookimpl, ir
-from mutatenn.host import PluginHost
+from mutatenn.host.plugin_host import PluginHost
 from mutatenn.testing import check_comparator, check_mutator, check_plugin_module
 
 KERNEL = """

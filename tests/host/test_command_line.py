@@ -12,7 +12,7 @@ import pytest
 from mutatenn import BaselineError, InfrastructureError, InputError, __version__
 from mutatenn.cli import main as command_line
 from mutatenn.cli import plugins
-from mutatenn.host import PluginHost
+from mutatenn.host.plugin_host import PluginHost
 
 Install = Callable[..., None]
 

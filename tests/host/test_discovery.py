@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 
 from mutatenn import Comparator, InputError, PluginError
-from mutatenn.host import PluginHost, PluginRecord
+from mutatenn.host.plugin_host import PluginHost, PluginRecord
 
 Install = Callable[..., None]
 

@@ -15,7 +15,7 @@ EXAMPLE = Path(__file__).parents[2] / "examples" / "mutatenn-plugin-sign-flip"
 USE_IT = """
 import mutatenn_plugin_sign_flip
 from mutatenn import ir
-from mutatenn.host import PluginHost
+from mutatenn.host.plugin_host import PluginHost
 from mutatenn.testing import check_plugin_module
 
 check_plugin_module(mutatenn_plugin_sign_flip)

@@ -21,8 +21,8 @@ from mutatenn import (
     hookimpl,
     hookspecs,
 )
-from mutatenn.admission import HOOKS, KINDS
-from mutatenn.host import PluginHost
+from mutatenn.host.admission import HOOKS, KINDS
+from mutatenn.host.plugin_host import PluginHost
 
 
 @pytest.mark.parametrize("hook", HOOKS)

@@ -9,7 +9,7 @@ import attrs
 import pytest
 
 from mutatenn import Comparator, PluginError, hookimpl
-from mutatenn.host import PluginHost
+from mutatenn.host.plugin_host import PluginHost
 
 
 def comparator(**attributes: Any) -> type[Comparator]:

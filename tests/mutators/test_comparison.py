@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from mutatenn import InputError, ir
-from mutatenn.campaign.options import create
+from mutatenn.host.options import create
 from mutatenn_mutators._sources import kernel
 from mutatenn_mutators.comparison import ChangeThreshold, ThresholdPlusHalf
 

@@ -23,7 +23,7 @@ from mutatenn.compiler.profiles import Profile
 from mutatenn.compiler.toolchain import GRAPH_UNIT, Toolchain
 from mutatenn.engine.evaluate import Evaluator
 from mutatenn.engine.isolate import isolated
-from mutatenn.host import PluginHost
+from mutatenn.host.plugin_host import PluginHost
 from mutatenn_backends.llvm import Llvm
 from mutatenn_frontends.onnx import Onnx
 

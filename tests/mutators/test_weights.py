@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 import mutatenn
 from mutatenn import InputError, Mutator, ir
-from mutatenn.campaign.options import create
 from mutatenn.compiler.profiles import Profile
 from mutatenn.compiler.toolchain import GRAPH_UNIT, Toolchain
+from mutatenn.host.options import create
 from mutatenn_backends.llvm import Llvm
 from mutatenn_frontends.onnx import Onnx
 from mutatenn_mutators import weights, weights_bias, weights_neurons

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import mutatenn
-from mutatenn.host import PluginHost
+from mutatenn.host.plugin_host import PluginHost
 
 if sys.version_info >= (3, 11):
     import tomllib

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from mutatenn.api.program import Program
     from mutatenn.campaign.setup import Setup
     from mutatenn.compiler.toolchain import Toolchain
-    from mutatenn.host import PluginHost
+    from mutatenn.host.plugin_host import PluginHost
     from mutatenn.results.store import Store
 
 MOST_MESSAGE = 2**11

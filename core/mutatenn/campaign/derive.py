@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from mutatenn.campaign.options import create
 from mutatenn.compiler.toolchain import Fault
+from mutatenn.host.options import create
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from mutatenn.api.mutant import Mutant
     from mutatenn.api.program import Program
     from mutatenn.compiler.toolchain import Change, Toolchain
-    from mutatenn.host import PluginHost
+    from mutatenn.host.plugin_host import PluginHost
 
 
 def derive(mutant: Mutant, toolchain: Toolchain, host: PluginHost) -> tuple[Program, Sequence[Change]]:

@@ -22,10 +22,10 @@ from mutatenn.campaign.compared import (
     reason,
 )
 from mutatenn.campaign.distance import Distance, Measures, measure
-from mutatenn.campaign.options import create
 from mutatenn.campaign.sides import EndStatus, Seen, Side, open_sides
 from mutatenn.errors import InputError
-from mutatenn.host import PluginHost
+from mutatenn.host.options import create
+from mutatenn.host.plugin_host import PluginHost
 from mutatenn.nearest import unknown_name
 
 if sys.version_info >= (3, 11):

@@ -19,7 +19,6 @@ from mutatenn.campaign.changes import record_changes
 from mutatenn.campaign.derive import derive
 from mutatenn.campaign.directory import open_run_directory
 from mutatenn.campaign.observed import observations
-from mutatenn.campaign.options import create
 from mutatenn.campaign.promises import run_reference
 from mutatenn.campaign.select import remarks, select
 from mutatenn.campaign.setup import Setup, set_up
@@ -30,7 +29,8 @@ from mutatenn.engine.isolate import isolated
 from mutatenn.engine.keep import SMALLEST_SHARE
 from mutatenn.engine.shards import shards
 from mutatenn.errors import BaselineError, BuildError, InfrastructureError, PluginError
-from mutatenn.host import PluginHost
+from mutatenn.host.options import create
+from mutatenn.host.plugin_host import PluginHost
 from mutatenn.results.run import Run
 
 if TYPE_CHECKING:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from mutatenn.api.mutant import Mutant
     from mutatenn.api.program import Kernel, Program
     from mutatenn.campaign.setup import Setup
-    from mutatenn.host import PluginHost
+    from mutatenn.host.plugin_host import PluginHost
     from mutatenn.results.run import Run
 
 # Of values, metadata, constants and labels: after one instruction more, all have other numbers.

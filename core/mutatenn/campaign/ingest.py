@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from mutatenn.campaign.setup import Setup
-    from mutatenn.host import PluginHost
+    from mutatenn.host.plugin_host import PluginHost
     from mutatenn.results.store import Store
 
 LARGEST_MANIFEST, LARGEST_ENTRY = 2**24, 2**14

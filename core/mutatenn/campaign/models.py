@@ -12,11 +12,11 @@ from mutatenn.border import calling, is_built_in, named
 from mutatenn.campaign.config import URL
 from mutatenn.campaign.download import file_name
 from mutatenn.campaign.obtain import obtain
-from mutatenn.campaign.options import create, with_absolute_paths
 from mutatenn.campaign.promises import TRIED_BYTES, TRIED_SECONDS, load_model
 from mutatenn.compiler.cache import kernel_cache, text_digest
 from mutatenn.engine.probe import probe
 from mutatenn.errors import InputError
+from mutatenn.host.options import create, with_absolute_paths
 from mutatenn.nearest import unknown_name
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from mutatenn.api.frontend import Frontend
     from mutatenn.api.values import Model
     from mutatenn.campaign.config import Environment, ModelSection
-    from mutatenn.host import PluginHost
+    from mutatenn.host.plugin_host import PluginHost
 
 
 COPIES = 12

@@ -12,10 +12,10 @@ import attrs
 
 from mutatenn.api.mutant import COMBINED, Mutant, Site
 from mutatenn.campaign.config import Sample, Together
-from mutatenn.campaign.options import create
 from mutatenn.campaign.promises import absence, plain_options, sites
 from mutatenn.compiler.toolchain import GRAPH_UNIT
 from mutatenn.errors import InputError
+from mutatenn.host.options import create
 from mutatenn.results.planned import PlannedOperator
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from mutatenn.campaign.setup import Setup
-    from mutatenn.host import PluginHost
+    from mutatenn.host.plugin_host import PluginHost
     from mutatenn.results.run import Run
     from mutatenn.results.store import Store
 

@@ -15,7 +15,6 @@ from mutatenn.campaign.config import REFERENCE, URL
 from mutatenn.campaign.dataset import open_dataset
 from mutatenn.campaign.load import load_campaign
 from mutatenn.campaign.models import import_models, settled
-from mutatenn.campaign.options import create
 from mutatenn.campaign.plan import Plan, groups, plan
 from mutatenn.campaign.preprocess import load_images
 from mutatenn.campaign.promises import try_oracles
@@ -23,6 +22,7 @@ from mutatenn.compiler.cache import kernel_cache
 from mutatenn.compiler.toolchain import Toolchain, identify
 from mutatenn.engine.isolate import call_isolated
 from mutatenn.errors import BaselineError, BuildError, InfrastructureError, InputError
+from mutatenn.host.options import create
 from mutatenn.results.judge import bounded
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from mutatenn.campaign.config import Campaign, Environment, Oracles, ScoreKind
     from mutatenn.campaign.dataset import Dataset
     from mutatenn.campaign.models import Imported
-    from mutatenn.host import PluginHost
+    from mutatenn.host.plugin_host import PluginHost
     from mutatenn.results.judge import Judge
     from mutatenn.results.run import Run
 

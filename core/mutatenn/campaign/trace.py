@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from mutatenn.campaign.setup import Setup
     from mutatenn.engine.evaluate import Known
     from mutatenn.engine.link import Linked
-    from mutatenn.host import PluginHost
+    from mutatenn.host.plugin_host import PluginHost
     from mutatenn.results.run import Run
 
 TRACEABLE = (Status.KILLED, Status.SURVIVED, Status.NEVER_INFECTED)

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Callable
 
-    from mutatenn.host import PluginHost
+    from mutatenn.host.plugin_host import PluginHost
 
 NAME = "bundle"
 HELP = "pack an environment's mutants for a device without a network"

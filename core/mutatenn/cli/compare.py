@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from mutatenn.campaign.compared import Compared
     from mutatenn.campaign.devices import Comparison, Floor
     from mutatenn.campaign.sides import Side
-    from mutatenn.host import PluginHost
+    from mutatenn.host.plugin_host import PluginHost
     from mutatenn.results.score import MutationScore
 
 NAME = "compare"

@@ -16,7 +16,7 @@ from mutatenn.nearest import missing
 if TYPE_CHECKING:
     from mutatenn.campaign.config import ModelSection
     from mutatenn.campaign.contract import Contract
-    from mutatenn.host import PluginHost
+    from mutatenn.host.plugin_host import PluginHost
 
 
 def show_contract(name: str, host: PluginHost, *, as_json: bool) -> None:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
     from mutatenn.api.backend import Backend
-    from mutatenn.host import PluginHost
+    from mutatenn.host.plugin_host import PluginHost
 
 T = TypeVar("T")
 

@@ -10,7 +10,7 @@ from mutatenn.printable import one_line
 if TYPE_CHECKING:
     import argparse
 
-    from mutatenn.host import PluginHost
+    from mutatenn.host.plugin_host import PluginHost
 
 NAME = "ingest"
 HELP = "take the results of a bundle into its run"

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import argparse
 
     from mutatenn.campaign.config import ModelSection
-    from mutatenn.host import PluginHost
+    from mutatenn.host.plugin_host import PluginHost
 
 NAME = "init"
 HELP = "write a campaign to start from"

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from mutatenn.api.mutant import Mutant
     from mutatenn.campaign.plan import Plan
     from mutatenn.campaign.setup import Setup
-    from mutatenn.host import PluginHost
+    from mutatenn.host.plugin_host import PluginHost
 
 NAME = "plan"
 HELP = "count the sites and mutants of a campaign, running nothing"

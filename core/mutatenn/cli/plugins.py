@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 
 import attrs
 
-from mutatenn.admission import KINDS
 from mutatenn.cli.text import columns
+from mutatenn.host.admission import KINDS
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Iterator
 
-    from mutatenn.host import PluginHost, PluginRecord
+    from mutatenn.host.plugin_host import PluginHost, PluginRecord
 
 NAME = "plugins"
 HELP = "list the installed plugins and what they provide"

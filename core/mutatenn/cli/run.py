@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Sequence
 
-    from mutatenn.host import PluginHost
+    from mutatenn.host.plugin_host import PluginHost
     from mutatenn.results.run import Run
 
 NAME = "run"

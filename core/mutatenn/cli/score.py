@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from mutatenn.api.comparator import Comparator
     from mutatenn.api.verdict import Status
-    from mutatenn.host import PluginHost
+    from mutatenn.host.plugin_host import PluginHost
     from mutatenn.results.run import Run
     from mutatenn.results.score import MutationScore
     from mutatenn.results.thresholds import Failed
@@ -59,7 +59,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def execute(args: argparse.Namespace, host: PluginHost) -> int:
     """Print the counts and the score line of each environment."""
     import mutatenn
-    from mutatenn.campaign.options import create
+    from mutatenn.host.options import create
     from mutatenn.results.score import MutationScore
 
     run = demanding(mutatenn.open_run(args.run), min_score(args))

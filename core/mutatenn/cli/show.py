@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from mutatenn.api.verdict import Verdict
     from mutatenn.campaign.trace import Hop, Trace
-    from mutatenn.host import PluginHost
+    from mutatenn.host.plugin_host import PluginHost
     from mutatenn.results.run import Record, Run
 
 NAME = "show"

@@ -23,7 +23,7 @@ from mutatenn.engine.trial import (
     memory_limit,
     settle_twice,
 )
-from mutatenn.hookspecs import hookimpl
+from mutatenn.host.hookspecs import hookimpl
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence

@@ -30,7 +30,7 @@ from mutatenn.engine.trial import (
     settle,
 )
 from mutatenn.errors import InfrastructureError
-from mutatenn.hookspecs import hookimpl
+from mutatenn.host.hookspecs import hookimpl
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence

@@ -11,7 +11,7 @@ import numpy as np
 from mutatenn import BuildError, Model, Mutator, Program
 from mutatenn.compiler.toolchain import GRAPH_UNIT, Toolchain
 from mutatenn.engine.evaluate import Evaluator, KernelError
-from mutatenn.host import PluginHost
+from mutatenn.host.plugin_host import PluginHost
 from mutatenn_backends.llvm import Cpu
 from random_nets.check import Case, Together, is_list, run
 

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any, get_args
 
 import attrs
 
-from mutatenn import hookspecs
 from mutatenn.api.backend import Backend
 from mutatenn.api.comparator import Comparator
 from mutatenn.api.executor import Executor
@@ -16,6 +15,7 @@ from mutatenn.api.frontend import Frontend
 from mutatenn.api.mutator import Mutator
 from mutatenn.api.values import Category, Level, Stage
 from mutatenn.errors import PluginError
+from mutatenn.host import hookspecs
 from mutatenn.nearest import suggestion
 from mutatenn.printable import one_line
 from mutatenn.results.reporter import Reporter

@@ -12,10 +12,10 @@ import attrs
 import importlib_metadata
 import pluggy
 
-from mutatenn import hookspecs
-from mutatenn.admission import CATALOGUES, KINDS, check_hooks, contributions
 from mutatenn.border import GROUP, described, staying
 from mutatenn.errors import InputError, PluginError
+from mutatenn.host import hookspecs
+from mutatenn.host.admission import CATALOGUES, KINDS, check_hooks, contributions
 from mutatenn.nearest import suggestion
 from mutatenn.printable import one_line
 

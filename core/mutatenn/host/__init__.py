@@ -1,0 +1,1 @@
+"""Takes plugins in, and makes capabilities from what they offer."""
