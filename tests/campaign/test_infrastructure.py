@@ -41,7 +41,7 @@ def test_changes_that_cannot_be_recorded_spoil_no_verdict(
 def test_processes_that_the_system_refuses_stop_the_campaign_in_one_line(
     campaign: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from mutatenn.engine import fork
+    from mutatenn.engine.executors import fork
 
     def refuse(*args: object, **options: object) -> None:
         raise BlockingIOError(11, "Resource temporarily unavailable")

@@ -19,8 +19,8 @@ from mutatenn import Executor, Job, KernelMutator, Limits, Model, Observation, P
 from mutatenn.compiler.profiles import Profile
 from mutatenn.compiler.toolchain import Toolchain
 from mutatenn.engine.evaluate import Evaluator
-from mutatenn.engine.fork import Fork
-from mutatenn.engine.worker import Worker
+from mutatenn.engine.executors.fork import Fork
+from mutatenn.engine.executors.worker import Worker
 from mutatenn_backends.llvm import Llvm
 
 Derive = Callable[[], Program]

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from mutatenn import Call, Constant, Kernel, Program, TensorSpec, ir
+from mutatenn.engine.choose_kept import choose_kept
 from mutatenn.engine.evaluate import Evaluation, Evaluator, KernelError
-from mutatenn.engine.keep import choose_kept
 from mutatenn.engine.link import IMAGE, Linked, Numbering
 from mutatenn.host.plugin_host import PluginHost
 

@@ -16,7 +16,7 @@ import pytest
 
 from mutatenn import InfrastructureError, Job, Limits, Observation, ir
 from mutatenn.engine.evaluate import Evaluator
-from mutatenn.engine.fork import Fork
+from mutatenn.engine.executors.fork import Fork
 from mutatenn.engine.trial import image_limit, memory_limit
 
 FAR = 2**30

@@ -21,7 +21,7 @@ from mutatenn import Limits, ir
 from mutatenn.compiler import kernels
 from mutatenn.compiler.cache import KernelCache
 from mutatenn.engine import isolate, orphans
-from mutatenn.engine.worker import Worker
+from mutatenn.engine.executors.worker import Worker
 
 
 def number(value: float) -> Any:

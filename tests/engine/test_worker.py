@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from mutatenn import DeviceLostError, InfrastructureError, InputError, Kernel, Observation, Program, ir
-from mutatenn.engine.worker import Worker
+from mutatenn.engine.executors.worker import Worker
 from mutatenn_backends.llvm import Cpu, Llvm
 
 CALM = ("weaker", "stronger")

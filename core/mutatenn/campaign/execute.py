@@ -24,9 +24,9 @@ from mutatenn.campaign.select import remarks, select
 from mutatenn.campaign.setup import Setup, set_up
 from mutatenn.campaign.trials import TrialBook
 from mutatenn.engine.caretaker import caretaker
+from mutatenn.engine.choose_kept import SMALLEST_SHARE
 from mutatenn.engine.evaluate import KernelError
 from mutatenn.engine.isolate import isolated
-from mutatenn.engine.keep import SMALLEST_SHARE
 from mutatenn.engine.shards import shards
 from mutatenn.errors import BaselineError, BuildError, InfrastructureError, PluginError
 from mutatenn.host.options import create

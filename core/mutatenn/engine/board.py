@@ -21,7 +21,7 @@ import numpy as np
 from mutatenn.api.backend import Backend, Device
 from mutatenn.api.executor import Job, Limits
 from mutatenn.engine.caretaker import caretaker
-from mutatenn.engine.fork import Fork
+from mutatenn.engine.executors.fork import Fork
 from mutatenn.engine.isolate import call_isolated
 from mutatenn.engine.original import run_original
 from mutatenn.engine.parcel import load_arrays, read_outcome, read_program, save_arrays, write_observation

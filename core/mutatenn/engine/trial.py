@@ -11,8 +11,8 @@ import numpy as np
 from mutatenn.api.executor import Job, Observation, Outcome
 from mutatenn.border import opened
 from mutatenn.engine import isolate, messages
+from mutatenn.engine.choose_kept import choose_kept
 from mutatenn.engine.evaluate import Evaluator, Known
-from mutatenn.engine.keep import choose_kept
 from mutatenn.engine.messages import End, GarbledError, Phase, Problem
 from mutatenn.errors import InfrastructureError
 

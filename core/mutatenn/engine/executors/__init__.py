@@ -1,0 +1,1 @@
+"""The built-in executors: schedulers of attempts, for two kinds of device."""
