@@ -36,7 +36,7 @@ class Subject:
     @classmethod
     def of_campaign(cls, path: Path, limit: int) -> Subject:
         """Return what a campaign file names, with its environment and mutations left out."""
-        from mutatenn.campaign.load import load_campaign
+        from mutatenn.campaign.config.load import load_campaign
 
         parts = load_campaign(path, {}).to_dict()
         dataset = {**parts["dataset"], "limit": min(limit, parts["dataset"]["limit"] or limit)}

@@ -17,7 +17,7 @@ from pathlib import Path
 import attrs
 import onnx
 
-from mutatenn.campaign.config import Mutation
+from mutatenn.campaign.config.values import Mutation
 from mutatenn.campaign.plan import plan
 from mutatenn.compiler.profiles import Profile
 from mutatenn.compiler.toolchain import Toolchain

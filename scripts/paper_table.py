@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import tomli_w
 
 import mutatenn
-from mutatenn.campaign.load import load_campaign
+from mutatenn.campaign.config.load import load_campaign
 from mutatenn.host.plugin_host import PluginHost
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ import pytest
 import mutatenn
 from mutatenn import Scores
 from mutatenn.api.baseline import Baseline
-from mutatenn.campaign.config import Gate
+from mutatenn.campaign.config.values import Gate
 from mutatenn.campaign.gate import Measured, check, nudged, scores_of
 
 SCORES = np.eye(3, dtype=np.float32)[np.arange(12) % 3] * 0.8 + 0.1 / 1.1

@@ -14,7 +14,7 @@ from PIL import Image
 import mutatenn
 from mutatenn import BaselineError
 from mutatenn.api.baseline import Baseline
-from mutatenn.campaign.resources import data_folder
+from mutatenn.campaign.config.resources import data_folder
 
 COLOURS = {0: (200, 30, 60), 1: (40, 210, 20), 2: (10, 50, 220)}
 CAMPAIGN = """

@@ -11,7 +11,7 @@ import pytest
 import mutatenn
 from mutatenn import Example, KernelMutator
 from mutatenn.api.mutant import Mutant
-from mutatenn.campaign.config import Mutation, Sample, Together
+from mutatenn.campaign.config.values import Mutation, Sample, Together
 from mutatenn.campaign.plan import Plan, plan
 from mutatenn.campaign.setup import Setup, set_up
 from mutatenn.compiler import sites

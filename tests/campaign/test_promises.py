@@ -13,7 +13,7 @@ import pytest
 
 from mutatenn import Comparator, InputError, Model, Mutator, PluginError, Scores, TensorSpec, ir
 from mutatenn.campaign import promises
-from mutatenn.campaign.resources import data_folder
+from mutatenn.campaign.config.resources import data_folder
 from mutatenn.results import oracles
 from mutatenn_frontends.onnx import Onnx
 

@@ -16,7 +16,7 @@ import attrs
 import pytest
 
 from mutatenn import Frontend, InputError, PluginError, hookimpl
-from mutatenn.campaign.resources import data_folder
+from mutatenn.campaign.config.resources import data_folder
 from mutatenn.campaign.setup import Setup, set_up
 from mutatenn.host.plugin_host import PluginHost
 from mutatenn_frontends.onnx import Onnx

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from mutatenn.api.verdict import Status
-from mutatenn.campaign.config import Thresholds
+from mutatenn.campaign.config.values import Thresholds
 from mutatenn.results.score import MutationScore
 from mutatenn.results.thresholds import Failed, failed, few_verdicts, without_verdict
 

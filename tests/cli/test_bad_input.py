@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 import mutatenn
-from mutatenn.campaign.resources import data_folder
+from mutatenn.campaign.config.resources import data_folder
 
 Command = Callable[..., Any]
 Write = Callable[..., Path]

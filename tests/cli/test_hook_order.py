@@ -102,6 +102,6 @@ def test_a_red_baseline(write: Write, host: PluginHost, listener: Listener, tmp_
 
 
 def digits() -> list[Path]:
-    from mutatenn.campaign.resources import data_folder
+    from mutatenn.campaign.config.resources import data_folder
 
     return sorted((data_folder() / "digits").glob("*_00*.png"))

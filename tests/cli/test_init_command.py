@@ -13,9 +13,9 @@ import pytest
 
 import mutatenn
 from mutatenn.api.executor import Limits
-from mutatenn.campaign import config
-from mutatenn.campaign.load import load_campaign
-from mutatenn.campaign.resources import data_folder
+from mutatenn.campaign.config import values as config
+from mutatenn.campaign.config.load import load_campaign
+from mutatenn.campaign.config.resources import data_folder
 
 Command = Callable[..., Any]
 

@@ -13,8 +13,8 @@ import onnx
 import onnx.parser
 import pytest
 
-from mutatenn.campaign.load import load_campaign
-from mutatenn.campaign.resources import data_folder
+from mutatenn.campaign.config.load import load_campaign
+from mutatenn.campaign.config.resources import data_folder
 
 Command = Callable[..., Any]
 Install = Callable[[str], None]
@@ -22,7 +22,7 @@ Install = Callable[[str], None]
 ZOO = '''
 import json, shutil
 from pathlib import Path
-from mutatenn.campaign.resources import data_folder
+from mutatenn.campaign.config.resources import data_folder
 from mutatenn_frontends.onnx import Onnx
 import attrs
 
@@ -187,8 +187,8 @@ def test_an_image_that_does_not_fit_the_campaign(folder: Path, command: Command)
 
 
 def test_what_is_known_of_names() -> None:
+    from mutatenn.campaign.config.load import preprocess_section
     from mutatenn.campaign.contract import KERAS, preset
-    from mutatenn.campaign.load import preprocess_section
 
     assert preset("keras:VGG16", Path("/none/VGG16.keras")) == KERAS["VGG16"]
     assert preset("keras:Unheard", Path("/none/x")) == preset(None, Path("/none/x")) == {}

@@ -13,8 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mutatenn import Limits
-from mutatenn.campaign import config
-from mutatenn.campaign.load import load_campaign
+from mutatenn.campaign.config import values as config
+from mutatenn.campaign.config.load import load_campaign
 from mutatenn.compiler.profiles import PROFILES, SEQUENCE, Profile
 
 NAMES = st.from_regex(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,20}", fullmatch=True)

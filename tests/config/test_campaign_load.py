@@ -9,7 +9,8 @@ import attrs
 import pytest
 
 from mutatenn import InputError, Limits
-from mutatenn.campaign.config import (
+from mutatenn.campaign.config.load import load_campaign
+from mutatenn.campaign.config.values import (
     Campaign,
     DatasetSection,
     Environment,
@@ -22,7 +23,6 @@ from mutatenn.campaign.config import (
     Sample,
     Together,
 )
-from mutatenn.campaign.load import load_campaign
 from mutatenn.compiler.profiles import Profile
 
 Write = Callable[..., Path]

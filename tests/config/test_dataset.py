@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from mutatenn import InputError
-from mutatenn.campaign.config import DatasetSection
+from mutatenn.campaign.config.values import DatasetSection
 from mutatenn.campaign.dataset import Dataset, open_dataset
 
 

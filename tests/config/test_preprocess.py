@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from mutatenn import InputError, TensorSpec
-from mutatenn.campaign.config import PreprocessSection
+from mutatenn.campaign.config.values import PreprocessSection
 from mutatenn.campaign.dataset import Dataset
 from mutatenn.campaign.preprocess import load_images, preprocess
 

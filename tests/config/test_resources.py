@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from mutatenn import InputError
-from mutatenn.campaign import resources
+from mutatenn.campaign.config import resources
 
 
 def test_paths_are_relative_to_the_base_or_the_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from mutatenn.api.values import Model, TensorSpec
-    from mutatenn.campaign.config import Channels, Layout, PreprocessSection, ScoreKind
+    from mutatenn.campaign.config.values import Channels, Layout, PreprocessSection, ScoreKind
     from mutatenn.campaign.models import Imported
 
 PRESET = "preprocess.json"

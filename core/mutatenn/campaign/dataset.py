@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import attrs
 
-from mutatenn.campaign.config import FILENAME_PREFIX
+from mutatenn.campaign.config.values import FILENAME_PREFIX
 from mutatenn.errors import InputError
 from mutatenn.globbing import files
 from mutatenn.nearest import entries, missing
@@ -20,7 +20,7 @@ from mutatenn.nearest import entries, missing
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from mutatenn.campaign.config import DatasetSection
+    from mutatenn.campaign.config.values import DatasetSection
 
 LARGEST_CSV = 2**28
 """Bytes of a file of true classes, enough for millions of images."""

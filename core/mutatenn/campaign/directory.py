@@ -7,7 +7,7 @@ import shutil
 from typing import TYPE_CHECKING
 
 from mutatenn import locks
-from mutatenn.campaign.config import dump
+from mutatenn.campaign.config.values import dump
 from mutatenn.errors import InputError
 from mutatenn.files import drop_leftovers, write_atomically
 from mutatenn.results.run import CAMPAIGN_FILE
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from mutatenn.campaign.config import Campaign
+    from mutatenn.campaign.config.values import Campaign
 
 LOCK = ".lock"
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from mutatenn.api.frontend import Frontend
     from mutatenn.api.program import Program
     from mutatenn.api.values import Model
-    from mutatenn.campaign.config import Gate, ScoreKind
+    from mutatenn.campaign.config.values import Gate, ScoreKind
     from mutatenn.campaign.reference import Nudge
 
 SUM_TOLERANCE = 1e-3

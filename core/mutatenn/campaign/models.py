@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import attrs
 
 from mutatenn.border import calling, is_built_in, named
-from mutatenn.campaign.config import URL
+from mutatenn.campaign.config.values import URL
 from mutatenn.campaign.download import file_name
 from mutatenn.campaign.obtain import obtain
 from mutatenn.campaign.promises import TRIED_BYTES, TRIED_SECONDS, load_model
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from mutatenn.api.frontend import Frontend
     from mutatenn.api.values import Model
-    from mutatenn.campaign.config import Environment, ModelSection
+    from mutatenn.campaign.config.values import Environment, ModelSection
     from mutatenn.host.plugin_host import PluginHost
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mutatenn.border import broken, calling
-from mutatenn.campaign.config import URL
+from mutatenn.campaign.config.values import URL
 from mutatenn.campaign.download import download
 from mutatenn.compiler.cache import cache_folder
 from mutatenn.errors import InputError, PluginError
@@ -17,7 +17,7 @@ from mutatenn.private import distrust, make_private_folder
 
 if TYPE_CHECKING:
     from mutatenn.api.frontend import Frontend
-    from mutatenn.campaign.config import ModelSection
+    from mutatenn.campaign.config.values import ModelSection
 
 
 def obtain(section: ModelSection, frontend: Frontend) -> Path:

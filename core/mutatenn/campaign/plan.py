@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import attrs
 
 from mutatenn.api.mutant import COMBINED, Mutant, Site
-from mutatenn.campaign.config import Sample, Together
+from mutatenn.campaign.config.values import Sample, Together
 from mutatenn.campaign.promises import absence, plain_options, sites
 from mutatenn.compiler.toolchain import GRAPH_UNIT
 from mutatenn.errors import InputError
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from mutatenn.api.mutator import Mutator
     from mutatenn.api.values import Stage
-    from mutatenn.campaign.config import Mutation
+    from mutatenn.campaign.config.values import Mutation
     from mutatenn.compiler.toolchain import Toolchain
 
 Place = tuple[str, int]

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
     from mutatenn.api.values import TensorSpec
-    from mutatenn.campaign.config import Channels, Layout, PreprocessSection
+    from mutatenn.campaign.config.values import Channels, Layout, PreprocessSection
     from mutatenn.campaign.dataset import Dataset
 
 # Named, because Pillow would otherwise hand some files (EPS) to other programs.

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import importlib_metadata
 
-from mutatenn.campaign.config import REFERENCE
+from mutatenn.campaign.config.values import REFERENCE
 
 if TYPE_CHECKING:
     from mutatenn.campaign.setup import Setup

@@ -11,7 +11,7 @@ from mutatenn.nearest import suggestion
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from mutatenn.campaign.config import Campaign
+    from mutatenn.campaign.config.values import Campaign
     from mutatenn.results.store import RemarkKind
 
 

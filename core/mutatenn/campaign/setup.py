@@ -11,9 +11,9 @@ import attrs
 import numpy as np
 
 from mutatenn.api.values import Scores
-from mutatenn.campaign.config import REFERENCE, URL
+from mutatenn.campaign.config.load import load_campaign
+from mutatenn.campaign.config.values import REFERENCE, URL
 from mutatenn.campaign.dataset import open_dataset
-from mutatenn.campaign.load import load_campaign
 from mutatenn.campaign.models import import_models, settled
 from mutatenn.campaign.plan import Plan, groups, plan
 from mutatenn.campaign.preprocess import load_images
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from mutatenn.api.comparator import Comparator
     from mutatenn.api.frontend import Frontend
     from mutatenn.api.values import Bounds, Model
-    from mutatenn.campaign.config import Campaign, Environment, Oracles, ScoreKind
+    from mutatenn.campaign.config.values import Campaign, Environment, Oracles, ScoreKind
     from mutatenn.campaign.dataset import Dataset
     from mutatenn.campaign.models import Imported
     from mutatenn.host.plugin_host import PluginHost

@@ -14,7 +14,7 @@ from mutatenn.errors import InputError
 from mutatenn.nearest import missing
 
 if TYPE_CHECKING:
-    from mutatenn.campaign.config import ModelSection
+    from mutatenn.campaign.config.values import ModelSection
     from mutatenn.campaign.contract import Contract
     from mutatenn.host.plugin_host import PluginHost
 
@@ -36,9 +36,9 @@ def section_of(name: str, base: Path, host: PluginHost) -> ModelSection:
 
     Paths among the options' defaults start at ``base``.
     """
-    from mutatenn.campaign.config import ModelSection
+    from mutatenn.campaign.config.resources import resolve_path
+    from mutatenn.campaign.config.values import ModelSection
     from mutatenn.campaign.models import settled
-    from mutatenn.campaign.resources import resolve_path
     from mutatenn.campaign.setup import catalogues
 
     scheme, colon, _ = name.partition(":")
@@ -52,9 +52,9 @@ def section_of(name: str, base: Path, host: PluginHost) -> ModelSection:
 
 def _contracts(name: str, host: PluginHost) -> list[Contract]:
     """Return one contract per route of a campaign, or the only one of a model."""
-    from mutatenn.campaign.config import Environment
+    from mutatenn.campaign.config.load import load_campaign, preprocess_section
+    from mutatenn.campaign.config.values import Environment
     from mutatenn.campaign.contract import contract, preset
-    from mutatenn.campaign.load import load_campaign, preprocess_section
     from mutatenn.campaign.models import import_models, settled
     from mutatenn.campaign.setup import catalogues
 

@@ -16,7 +16,7 @@ from mutatenn.printable import printable
 if TYPE_CHECKING:
     import argparse
 
-    from mutatenn.campaign.config import ModelSection
+    from mutatenn.campaign.config.values import ModelSection
     from mutatenn.host.plugin_host import PluginHost
 
 NAME = "init"
@@ -173,7 +173,7 @@ def _for_model(text: str, model: str, folder: Path, host: PluginHost) -> str:
 
 def _preparation(section: ModelSection, host: PluginHost) -> dict[str, Any]:
     """Return what is known of how images become the model's input; raises what importing it raises."""
-    from mutatenn.campaign.config import Environment, PreprocessSection
+    from mutatenn.campaign.config.values import Environment, PreprocessSection
     from mutatenn.campaign.contract import preset
     from mutatenn.campaign.models import import_models
     from mutatenn.campaign.preprocess import image_shape
@@ -186,7 +186,7 @@ def _preparation(section: ModelSection, host: PluginHost) -> dict[str, Any]:
 
 def _moved(place: str, folder: Path) -> str:
     """Return a path or pattern as a campaign file in ``folder`` names it."""
-    from mutatenn.campaign.resources import PREFIX
+    from mutatenn.campaign.config.resources import PREFIX
 
     if place.startswith((PREFIX, "~")) or os.path.isabs(place):
         return place

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import attrs
 
 from mutatenn.border import calling
-from mutatenn.campaign.resources import resolve_path
+from mutatenn.campaign.config.resources import resolve_path
 from mutatenn.errors import InputError
 from mutatenn.nearest import suggestion
 

@@ -9,9 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
 from mutatenn.api.executor import Limits
-from mutatenn.campaign import config
-from mutatenn.campaign.dataset import matching_files
-from mutatenn.campaign.reading import (
+from mutatenn.campaign.config import values as config
+from mutatenn.campaign.config.readers import (
     Problems,
     SchemaError,
     array,
@@ -25,7 +24,8 @@ from mutatenn.campaign.reading import (
     table,
     text,
 )
-from mutatenn.campaign.resources import resolve_path, resolve_pattern
+from mutatenn.campaign.config.resources import resolve_path, resolve_pattern
+from mutatenn.campaign.dataset import matching_files
 from mutatenn.compiler.profiles import PROFILES, SEQUENCE, Profile
 from mutatenn.errors import InputError
 from mutatenn.nearest import entries, missing, suggestion, unknown_name

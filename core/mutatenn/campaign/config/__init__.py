@@ -1,0 +1,1 @@
+"""The campaign file: its values, and how it is read."""
