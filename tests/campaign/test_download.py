@@ -15,8 +15,8 @@ import attrs
 import pytest
 
 from mutatenn import InputError
-from mutatenn.campaign import download as module
-from mutatenn.campaign.download import download, file_name
+from mutatenn.campaign.inputs import download as module
+from mutatenn.campaign.inputs.download import download, file_name
 
 CONTENT = bytes(range(256)) * 4000
 OTHER = CONTENT[::-1]

@@ -15,7 +15,7 @@ from PIL import Image
 import mutatenn
 from mutatenn import ir
 from mutatenn.campaign import locate
-from mutatenn.campaign.models import Imported
+from mutatenn.campaign.inputs.models import Imported
 from mutatenn.compiler.profiles import Profile
 from mutatenn.compiler.toolchain import Toolchain
 from mutatenn_backends.llvm import Llvm

@@ -188,7 +188,7 @@ def test_an_image_that_does_not_fit_the_campaign(folder: Path, command: Command)
 
 def test_what_is_known_of_names() -> None:
     from mutatenn.campaign.config.load import preprocess_section
-    from mutatenn.campaign.contract import KERAS, preset
+    from mutatenn.campaign.inputs.input_contract import KERAS, preset
 
     assert preset("keras:VGG16", Path("/none/VGG16.keras")) == KERAS["VGG16"]
     assert preset("keras:Unheard", Path("/none/x")) == preset(None, Path("/none/x")) == {}

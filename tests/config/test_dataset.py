@@ -11,7 +11,7 @@ import pytest
 
 from mutatenn import InputError
 from mutatenn.campaign.config.values import DatasetSection
-from mutatenn.campaign.dataset import Dataset, open_dataset
+from mutatenn.campaign.inputs.dataset import Dataset, open_dataset
 
 
 @pytest.fixture

@@ -12,8 +12,8 @@ from PIL import Image
 
 from mutatenn import InputError, TensorSpec
 from mutatenn.campaign.config.values import PreprocessSection
-from mutatenn.campaign.dataset import Dataset
-from mutatenn.campaign.preprocess import load_images, preprocess
+from mutatenn.campaign.inputs.dataset import Dataset
+from mutatenn.campaign.inputs.preprocess import load_images, preprocess
 
 
 def nchw(height: int, width: int, channels: int = 3, dtype: str = "float32") -> TensorSpec:

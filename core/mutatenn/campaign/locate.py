@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from mutatenn.api.frontend import Inner
     from mutatenn.api.program import Call
-    from mutatenn.campaign.models import Imported
+    from mutatenn.campaign.inputs.models import Imported
     from mutatenn.compiler.toolchain import Toolchain
 
     Ran = tuple[Call, list[NDArray[Any]], list[NDArray[Any]]]

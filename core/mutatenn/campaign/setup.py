@@ -13,10 +13,10 @@ import numpy as np
 from mutatenn.api.values import Scores
 from mutatenn.campaign.config.load import load_campaign
 from mutatenn.campaign.config.values import REFERENCE, URL
-from mutatenn.campaign.dataset import open_dataset
-from mutatenn.campaign.models import import_models, settled
+from mutatenn.campaign.inputs.dataset import open_dataset
+from mutatenn.campaign.inputs.models import import_models, settled
+from mutatenn.campaign.inputs.preprocess import load_images
 from mutatenn.campaign.plan import Plan, groups, plan
-from mutatenn.campaign.preprocess import load_images
 from mutatenn.campaign.promises import try_oracles
 from mutatenn.compiler.cache import kernel_cache
 from mutatenn.compiler.toolchain import Toolchain, identify
@@ -35,8 +35,8 @@ if TYPE_CHECKING:
     from mutatenn.api.frontend import Frontend
     from mutatenn.api.values import Bounds, Model
     from mutatenn.campaign.config.values import Campaign, Environment, Oracles, ScoreKind
-    from mutatenn.campaign.dataset import Dataset
-    from mutatenn.campaign.models import Imported
+    from mutatenn.campaign.inputs.dataset import Dataset
+    from mutatenn.campaign.inputs.models import Imported
     from mutatenn.host.plugin_host import PluginHost
     from mutatenn.results.judge import Judge
     from mutatenn.results.run import Run

@@ -15,7 +15,7 @@ from mutatenn.nearest import missing
 
 if TYPE_CHECKING:
     from mutatenn.campaign.config.values import ModelSection
-    from mutatenn.campaign.contract import Contract
+    from mutatenn.campaign.inputs.input_contract import Contract
     from mutatenn.host.plugin_host import PluginHost
 
 
@@ -38,7 +38,7 @@ def section_of(name: str, base: Path, host: PluginHost) -> ModelSection:
     """
     from mutatenn.campaign.config.resources import resolve_path
     from mutatenn.campaign.config.values import ModelSection
-    from mutatenn.campaign.models import settled
+    from mutatenn.campaign.inputs.models import settled
     from mutatenn.campaign.setup import catalogues
 
     scheme, colon, _ = name.partition(":")
@@ -54,8 +54,8 @@ def _contracts(name: str, host: PluginHost) -> list[Contract]:
     """Return one contract per route of a campaign, or the only one of a model."""
     from mutatenn.campaign.config.load import load_campaign, preprocess_section
     from mutatenn.campaign.config.values import Environment
-    from mutatenn.campaign.contract import contract, preset
-    from mutatenn.campaign.models import import_models, settled
+    from mutatenn.campaign.inputs.input_contract import contract, preset
+    from mutatenn.campaign.inputs.models import import_models, settled
     from mutatenn.campaign.setup import catalogues
 
     if Path(name).suffix == ".toml":

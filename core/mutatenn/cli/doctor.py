@@ -117,7 +117,7 @@ def _processors() -> Check:
 
 
 def _memory() -> Check:
-    from mutatenn.campaign.memory import available_memory
+    from mutatenn.campaign.inputs.available_memory import available_memory
 
     available = available_memory()
     detail = f"{available / 2**30:.1f} GiB available"
@@ -221,8 +221,8 @@ def _misfits(host: PluginHost) -> Iterable[str]:
     from mutatenn.campaign import gate
     from mutatenn.campaign.config import values as config
     from mutatenn.campaign.config.resources import data_folder
-    from mutatenn.campaign.dataset import open_dataset
-    from mutatenn.campaign.preprocess import load_images
+    from mutatenn.campaign.inputs.dataset import open_dataset
+    from mutatenn.campaign.inputs.preprocess import load_images
     from mutatenn.compiler.profiles import Profile
     from mutatenn.compiler.toolchain import Toolchain
 

@@ -174,9 +174,9 @@ def _for_model(text: str, model: str, folder: Path, host: PluginHost) -> str:
 def _preparation(section: ModelSection, host: PluginHost) -> dict[str, Any]:
     """Return what is known of how images become the model's input; raises what importing it raises."""
     from mutatenn.campaign.config.values import Environment, PreprocessSection
-    from mutatenn.campaign.contract import preset
-    from mutatenn.campaign.models import import_models
-    from mutatenn.campaign.preprocess import image_shape
+    from mutatenn.campaign.inputs.input_contract import preset
+    from mutatenn.campaign.inputs.models import import_models
+    from mutatenn.campaign.inputs.preprocess import image_shape
 
     (imported,) = import_models(section, [Environment("model")], host).values()
     height, width, _ = image_shape(PreprocessSection(), imported.model.input)

@@ -25,7 +25,7 @@ from mutatenn.campaign.config.readers import (
     text,
 )
 from mutatenn.campaign.config.resources import resolve_path, resolve_pattern
-from mutatenn.campaign.dataset import matching_files
+from mutatenn.campaign.inputs.dataset import matching_files
 from mutatenn.compiler.profiles import PROFILES, SEQUENCE, Profile
 from mutatenn.errors import InputError
 from mutatenn.nearest import entries, missing, suggestion, unknown_name

@@ -49,7 +49,7 @@ class ModelSection:
 
 @attrs.frozen
 class PreprocessSection:
-    """How an image becomes the model's input; see :mod:`mutatenn.campaign.preprocess`.
+    """How an image becomes the model's input; see :mod:`mutatenn.campaign.inputs.preprocess`.
 
     ``resize`` is the new length of the shorter side and ``crop`` the (height, width) cut from the centre,
     both in pixels. A pixel value x, 0 to 255, becomes (x - mean) / std, with one mean and std for all
@@ -69,7 +69,7 @@ class PreprocessSection:
 class DatasetSection:
     """The images: absolute glob patterns, where the true classes stand, and how many images to take.
 
-    ``truth`` is ``"filename-prefix"``, the path of a CSV file, or None; see :mod:`mutatenn.campaign.dataset`.
+    ``truth`` is ``"filename-prefix"``, the path of a CSV file, or None; see :mod:`mutatenn.campaign.inputs.dataset`.
     """
 
     images: tuple[str, ...]

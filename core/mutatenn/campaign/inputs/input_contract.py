@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
-from mutatenn.campaign.preprocess import image_channels, image_shape, input_layout
+from mutatenn.campaign.inputs.preprocess import image_channels, image_shape, input_layout
 from mutatenn.compiler import ir
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from mutatenn.api.values import Model, TensorSpec
     from mutatenn.campaign.config.values import Channels, Layout, PreprocessSection, ScoreKind
-    from mutatenn.campaign.models import Imported
+    from mutatenn.campaign.inputs.models import Imported
 
 PRESET = "preprocess.json"
 """The file in which a frontend may leave, beside a model that it obtained, what [preprocess] should say."""

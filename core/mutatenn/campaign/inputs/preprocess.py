@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mutatenn.campaign.memory import available_memory
+from mutatenn.campaign.inputs.available_memory import available_memory
 from mutatenn.errors import InputError
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from mutatenn.api.values import TensorSpec
     from mutatenn.campaign.config.values import Channels, Layout, PreprocessSection
-    from mutatenn.campaign.dataset import Dataset
+    from mutatenn.campaign.inputs.dataset import Dataset
 
 # Named, because Pillow would otherwise hand some files (EPS) to other programs.
 FORMATS = ("PNG", "JPEG", "BMP", "GIF", "PPM", "TIFF", "WEBP")

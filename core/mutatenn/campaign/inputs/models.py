@@ -10,8 +10,8 @@ import attrs
 
 from mutatenn.border import calling, is_built_in, named
 from mutatenn.campaign.config.values import URL
-from mutatenn.campaign.download import file_name
-from mutatenn.campaign.obtain import obtain
+from mutatenn.campaign.inputs.download import file_name
+from mutatenn.campaign.inputs.model_sources import obtain
 from mutatenn.campaign.promises import TRIED_BYTES, TRIED_SECONDS, load_model
 from mutatenn.compiler.cache import kernel_cache, text_digest
 from mutatenn.engine.probe import probe

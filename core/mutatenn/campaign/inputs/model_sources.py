@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from mutatenn.border import broken, calling
 from mutatenn.campaign.config.values import URL
-from mutatenn.campaign.download import download
+from mutatenn.campaign.inputs.download import download
 from mutatenn.compiler.cache import cache_folder
 from mutatenn.errors import InputError, PluginError
 from mutatenn.host.options import path_options

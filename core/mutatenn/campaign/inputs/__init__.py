@@ -1,0 +1,1 @@
+"""What a campaign works on: the model, and the images as it takes them."""
