@@ -18,7 +18,7 @@ import attrs
 import onnx
 
 from mutatenn.campaign.config.values import Mutation
-from mutatenn.campaign.plan import plan
+from mutatenn.campaign.planning.plan import plan
 from mutatenn.compiler.profiles import Profile
 from mutatenn.compiler.toolchain import Toolchain
 from mutatenn.host.plugin_host import PluginHost

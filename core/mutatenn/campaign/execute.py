@@ -19,8 +19,8 @@ from mutatenn.campaign.changes import record_changes
 from mutatenn.campaign.derive import derive
 from mutatenn.campaign.directory import open_run_directory
 from mutatenn.campaign.observed import observations
+from mutatenn.campaign.planning.select_mutants import remarks, select
 from mutatenn.campaign.promises import run_reference
-from mutatenn.campaign.select import remarks, select
 from mutatenn.campaign.setup import Setup, set_up
 from mutatenn.campaign.trials import TrialBook
 from mutatenn.engine.caretaker import caretaker

@@ -16,7 +16,7 @@ from mutatenn.campaign.config.values import REFERENCE, URL
 from mutatenn.campaign.inputs.dataset import open_dataset
 from mutatenn.campaign.inputs.models import import_models, settled
 from mutatenn.campaign.inputs.preprocess import load_images
-from mutatenn.campaign.plan import Plan, groups, plan
+from mutatenn.campaign.planning.plan import Plan, groups, plan
 from mutatenn.campaign.promises import try_oracles
 from mutatenn.compiler.cache import kernel_cache
 from mutatenn.compiler.toolchain import Toolchain, identify

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from mutatenn.api.mutant import Mutant
-    from mutatenn.campaign.plan import Plan
+    from mutatenn.campaign.planning.plan import Plan
     from mutatenn.campaign.setup import Setup
     from mutatenn.host.plugin_host import PluginHost
 
@@ -67,7 +67,7 @@ def execute(args: argparse.Namespace, host: PluginHost) -> int:
 
 
 def _filtered(plan: Plan, names: Sequence[str]) -> Plan:
-    from mutatenn.campaign.select import select
+    from mutatenn.campaign.planning.select_mutants import select
 
     ids = [mutant.id for mutant in plan.mutants]
     wanted = {mutant for name in names for mutant in select(name, ids)}

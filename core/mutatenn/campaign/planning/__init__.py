@@ -1,0 +1,1 @@
+"""Which mutants, at which sites, in which environments."""
