@@ -12,7 +12,7 @@ import mutatenn
 from mutatenn import Scores
 from mutatenn.api.baseline import Baseline
 from mutatenn.campaign.config.values import Gate
-from mutatenn.campaign.gate import Measured, check, nudged, scores_of
+from mutatenn.campaign.gate.gate import Measured, check, nudged, scores_of
 
 SCORES = np.eye(3, dtype=np.float32)[np.arange(12) % 3] * 0.8 + 0.1 / 1.1
 

@@ -14,7 +14,7 @@ from PIL import Image
 
 import mutatenn
 from mutatenn import ir
-from mutatenn.campaign import locate
+from mutatenn.campaign.gate import locate
 from mutatenn.campaign.inputs.models import Imported
 from mutatenn.compiler.profiles import Profile
 from mutatenn.compiler.toolchain import Toolchain

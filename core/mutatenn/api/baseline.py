@@ -12,7 +12,7 @@ class Baseline:
     ``noise`` is the largest absolute difference between two runs. ``reference_difference`` is the largest
     absolute difference to the reference runtime's scores; of logits it is that which is the largest share of
     the spread of its image's scores, ``reference_spread`` (None for probabilities), see
-    :mod:`mutatenn.campaign.agreement`. ``reference_labels`` is how many top-1 labels agree with it;
+    :mod:`mutatenn.campaign.gate.agreement`. ``reference_labels`` is how many top-1 labels agree with it;
     ``labels`` how many different top-1 labels it gives; ``seconds`` the wall time per image. ``problems`` is
     empty when the gate is green; ``remarks`` are worth knowing even then.
     """

@@ -13,11 +13,12 @@ import numpy as np
 
 from mutatenn.api.executor import Job
 from mutatenn.border import calling, is_built_in, named
-from mutatenn.campaign import gate, provenance
-from mutatenn.campaign.baseline import take_original
+from mutatenn.campaign import provenance
 from mutatenn.campaign.changes import record_changes
 from mutatenn.campaign.derive import derive
 from mutatenn.campaign.directory import open_run_directory
+from mutatenn.campaign.gate import gate
+from mutatenn.campaign.gate.take_original import take_original
 from mutatenn.campaign.observed import observations
 from mutatenn.campaign.planning.select_mutants import remarks, select
 from mutatenn.campaign.promises import run_reference

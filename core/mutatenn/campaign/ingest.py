@@ -12,9 +12,9 @@ import attrs
 import numpy as np
 
 from mutatenn.api.executor import Observation
-from mutatenn.campaign import gate
-from mutatenn.campaign.baseline import take_original
 from mutatenn.campaign.bundle import identity
+from mutatenn.campaign.gate import gate
+from mutatenn.campaign.gate.take_original import take_original
 from mutatenn.campaign.promises import run_reference
 from mutatenn.campaign.reopen import continued
 from mutatenn.campaign.trials import TrialBook

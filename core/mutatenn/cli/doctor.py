@@ -218,9 +218,9 @@ def _end_to_end(host: PluginHost) -> Check:
 def _misfits(host: PluginHost) -> Iterable[str]:
     """Return what is wrong with the outputs of the bundled model on two images."""
     from mutatenn.api.values import Scores
-    from mutatenn.campaign import gate
     from mutatenn.campaign.config import values as config
     from mutatenn.campaign.config.resources import data_folder
+    from mutatenn.campaign.gate import gate
     from mutatenn.campaign.inputs.dataset import open_dataset
     from mutatenn.campaign.inputs.preprocess import load_images
     from mutatenn.compiler.profiles import Profile

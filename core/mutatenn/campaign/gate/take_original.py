@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from mutatenn.campaign import gate
-from mutatenn.campaign.locate import first_to_differ
+from mutatenn.campaign.gate import gate
+from mutatenn.campaign.gate.locate import first_to_differ
 from mutatenn.campaign.promises import run_reference
 from mutatenn.engine.isolate import call_isolated
 from mutatenn.results.run import Run

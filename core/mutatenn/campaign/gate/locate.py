@@ -10,8 +10,8 @@ import numpy as np
 
 from mutatenn.api.values import Scores
 from mutatenn.border import opened
-from mutatenn.campaign.agreement import gaps
-from mutatenn.campaign.gate import nudged
+from mutatenn.campaign.gate.agreement import gaps
+from mutatenn.campaign.gate.gate import nudged
 from mutatenn.compiler.plain import run_graph, run_kernel
 from mutatenn.engine.evaluate import Evaluator
 from mutatenn.engine.isolate import call_isolated

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import attrs
 import numpy as np
 
-from mutatenn.campaign.agreement import gaps
+from mutatenn.campaign.gate.agreement import gaps
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from mutatenn.api.values import Scores
-    from mutatenn.campaign.agreement import Gap
+    from mutatenn.campaign.gate.agreement import Gap
 
     Nudge = Callable[[], Sequence[NDArray[np.floating[Any]]]]
 

@@ -10,9 +10,9 @@ import numpy as np
 
 from mutatenn.api.baseline import Baseline
 from mutatenn.api.values import Scores
-from mutatenn.campaign import agreement
+from mutatenn.campaign.gate import agreement
+from mutatenn.campaign.gate.reference import compare
 from mutatenn.campaign.promises import run_reference
-from mutatenn.campaign.reference import compare
 from mutatenn.engine.isolate import isolated
 from mutatenn.engine.original import run_original
 from mutatenn.results.judge import DEGENERATE_IMAGES
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from mutatenn.api.program import Program
     from mutatenn.api.values import Model
     from mutatenn.campaign.config.values import Gate, ScoreKind
-    from mutatenn.campaign.reference import Nudge
+    from mutatenn.campaign.gate.reference import Nudge
 
 SUM_TOLERANCE = 1e-3
 TIMED_IMAGES = 64  # at least so many, to tell the time for them from the time to load the model
