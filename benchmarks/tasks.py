@@ -124,7 +124,7 @@ def plan(*, campaign: str, out: str, trials: int) -> dict[str, Any]:
 
 
 def _set_up(campaign: str) -> Any:
-    from mutatenn.campaign.setup import set_up
+    from mutatenn.campaign.execution.setup import set_up
     from mutatenn.host.plugin_host import PluginHost
 
     return set_up(campaign, PluginHost.installed())

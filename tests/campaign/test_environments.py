@@ -15,8 +15,8 @@ import pytest
 
 import mutatenn
 from mutatenn import Frontend, InputError, Model, TensorSpec, hookimpl, ir
-from mutatenn.campaign import provenance
-from mutatenn.campaign.setup import Setup, set_up
+from mutatenn.campaign.execution import provenance
+from mutatenn.campaign.execution.setup import Setup, set_up
 from mutatenn.host.plugin_host import PluginHost
 from mutatenn_frontends.onnx import Onnx
 

@@ -9,8 +9,8 @@ import pytest
 
 import mutatenn
 from mutatenn import InputError
+from mutatenn.campaign.execution.setup import set_up
 from mutatenn.campaign.planning.plan import Plan
-from mutatenn.campaign.setup import set_up
 from mutatenn.host.plugin_host import PluginHost
 from mutatenn.results.run import Run
 

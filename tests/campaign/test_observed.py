@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from mutatenn import Executor, Observation, PluginError
-from mutatenn.campaign.observed import observations
+from mutatenn.campaign.execution.observed import observations
 
 IMAGES, CLASSES = 4, 3
 

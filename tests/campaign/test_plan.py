@@ -12,8 +12,8 @@ import mutatenn
 from mutatenn import Example, KernelMutator
 from mutatenn.api.mutant import Mutant
 from mutatenn.campaign.config.values import Mutation, Sample, Together
+from mutatenn.campaign.execution.setup import Setup, set_up
 from mutatenn.campaign.planning.plan import Plan, plan
-from mutatenn.campaign.setup import Setup, set_up
 from mutatenn.compiler import sites
 from mutatenn.host.plugin_host import PluginHost
 

@@ -54,7 +54,7 @@ def test_outputs_tell_the_same_story_as_the_verdicts(finished: Run) -> None:
 
 def test_transposing_the_first_data_input_is_what_numpy_says(finished: Run) -> None:
     """The mutant equals the original fed with transposed images: the fault is really in the code that ran."""
-    from mutatenn.campaign.setup import set_up
+    from mutatenn.campaign.execution.setup import set_up
     from mutatenn.host.plugin_host import PluginHost
     from mutatenn_frontends.onnx import Onnx
 
@@ -140,7 +140,7 @@ def test_open_run_needs_a_run(tmp_path: Path) -> None:
 
 
 def test_ids_are_stable_and_deterministic(finished: Run, campaign: Path) -> None:
-    from mutatenn.campaign.setup import set_up
+    from mutatenn.campaign.execution.setup import set_up
     from mutatenn.host.plugin_host import PluginHost
 
     planned = set_up(campaign, PluginHost.installed()).plans()["cpu"].mutants

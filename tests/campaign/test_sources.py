@@ -17,7 +17,7 @@ import pytest
 
 from mutatenn import Frontend, InputError, PluginError, hookimpl
 from mutatenn.campaign.config.resources import data_folder
-from mutatenn.campaign.setup import Setup, set_up
+from mutatenn.campaign.execution.setup import Setup, set_up
 from mutatenn.host.plugin_host import PluginHost
 from mutatenn_frontends.onnx import Onnx
 

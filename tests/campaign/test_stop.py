@@ -9,7 +9,7 @@ import pytest
 
 import mutatenn
 from mutatenn import InputError
-from mutatenn.campaign.setup import Setup, set_up
+from mutatenn.campaign.execution.setup import Setup, set_up
 from mutatenn.host.plugin_host import PluginHost
 from mutatenn.results.estimate import Stratum, stratified
 

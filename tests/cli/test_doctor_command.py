@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from mutatenn.campaign import provenance
+from mutatenn.campaign.execution import provenance
 from mutatenn.cli import doctor
 
 if sys.version_info >= (3, 11):

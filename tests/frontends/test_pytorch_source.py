@@ -14,7 +14,7 @@ import pytest
 
 import mutatenn
 from mutatenn import InputError
-from mutatenn.campaign.setup import set_up
+from mutatenn.campaign.execution.setup import set_up
 from mutatenn.host.plugin_host import PluginHost
 from mutatenn_frontends._pytorch_export import RefusalError, export
 from mutatenn_frontends.pytorch import PyTorch

@@ -17,6 +17,6 @@ def _warm() -> None:
     import onnxruntime
     import tvm.relax
 
-    import mutatenn.campaign.execute
+    import mutatenn.campaign.execution.session
 
-    assert all((onnx, onnxruntime, tvm.relax, mutatenn.campaign.execute))
+    assert all((onnx, onnxruntime, tvm.relax, mutatenn.campaign.execution.session))

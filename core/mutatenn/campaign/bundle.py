@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 import attrs
 import numpy as np
 
-from mutatenn.campaign.changes import record_changes
-from mutatenn.campaign.derive import derive
-from mutatenn.campaign.reopen import continued
+from mutatenn.campaign.execution.changes import record_changes
+from mutatenn.campaign.execution.derive import derive
+from mutatenn.campaign.execution.reopen import continued
 from mutatenn.engine.board import FORMAT, MANIFEST, file_digest
 from mutatenn.engine.isolate import call_isolated
 from mutatenn.engine.parcel import program_record
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from mutatenn.api.mutant import Mutant
     from mutatenn.api.program import Program
-    from mutatenn.campaign.setup import Setup
+    from mutatenn.campaign.execution.setup import Setup
     from mutatenn.compiler.toolchain import Toolchain
     from mutatenn.host.plugin_host import PluginHost
     from mutatenn.results.store import Store

@@ -7,8 +7,8 @@ import itertools
 import re
 from typing import TYPE_CHECKING
 
-from mutatenn.campaign.derive import derive
-from mutatenn.campaign.reopen import reopened
+from mutatenn.campaign.execution.derive import derive
+from mutatenn.campaign.execution.reopen import reopened
 from mutatenn.engine.isolate import call_isolated
 from mutatenn.errors import BuildError, InputError
 from mutatenn.nearest import unknown_name
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from mutatenn.api.backend import Backend
     from mutatenn.api.mutant import Mutant
     from mutatenn.api.program import Kernel, Program
-    from mutatenn.campaign.setup import Setup
+    from mutatenn.campaign.execution.setup import Setup
     from mutatenn.host.plugin_host import PluginHost
     from mutatenn.results.run import Run
 

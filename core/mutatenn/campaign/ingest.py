@@ -13,11 +13,11 @@ import numpy as np
 
 from mutatenn.api.executor import Observation
 from mutatenn.campaign.bundle import identity
+from mutatenn.campaign.execution.reopen import continued
+from mutatenn.campaign.execution.trials import TrialBook
 from mutatenn.campaign.gate import gate
 from mutatenn.campaign.gate.take_original import take_original
 from mutatenn.campaign.promises import run_reference
-from mutatenn.campaign.reopen import continued
-from mutatenn.campaign.trials import TrialBook
 from mutatenn.engine.board import MANIFEST, ORIGINAL, RESULTS
 from mutatenn.engine.isolate import call_isolated
 from mutatenn.engine.parcel import (
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from mutatenn.campaign.setup import Setup
+    from mutatenn.campaign.execution.setup import Setup
     from mutatenn.host.plugin_host import PluginHost
     from mutatenn.results.store import Store
 

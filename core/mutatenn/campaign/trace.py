@@ -9,8 +9,8 @@ import numpy as np
 
 from mutatenn.api.verdict import Status
 from mutatenn.border import opened
-from mutatenn.campaign.derive import derive
-from mutatenn.campaign.reopen import reopened
+from mutatenn.campaign.execution.derive import derive
+from mutatenn.campaign.execution.reopen import reopened
 from mutatenn.engine.evaluate import Evaluator
 from mutatenn.engine.isolate import call_isolated
 from mutatenn.errors import InputError
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from mutatenn.api.backend import Device
     from mutatenn.api.mutant import Mutant
     from mutatenn.api.program import Program
-    from mutatenn.campaign.setup import Setup
+    from mutatenn.campaign.execution.setup import Setup
     from mutatenn.engine.evaluate import Known
     from mutatenn.engine.link import Linked
     from mutatenn.host.plugin_host import PluginHost

@@ -38,8 +38,8 @@ def section_of(name: str, base: Path, host: PluginHost) -> ModelSection:
     """
     from mutatenn.campaign.config.resources import resolve_path
     from mutatenn.campaign.config.values import ModelSection
+    from mutatenn.campaign.execution.setup import catalogues
     from mutatenn.campaign.inputs.models import settled
-    from mutatenn.campaign.setup import catalogues
 
     scheme, colon, _ = name.partition(":")
     if colon and scheme in catalogues(host)["schemes"] and not os.path.exists(name):
@@ -54,9 +54,9 @@ def _contracts(name: str, host: PluginHost) -> list[Contract]:
     """Return one contract per route of a campaign, or the only one of a model."""
     from mutatenn.campaign.config.load import load_campaign, preprocess_section
     from mutatenn.campaign.config.values import Environment
+    from mutatenn.campaign.execution.setup import catalogues
     from mutatenn.campaign.inputs.input_contract import contract, preset
     from mutatenn.campaign.inputs.models import import_models, settled
-    from mutatenn.campaign.setup import catalogues
 
     if Path(name).suffix == ".toml":
         campaign = load_campaign(name, catalogues(host))

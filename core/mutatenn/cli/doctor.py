@@ -111,7 +111,7 @@ def _system() -> Check:
 
 
 def _processors() -> Check:
-    from mutatenn.campaign.provenance import cpus
+    from mutatenn.campaign.execution.provenance import cpus
 
     return Check("processors", "ok", str(cpus()))
 
@@ -127,7 +127,7 @@ def _memory() -> Check:
 
 
 def _packages() -> Iterator[Check]:
-    from mutatenn.campaign.provenance import PACKAGES, versions
+    from mutatenn.campaign.execution.provenance import PACKAGES, versions
 
     found = versions()
     for package in PACKAGES:

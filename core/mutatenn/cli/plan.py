@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from mutatenn.api.mutant import Mutant
+    from mutatenn.campaign.execution.setup import Setup
     from mutatenn.campaign.planning.plan import Plan
-    from mutatenn.campaign.setup import Setup
     from mutatenn.host.plugin_host import PluginHost
 
 NAME = "plan"
@@ -54,7 +54,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def execute(args: argparse.Namespace, host: PluginHost) -> int:
     """Print the plan of each environment."""
-    from mutatenn.campaign.setup import set_up
+    from mutatenn.campaign.execution.setup import set_up
 
     setup = set_up(args.file, host)
     if args.environment is not None and args.environment not in setup.toolchains:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from mutatenn.api.baseline import Baseline
-    from mutatenn.campaign.setup import Setup
+    from mutatenn.campaign.execution.setup import Setup
     from mutatenn.results.store import Store
 
 

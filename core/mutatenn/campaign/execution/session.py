@@ -13,17 +13,17 @@ import numpy as np
 
 from mutatenn.api.executor import Job
 from mutatenn.border import calling, is_built_in, named
-from mutatenn.campaign import provenance
-from mutatenn.campaign.changes import record_changes
-from mutatenn.campaign.derive import derive
-from mutatenn.campaign.directory import open_run_directory
+from mutatenn.campaign.execution import provenance
+from mutatenn.campaign.execution.changes import record_changes
+from mutatenn.campaign.execution.derive import derive
+from mutatenn.campaign.execution.observed import observations
+from mutatenn.campaign.execution.run_directory import open_run_directory
+from mutatenn.campaign.execution.setup import Setup, set_up
+from mutatenn.campaign.execution.trials import TrialBook
 from mutatenn.campaign.gate import gate
 from mutatenn.campaign.gate.take_original import take_original
-from mutatenn.campaign.observed import observations
 from mutatenn.campaign.planning.select_mutants import remarks, select
 from mutatenn.campaign.promises import run_reference
-from mutatenn.campaign.setup import Setup, set_up
-from mutatenn.campaign.trials import TrialBook
 from mutatenn.engine.caretaker import caretaker
 from mutatenn.engine.choose_kept import SMALLEST_SHARE
 from mutatenn.engine.evaluate import KernelError

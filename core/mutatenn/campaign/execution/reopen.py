@@ -5,9 +5,9 @@ from __future__ import annotations
 import contextlib
 from typing import TYPE_CHECKING
 
-from mutatenn.campaign import provenance
-from mutatenn.campaign.directory import open_run_directory
-from mutatenn.campaign.setup import set_up
+from mutatenn.campaign.execution import provenance
+from mutatenn.campaign.execution.run_directory import open_run_directory
+from mutatenn.campaign.execution.setup import set_up
 from mutatenn.errors import InputError
 from mutatenn.results.run import CAMPAIGN_FILE
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from mutatenn.campaign.setup import Setup
+    from mutatenn.campaign.execution.setup import Setup
     from mutatenn.host.plugin_host import PluginHost
     from mutatenn.results.run import Run
     from mutatenn.results.store import Store

@@ -13,7 +13,7 @@ import importlib_metadata
 from mutatenn.campaign.config.values import REFERENCE
 
 if TYPE_CHECKING:
-    from mutatenn.campaign.setup import Setup
+    from mutatenn.campaign.execution.setup import Setup
 
 PACKAGES = ("mutatenn", "apache-tvm", "apache-tvm-ffi", "onnx", "onnxruntime", "numpy", "scipy", "pillow")
 OF_EXTRAS = ("torch", "ai-edge-litert", "tflite")

@@ -1,0 +1,1 @@
+"""Runs a campaign: from its file to a verdict on every mutant."""
