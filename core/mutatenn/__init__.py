@@ -57,13 +57,13 @@ from mutatenn.results.reporter import Reporter
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from mutatenn.campaign.compared import Compared, Ending, Pair
-    from mutatenn.campaign.devices import Comparison, Floor, compare
-    from mutatenn.campaign.devices_json import comparison_document, save_comparison
-    from mutatenn.campaign.distance import Distance, Spread
-    from mutatenn.campaign.images import Survivor, Worth, closest_survivors, worth
-    from mutatenn.campaign.kills import KillMatrix, kill_matrix
-    from mutatenn.campaign.sides import EndStatus, Side
+    from mutatenn.analysis.environments.compared import Compared, Ending, Pair
+    from mutatenn.analysis.environments.comparison import Comparison, Floor, compare
+    from mutatenn.analysis.environments.distance import Distance, Spread
+    from mutatenn.analysis.environments.document import comparison_document, save_comparison
+    from mutatenn.analysis.environments.sides import EndStatus, Side
+    from mutatenn.analysis.images.kill_matrix import KillMatrix, kill_matrix
+    from mutatenn.analysis.images.worth import Survivor, Worth, closest_survivors, worth
     from mutatenn.results.planned import PlannedOperator
     from mutatenn.results.run import Image, Record, Run
     from mutatenn.results.score import MutationScore
@@ -91,24 +91,24 @@ _LATER = {
     "Run": "mutatenn.results.run",
     "PlannedOperator": "mutatenn.results.planned",
     "MutationScore": "mutatenn.results.score",
-    "Comparison": "mutatenn.campaign.devices",
-    "Floor": "mutatenn.campaign.devices",
-    "compare": "mutatenn.campaign.devices",
-    "comparison_document": "mutatenn.campaign.devices_json",
-    "save_comparison": "mutatenn.campaign.devices_json",
-    "Compared": "mutatenn.campaign.compared",
-    "Ending": "mutatenn.campaign.compared",
-    "Pair": "mutatenn.campaign.compared",
-    "Distance": "mutatenn.campaign.distance",
-    "Spread": "mutatenn.campaign.distance",
-    "EndStatus": "mutatenn.campaign.sides",
-    "Side": "mutatenn.campaign.sides",
-    "KillMatrix": "mutatenn.campaign.kills",
-    "kill_matrix": "mutatenn.campaign.kills",
-    "Survivor": "mutatenn.campaign.images",
-    "Worth": "mutatenn.campaign.images",
-    "closest_survivors": "mutatenn.campaign.images",
-    "worth": "mutatenn.campaign.images",
+    "Comparison": "mutatenn.analysis.environments.comparison",
+    "Floor": "mutatenn.analysis.environments.comparison",
+    "compare": "mutatenn.analysis.environments.comparison",
+    "comparison_document": "mutatenn.analysis.environments.document",
+    "save_comparison": "mutatenn.analysis.environments.document",
+    "Compared": "mutatenn.analysis.environments.compared",
+    "Ending": "mutatenn.analysis.environments.compared",
+    "Pair": "mutatenn.analysis.environments.compared",
+    "Distance": "mutatenn.analysis.environments.distance",
+    "Spread": "mutatenn.analysis.environments.distance",
+    "EndStatus": "mutatenn.analysis.environments.sides",
+    "Side": "mutatenn.analysis.environments.sides",
+    "KillMatrix": "mutatenn.analysis.images.kill_matrix",
+    "kill_matrix": "mutatenn.analysis.images.kill_matrix",
+    "Survivor": "mutatenn.analysis.images.worth",
+    "Worth": "mutatenn.analysis.images.worth",
+    "closest_survivors": "mutatenn.analysis.images.worth",
+    "worth": "mutatenn.analysis.images.worth",
 }
 """Where names are that a device elsewhere, which runs a bundle, has no use for."""
 

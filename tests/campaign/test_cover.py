@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
 
-from mutatenn.campaign import cover as module
-from mutatenn.campaign.cover import Cover, dominators, smallest_cover
+from mutatenn.analysis.images import cover as module
+from mutatenn.analysis.images.cover import Cover, dominators, smallest_cover
 
 Matrix = NDArray[np.bool_]
 

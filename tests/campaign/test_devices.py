@@ -12,12 +12,12 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from mutatenn.analysis.environments.comparison import Comparison, compare
+from mutatenn.analysis.environments.document import comparison_document, save_comparison
 from mutatenn.api.baseline import Baseline
 from mutatenn.api.executor import Observation
 from mutatenn.api.mutant import Mutant
 from mutatenn.api.values import Scores
-from mutatenn.campaign.devices import Comparison, compare
-from mutatenn.campaign.devices_json import comparison_document, save_comparison
 from mutatenn.errors import InfrastructureError, InputError
 from mutatenn.host.options import create
 from mutatenn.host.plugin_host import PluginHost

@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
 
+from mutatenn.analysis.images.kill_matrix import KillMatrix, kill_matrix
+from mutatenn.analysis.images.worth import Survivor, closest_survivors, margin_lost, worth
 from mutatenn.api.mutant import Mutant
 from mutatenn.api.verdict import Status, Verdict
-from mutatenn.campaign.images import Survivor, closest_survivors, margin_lost, worth
-from mutatenn.campaign.kills import KillMatrix, kill_matrix
 from mutatenn.results.run import Run
 from mutatenn.results.store import Store
 

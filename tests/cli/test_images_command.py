@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 
 import mutatenn
+from mutatenn.analysis.images.kill_matrix import kill_matrix
 from mutatenn.api.mutant import Mutant
 from mutatenn.api.verdict import Verdict
-from mutatenn.campaign.kills import kill_matrix
 from mutatenn.results.store import Store
 
 Command = Callable[..., Any]

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 import mutatenn
-from mutatenn.campaign.generated import pair_kernels
+from mutatenn.analysis.mutant.code_diff import pair_kernels
 
 Command = Callable[..., Any]
 KINDS = ["llvm", "asm"]

@@ -14,7 +14,7 @@ import jsonschema
 import pytest
 
 from mutatenn import InputError
-from mutatenn.campaign.devices import compare
+from mutatenn.analysis.environments.comparison import compare
 from mutatenn.results.run import Run
 from mutatenn_reporters import devices
 from mutatenn_reporters._matrix import matrix

@@ -15,13 +15,13 @@ import attrs
 import jsonschema
 import pytest
 
+from mutatenn.analysis.environments import document as devices_json
+from mutatenn.analysis.environments.compared import Pair
+from mutatenn.analysis.environments.distance import Distance, Spread
+from mutatenn.analysis.environments.sides import EndStatus
 from mutatenn.api.baseline import Baseline
 from mutatenn.api.mutant import Mutant, Site
 from mutatenn.api.verdict import Status, Verdict
-from mutatenn.campaign import devices_json
-from mutatenn.campaign.compared import Pair
-from mutatenn.campaign.distance import Distance, Spread
-from mutatenn.campaign.sides import EndStatus
 from mutatenn.results.planned import PlannedOperator
 from mutatenn.results.thresholds import Failed
 from mutatenn_reporters import json as reporter

@@ -12,9 +12,9 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Iterator, Sequence
 
-    from mutatenn.campaign.compared import Compared
-    from mutatenn.campaign.devices import Comparison, Floor
-    from mutatenn.campaign.sides import Side
+    from mutatenn.analysis.environments.compared import Compared
+    from mutatenn.analysis.environments.comparison import Comparison, Floor
+    from mutatenn.analysis.environments.sides import Side
     from mutatenn.host.plugin_host import PluginHost
     from mutatenn.results.score import MutationScore
 
@@ -45,13 +45,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def execute(args: argparse.Namespace, host: PluginHost) -> int:
     """Print the comparison."""
     import mutatenn
-    from mutatenn.campaign.devices import compare
+    from mutatenn.analysis.environments.comparison import compare
 
     runs = [mutatenn.open_run(path) for path in args.runs]
     deep = args.json or args.discrepancies  # what is printed else needs labels and scores only
     found = compare(runs, None if deep else {}, environments=args.environment, host=host)
     if args.json:
-        from mutatenn.campaign.devices_json import comparison_document
+        from mutatenn.analysis.environments.document import comparison_document
 
         sys.stdout.writelines(comparison_document(found, "differing" if args.discrepancies else "all"))
     elif args.discrepancies:

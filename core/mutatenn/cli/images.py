@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
-    from mutatenn.campaign.images import Survivor, Worth
+    from mutatenn.analysis.images.worth import Survivor, Worth
     from mutatenn.host.plugin_host import PluginHost
     from mutatenn.results.run import Run
 
@@ -62,8 +62,8 @@ def execute(args: argparse.Namespace, host: PluginHost) -> int:  # noqa: ARG001 
 
 def _found(run: Run, environment: str) -> Worth | None:
     """Return what the images are worth, None before a mutant was judged."""
-    from mutatenn.campaign.images import worth
-    from mutatenn.campaign.kills import kill_matrix
+    from mutatenn.analysis.images.kill_matrix import kill_matrix
+    from mutatenn.analysis.images.worth import worth
 
     matrix = kill_matrix(run, environment)
     return worth(matrix) if matrix.mutants else None
@@ -73,7 +73,7 @@ def _plain(run: Run, environment: str) -> dict[str, Any] | None:
     found = _found(run, environment)
     if found is None:
         return None
-    from mutatenn.campaign.images import closest_survivors
+    from mutatenn.analysis.images.worth import closest_survivors
 
     cover = found.cover
     survivors = closest_survivors(run, environment)
@@ -97,7 +97,7 @@ def _sections(run: Run, environment: str) -> Iterator[str]:
     if found is None:
         yield printable(f"environment {environment}: no mutant was judged yet; `mutatenn run` continues it")
         return
-    from mutatenn.campaign.images import closest_survivors
+    from mutatenn.analysis.images.worth import closest_survivors
 
     yield _head(found)
     if found.needed:

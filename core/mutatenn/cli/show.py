@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from mutatenn.analysis.mutant.trace import Hop, Trace
     from mutatenn.api.verdict import Verdict
-    from mutatenn.campaign.trace import Hop, Trace
     from mutatenn.host.plugin_host import PluginHost
     from mutatenn.results.run import Record, Run
 
@@ -97,7 +97,7 @@ def execute(args: argparse.Namespace, host: PluginHost) -> int:
 def _print_traces(
     run: Run, record: Record, names: Sequence[str], args: argparse.Namespace, host: PluginHost
 ) -> int:
-    from mutatenn.campaign.trace import trace
+    from mutatenn.analysis.mutant.trace import trace
 
     traces = [trace(run, record.id, name, args.image, host) for name in names]
     if args.json:
@@ -110,7 +110,7 @@ def _print_traces(
 def _print_code(
     run: Run, record: Record, names: Sequence[str], args: argparse.Namespace, host: PluginHost
 ) -> int:
-    from mutatenn.campaign.generated import code_diffs
+    from mutatenn.analysis.mutant.code_diff import code_diffs
 
     diffs = code_diffs(run, record.mutant, names, args.source, host)
     if args.json:

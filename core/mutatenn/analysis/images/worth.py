@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING
 import attrs
 import numpy as np
 
+from mutatenn.analysis.images.cover import Cover, dominators, smallest_cover
+from mutatenn.analysis.images.kill_matrix import unpacked
 from mutatenn.api.verdict import Status
-from mutatenn.campaign.cover import Cover, dominators, smallest_cover
-from mutatenn.campaign.kills import unpacked
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from mutatenn.analysis.images.kill_matrix import KillMatrix
     from mutatenn.api.executor import Observation
     from mutatenn.api.verdict import Verdict
-    from mutatenn.campaign.kills import KillMatrix
     from mutatenn.results.run import Run
 
 EXAMINED = 200  # survivors whose outputs are read

@@ -12,10 +12,10 @@ from mutatenn.api.verdict import Status
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from mutatenn.analysis.environments.distance import Distance
+    from mutatenn.analysis.environments.sides import EndStatus
     from mutatenn.api.mutant import Mutant
     from mutatenn.api.verdict import Verdict
-    from mutatenn.campaign.distance import Distance
-    from mutatenn.campaign.sides import EndStatus
 
 Agreement = Literal["agrees", "diverges", "undecided"]
 

@@ -13,9 +13,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from mutatenn.campaign.compared import Compared
-    from mutatenn.campaign.devices import Comparison, Floor
-    from mutatenn.campaign.sides import Side
+    from mutatenn.analysis.environments.compared import Compared
+    from mutatenn.analysis.environments.comparison import Comparison, Floor
+    from mutatenn.analysis.environments.sides import Side
 
 Selection = Literal["all", "differing"]
 SCHEMA = "mutatenn-devices/1"

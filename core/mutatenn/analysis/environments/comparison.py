@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import attrs
 import numpy as np
 
-from mutatenn.campaign.compared import (
+from mutatenn.analysis.environments.compared import (
     BEHAVIOUR,
     Compared,
     Ending,
@@ -21,8 +21,8 @@ from mutatenn.campaign.compared import (
     outcome,
     reason,
 )
-from mutatenn.campaign.distance import Distance, Measures, measure
-from mutatenn.campaign.sides import EndStatus, Seen, Side, open_sides
+from mutatenn.analysis.environments.distance import Distance, Measures, measure
+from mutatenn.analysis.environments.sides import EndStatus, Seen, Side, open_sides
 from mutatenn.errors import InputError
 from mutatenn.host.options import create
 from mutatenn.host.plugin_host import PluginHost

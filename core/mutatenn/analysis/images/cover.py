@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 import attrs
 import numpy as np
 
-from mutatenn.campaign.kills import counted, packed, transposed, unpacked
+from mutatenn.analysis.images.kill_matrix import counted, packed, transposed, unpacked
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
