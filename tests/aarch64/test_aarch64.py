@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 import mutatenn
-from mutatenn.campaign.bundle import bundle
-from mutatenn.campaign.ingest import ingest
 from mutatenn.host.plugin_host import PluginHost
+from mutatenn.offline.ingest import ingest
+from mutatenn.offline.pack import bundle
 
 MACHINE = os.environ.get("MUTATENN_AARCH64", "")
 pytestmark = pytest.mark.skipif(not MACHINE, reason="needs the machine that `make test-aarch64` sets up")

@@ -22,11 +22,11 @@ import pytest
 
 import mutatenn
 from mutatenn import BaselineError, InputError
-from mutatenn.campaign.bundle import bundle
-from mutatenn.campaign.ingest import ingest
 from mutatenn.cli.main import main
-from mutatenn.engine import board
 from mutatenn.host.plugin_host import PluginHost
+from mutatenn.offline import runner as board
+from mutatenn.offline.ingest import ingest
+from mutatenn.offline.pack import bundle
 
 CAMPAIGN = """
 name = "offline"

@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 
 from mutatenn import InputError, Observation
-from mutatenn.engine.parcel import (
+from mutatenn.offline.records import (
     load_arrays,
     observation_bytes,
     read_member,

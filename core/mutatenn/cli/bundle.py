@@ -27,7 +27,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def execute(args: argparse.Namespace, host: PluginHost) -> int:
     """Write the archive and tell what to do with it."""
-    from mutatenn.campaign.bundle import bundle
+    from mutatenn.offline.pack import bundle
 
     directory = Path(args.run)
     archive = Path(args.out) if args.out else directory / "bundles" / f"{args.environment}.zip"

@@ -24,7 +24,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def execute(args: argparse.Namespace, host: PluginHost) -> int:
     """Take the results in and tell how many mutants have their verdict."""
-    from mutatenn.campaign.ingest import ingest
+    from mutatenn.offline.ingest import ingest
 
     found = ingest(Path(args.run), Path(args.results), host)
     judged = f"{found.judged} verdicts, {found.waiting} mutants have not run yet"

@@ -24,9 +24,9 @@ from mutatenn.engine.caretaker import caretaker
 from mutatenn.engine.executors.fork import Fork
 from mutatenn.engine.isolate import call_isolated
 from mutatenn.engine.original import run_original
-from mutatenn.engine.parcel import load_arrays, read_outcome, read_program, save_arrays, write_observation
 from mutatenn.engine.shards import shards
 from mutatenn.errors import InputError, MutatennError
+from mutatenn.offline.records import load_arrays, read_outcome, read_program, save_arrays, write_observation
 from mutatenn.printable import printable, shortened
 from mutatenn.typed import build, conforms
 

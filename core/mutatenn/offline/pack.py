@@ -16,12 +16,12 @@ import numpy as np
 from mutatenn.campaign.execution.changes import record_changes
 from mutatenn.campaign.execution.derive import derive
 from mutatenn.campaign.execution.reopen import continued
-from mutatenn.engine.board import FORMAT, MANIFEST, file_digest
 from mutatenn.engine.isolate import call_isolated
-from mutatenn.engine.parcel import program_record
 from mutatenn.engine.same_code import SAME_MACHINE_CODE, same_code, same_program
 from mutatenn.errors import BuildError, InfrastructureError, InputError
 from mutatenn.nearest import unknown_name
+from mutatenn.offline.records import program_record
+from mutatenn.offline.runner import FORMAT, MANIFEST, file_digest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -44,7 +44,7 @@ from pathlib import Path
 
 FOLDER = Path(__file__).resolve().parent
 sys.path.insert(0, str(FOLDER / "lib"))
-from mutatenn.engine.board import main
+from mutatenn.offline.runner import main
 
 sys.exit(main(FOLDER))
 '''

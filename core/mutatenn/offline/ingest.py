@@ -12,15 +12,15 @@ import attrs
 import numpy as np
 
 from mutatenn.api.executor import Observation
-from mutatenn.campaign.bundle import identity
 from mutatenn.campaign.execution.reopen import continued
 from mutatenn.campaign.execution.trials import TrialBook
 from mutatenn.campaign.gate import gate
 from mutatenn.campaign.gate.take_original import take_original
 from mutatenn.campaign.promises import run_reference
-from mutatenn.engine.board import MANIFEST, ORIGINAL, RESULTS
 from mutatenn.engine.isolate import call_isolated
-from mutatenn.engine.parcel import (
+from mutatenn.errors import BaselineError, InputError
+from mutatenn.offline.pack import identity
+from mutatenn.offline.records import (
     MOST_SECONDS,
     OVERHEAD,
     load_arrays,
@@ -29,7 +29,7 @@ from mutatenn.engine.parcel import (
     read_member,
     read_observation,
 )
-from mutatenn.errors import BaselineError, InputError
+from mutatenn.offline.runner import MANIFEST, ORIGINAL, RESULTS
 from mutatenn.typed import conforms
 
 if TYPE_CHECKING:

@@ -1,0 +1,1 @@
+"""Campaigns on devices without a network: bundles and their results."""
