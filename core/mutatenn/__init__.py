@@ -72,7 +72,10 @@ __version__ = "0.1.0"
 
 
 def run(campaign: str | Path, out: str | Path | None = None, **options: Any) -> Run:
-    """Run a campaign file, or continue it, and return the run; see :func:`mutatenn.campaign.execution.session.run`."""
+    """Run a campaign file, or continue it, and return the run.
+
+    See :func:`mutatenn.campaign.execution.session.run`.
+    """
     from mutatenn.campaign.execution.session import run as execute
 
     return execute(campaign, out, **options)

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 import mutatenn
-from mutatenn.cli.text import columns
+from mutatenn.cli._text import columns
 from mutatenn.host.plugin_host import PluginHost
 
 Command = Callable[..., Any]

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from mutatenn import InputError
-from mutatenn.cli.streams import OneLine, tell_error
+from mutatenn.cli._streams import OneLine, tell_error
 from mutatenn.printable import one_line, printable, shortened
 
 Command = Callable[..., Any]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mutatenn.cli.text import coloured, columns
+from mutatenn.cli._text import coloured, columns
 
 
 def test_columns_line_up() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
-from mutatenn.cli.text import columns
+from mutatenn.cli._text import columns
 from mutatenn.printable import printable
 
 if TYPE_CHECKING:

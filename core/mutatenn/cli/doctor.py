@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Literal, TypeVar
 import attrs
 
 from mutatenn.border import broken, calling, described
-from mutatenn.cli.contract import show_contract
-from mutatenn.cli.text import columns
+from mutatenn.cli._model_contract import show_contract
+from mutatenn.cli._text import columns
 from mutatenn.errors import PluginError
 from mutatenn.printable import shortened
 
@@ -218,7 +218,7 @@ def _end_to_end(host: PluginHost) -> Check:
 def _misfits(host: PluginHost) -> Iterable[str]:
     """Return what is wrong with the outputs of the bundled model on two images."""
     from mutatenn.api.values import Scores
-    from mutatenn.campaign.config import values as config
+    from mutatenn.campaign.config import values
     from mutatenn.campaign.config.resources import data_folder
     from mutatenn.campaign.gate import gate
     from mutatenn.campaign.inputs.dataset import open_dataset
@@ -228,12 +228,12 @@ def _misfits(host: PluginHost) -> Iterable[str]:
 
     frontend, backend = host.get("frontend", "onnx")(), host.get("backend", "llvm")()
     model = frontend.load(data_folder() / "digits.onnx")
-    dataset = open_dataset(config.DatasetSection((str(data_folder() / "digits/[01]_004[78].png"),)))
-    images = load_images(dataset, config.PreprocessSection(mean=127.5, std=127.5), model.input)
+    dataset = open_dataset(values.DatasetSection((str(data_folder() / "digits/[01]_004[78].png"),)))
+    images = load_images(dataset, values.PreprocessSection(mean=127.5, std=127.5), model.input)
     toolchain = Toolchain(model, backend, Profile())
     measured = gate.measure(backend, toolchain.program, images)
     reference = Scores(frontend.reference(model, images), "probabilities")
-    return gate.check("doctor", measured, reference, None, config.Gate()).problems
+    return gate.check("doctor", measured, reference, None, values.Gate()).problems
 
 
 def _isolated(function: Callable[[], T], seconds: float | None = None) -> T | str:

@@ -8,8 +8,8 @@ import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mutatenn.cli.contract import section_of
-from mutatenn.cli.streams import tell
+from mutatenn.cli._model_contract import section_of
+from mutatenn.cli._streams import tell
 from mutatenn.errors import InputError, MutatennError
 from mutatenn.printable import printable
 

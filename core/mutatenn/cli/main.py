@@ -12,7 +12,7 @@ from typing import NoReturn
 
 from mutatenn import MutatennError, PluginError, __version__
 from mutatenn.border import described
-from mutatenn.cli.streams import discard_output, prepare_streams, tell, tell_error, tell_trace
+from mutatenn.cli._streams import discard_output, prepare_streams, tell, tell_error, tell_trace
 from mutatenn.host.plugin_host import BLOCK_VARIABLE, PluginHost
 from mutatenn.printable import shortened
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
-from mutatenn.cli.text import columns
+from mutatenn.cli._text import columns
 from mutatenn.errors import InputError
 from mutatenn.nearest import unknown_name
 from mutatenn.printable import printable

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import attrs
 
-from mutatenn.cli.text import columns
+from mutatenn.cli._text import columns
 from mutatenn.host.admission import KINDS
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from mutatenn.border import broken, calling
-from mutatenn.cli.thresholds import TELLING, add_min_score, conclude, demanding, min_score
+from mutatenn.cli._thresholds import TELLING, add_min_score, conclude, demanding, min_score
 from mutatenn.errors import InputError, MutatennError, PluginError
 
 if TYPE_CHECKING:

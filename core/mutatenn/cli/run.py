@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from mutatenn.cli._streams import tell
+from mutatenn.cli._thresholds import TELLING, add_min_score, conclude, demanding, min_score
 from mutatenn.cli.report import present
-from mutatenn.cli.streams import tell
-from mutatenn.cli.thresholds import TELLING, add_min_score, conclude, demanding, min_score
 from mutatenn.errors import InputError
 
 if TYPE_CHECKING:

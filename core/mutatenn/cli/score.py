@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
-from mutatenn.cli.text import columns
-from mutatenn.cli.thresholds import add_min_score, conclude, demanding, min_score
+from mutatenn.cli._text import columns
+from mutatenn.cli._thresholds import add_min_score, conclude, demanding, min_score
 from mutatenn.errors import InputError
 from mutatenn.printable import one_line, printable
 

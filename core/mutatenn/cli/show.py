@@ -10,7 +10,7 @@ import attrs
 import numpy as np
 
 from mutatenn.api.values import CATEGORIES
-from mutatenn.cli.text import coloured, columns
+from mutatenn.cli._text import coloured, columns
 from mutatenn.errors import InputError
 from mutatenn.nearest import unknown_name
 from mutatenn.printable import printable

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from mutatenn.api.program import Program
     from mutatenn.engine.evaluate import Evaluation
     from mutatenn.engine.link import Linked
-    from mutatenn.engine.trial import Warm
+    from mutatenn.engine.warm import Warm
 
 LEAVES = "leaves its buffer"
 UNWRITTEN = "reads memory that nothing has written"

@@ -1,25 +1,14 @@
-"""One mutant's trial, as the parent follows it, and the original that it is tried against."""
+"""One mutant's trial, as the parent follows it."""
 
 from __future__ import annotations
 
 import signal
-from typing import TYPE_CHECKING, Any
 
 import attrs
-import numpy as np
 
 from mutatenn.api.executor import Job, Observation, Outcome
-from mutatenn.border import opened
 from mutatenn.engine import isolate, messages
-from mutatenn.engine.choose_kept import choose_kept
-from mutatenn.engine.evaluate import Evaluator, Known
 from mutatenn.engine.messages import End, GarbledError, Phase, Problem
-from mutatenn.errors import InfrastructureError
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    from mutatenn.engine.link import Linked
 
 BUILD = "build"
 ORIGINAL = "original"
@@ -43,63 +32,6 @@ RUNTIME_SIGNALS = {
 }
 
 
-@attrs.define(eq=False)
-class Warm:
-    """An open device that holds the original, and what is known of it per image.
-
-    ``seconds`` is what the original takes for an image. What is kept may be ``sealed``: see :meth:`intact`.
-    """
-
-    job: Job
-    evaluator: Evaluator
-    original: Linked
-    kept: frozenset[int]
-    seconds: float
-    sealed: bool = False
-    _known: dict[int, Known] = attrs.field(init=False, factory=dict)
-    _seals: list[tuple[Any, bytes]] = attrs.field(init=False, factory=list)
-
-    @classmethod
-    def up(cls, job: Job, *, sealed: bool = False) -> Warm:
-        """Open the device, build the original, and choose the values to keep: all there is room for."""
-        evaluator = Evaluator(opened(job.backend))
-        original = evaluator.link(job.original)
-        kept: frozenset[int] = frozenset()
-        seconds = [0.0]
-        if len(job.images):
-            evaluator.output(original, job.images[0])  # first calls pay for page faults and caches
-            _, seconds = evaluator.timed(original, job.images[0])
-            kept = choose_kept(original, seconds, job.limits.shard_bytes // len(job.images))
-        warm = cls(job, evaluator, original, kept, sum(seconds), sealed)
-        warm._seal(constant for constant in original.constants if constant is not None)
-        return warm
-
-    def knows(self, index: int) -> bool:
-        """Tell whether the original has run on an image."""
-        return index in self._known
-
-    def known(self, index: int) -> Known:
-        """Return what is known of the original on an image; runs it there the first time.
-
-        Raises InfrastructureError if it does not repeat its baseline output.
-        """
-        if index not in self._known:
-            known = self.evaluator.original(self.original, self.job.images[index], self.kept)
-            _check_repeats(self.job, index, self.evaluator.device.fetch(known.output))
-            self._known[index] = known
-            self._seal(known.tensors.values())
-        return self._known[index]
-
-    def intact(self) -> bool:
-        """Tell whether all that was kept and sealed is still what it was."""
-        digest = self.evaluator.device.digest
-        return all(digest(tensor) == seal for tensor, seal in self._seals)
-
-    def _seal(self, tensors: Iterable[Any]) -> None:
-        if self.sealed:
-            self._seals += [(tensor, self.evaluator.device.digest(tensor)) for tensor in tensors]
-
-
 def image_limit(job: Job, seconds: float) -> float:
     """Return how many seconds a mutant may take for an image for which the original takes ``seconds``."""
     return max(job.limits.time_floor, job.limits.time_factor * seconds)
@@ -110,20 +42,6 @@ def memory_limit(job: Job) -> int:
     values = job.original.values
     share = job.limits.memory_factor * sum(spec.nbytes for spec in values)
     return min(job.limits.memory_floor, MOST_MEMORY) + int(min(share, MOST_MEMORY))
-
-
-def _check_repeats(job: Job, index: int, output: Any) -> None:
-    found, expected = output.reshape(-1).astype(np.float32), job.expected[index]
-    with np.errstate(invalid="ignore"):  # infinite scores of both are equal
-        difference = float(np.abs(np.where(found == expected, 0, found - expected)).max())
-    if not difference <= job.noise:
-        raise InfrastructureError(
-            f"the original does not repeat its baseline output on image {index}: off by {difference:g}, "
-            f"noise {job.noise:g}; check this machine's memory and run again"
-        )
-
-
-# In the parent.
 
 
 @attrs.define(eq=False)

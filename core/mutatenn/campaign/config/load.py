@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
 from mutatenn.api.executor import Limits
-from mutatenn.campaign.config import values as config
+from mutatenn.campaign.config import values
 from mutatenn.campaign.config.readers import (
     Problems,
     SchemaError,
@@ -50,7 +50,7 @@ _LONG_KEY = re.compile(r"""(?<![\w"'-])(?:(?:[A-Za-z0-9_-]+|"[^"\n]*"|'[^'\n]*')
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}")
 
 
-def load_campaign(path: str | Path, catalogues: Catalogues) -> config.Campaign:
+def load_campaign(path: str | Path, catalogues: Catalogues) -> values.Campaign:
     """Read a campaign file.
 
     ``catalogues`` holds the names that exist, by kind: ``mutators``, ``groups`` (of mutators),
@@ -106,7 +106,7 @@ def _message(path: Path, error: SchemaError) -> list[str]:
     return [f"{path}: {len(lines)} problems", *lines]
 
 
-def _read(data: dict[str, Any], base: Path, catalogues: Catalogues) -> config.Campaign:
+def _read(data: dict[str, Any], base: Path, catalogues: Catalogues) -> values.Campaign:
     problems = Problems()
     with problems.at(""):
         campaign = _campaign(base, catalogues)(data)
@@ -122,21 +122,21 @@ def _sets(data: dict[str, Any], section: str, key: str) -> bool:
     return isinstance(found, dict) and key in found
 
 
-def _campaign(base: Path, catalogues: Catalogues) -> Callable[[Any], config.Campaign]:
+def _campaign(base: Path, catalogues: Catalogues) -> Callable[[Any], values.Campaign]:
     oracle = _oracle(_listed("comparator", catalogues.get("comparators")))
-    remark = table(config.Remark, mutants=_told, reason=_told)
+    remark = table(values.Remark, mutants=_told, reason=_told)
     return table(
-        config.Campaign,
+        values.Campaign,
         name=_name,
         model=_model(base, catalogues),
         dataset=_dataset(base),
         preprocess=_preprocess(),
         environments=array(_environment(catalogues), least=1, key=lambda environment: environment.name),
         mutations=array(_mutation(catalogues)),
-        oracles=table(config.Oracles, kill=oracle, also=array(oracle)),
-        gate=table(config.Gate, min_accuracy=number(0, 1), tolerance=number(0)),
+        oracles=table(values.Oracles, kill=oracle, also=array(oracle)),
+        gate=table(values.Gate, min_accuracy=number(0, 1), tolerance=number(0)),
         thresholds=table(Thresholds, min_score=number(0, 1), min_valid=number(0, 1)),
-        checks=table(config.Checks, bounds=by_type('"auto", true or false', bool=bool, str=choice("auto"))),
+        checks=table(values.Checks, bounds=by_type('"auto", true or false', bool=bool, str=choice("auto"))),
         limits=_limits(),
         skip=array(remark),
         accept=array(remark),
@@ -145,13 +145,13 @@ def _campaign(base: Path, catalogues: Catalogues) -> Callable[[Any], config.Camp
     )
 
 
-def _model(base: Path, catalogues: Catalogues) -> Callable[[Any], config.ModelSection]:
+def _model(base: Path, catalogues: Catalogues) -> Callable[[Any], values.ModelSection]:
     read = table(
-        config.ModelSection,
+        values.ModelSection,
         path=_file(base),
         frontend=_listed("frontend", catalogues.get("frontends")),
         label_offset=integer(),
-        scores=choice(*get_args(config.ScoreKind)),
+        scores=choice(*get_args(values.ScoreKind)),
         source=_source(catalogues.get("schemes")),
         sha256=_sha256,
         options=options,
@@ -159,14 +159,14 @@ def _model(base: Path, catalogues: Catalogues) -> Callable[[Any], config.ModelSe
     return lambda value: _placed(read(value))
 
 
-def _placed(model: config.ModelSection) -> config.ModelSection:
+def _placed(model: values.ModelSection) -> values.ModelSection:
     if (model.path is None) == (model.source is None):
         both = "not both" if model.path else "one of them is required"
         raise problem(f"give path (a file or folder) or source ('scheme:name'), {both}")
     problems = Problems()
     with problems.at(".sha256"):
-        if model.sha256 and not (model.source or "").startswith(f"{config.URL}:"):
-            raise problem(f"only for a source '{config.URL}:...'; remove it")
+        if model.sha256 and not (model.source or "").startswith(f"{values.URL}:"):
+            raise problem(f"only for a source '{values.URL}:...'; remove it")
     problems.check()
     return model
 
@@ -188,43 +188,43 @@ def _sha256(value: Any) -> str:
     return str(value).lower()
 
 
-def _dataset(base: Path) -> Callable[[Any], config.DatasetSection]:
+def _dataset(base: Path) -> Callable[[Any], values.DatasetSection]:
     pattern, file = _pattern(base), _file(base)
     return table(
-        config.DatasetSection,
+        values.DatasetSection,
         images=by_type(
             "a pattern or a list of patterns",
             str=lambda value: (pattern(value),),
             list=array(pattern, least=1),
         ),
-        truth=lambda value: value if value == config.FILENAME_PREFIX else file(value),
+        truth=lambda value: value if value == values.FILENAME_PREFIX else file(value),
         limit=integer(1),
     )
 
 
-def preprocess_section(values: dict[str, Any]) -> config.PreprocessSection:
+def preprocess_section(values: dict[str, Any]) -> values.PreprocessSection:
     """Return the section with these keys, as a campaign file has them; raises SchemaError."""
     return _preprocess()(values)
 
 
-def _preprocess() -> Callable[[Any], config.PreprocessSection]:
+def _preprocess() -> Callable[[Any], values.PreprocessSection]:
     side = integer(1, MAX_SIDE)
     return table(
-        config.PreprocessSection,
+        values.PreprocessSection,
         resize=side,
         crop=by_type("an integer or [height, width]", int=lambda value: (side(value),) * 2, list=_pair),
         mean=_per_channel(number(-1e6, 1e6)),
         std=_per_channel(_divisor),
-        layout=choice(*get_args(config.Layout)),
-        channels=choice(*get_args(config.Channels)),
-        resample=choice(*get_args(config.Resample)),
+        layout=choice(*get_args(values.Layout)),
+        channels=choice(*get_args(values.Channels)),
+        resample=choice(*get_args(values.Resample)),
     )
 
 
-def _environment(catalogues: Catalogues) -> Callable[[Any], config.Environment]:
+def _environment(catalogues: Catalogues) -> Callable[[Any], values.Environment]:
     base, passes = choice(*PROFILES), array(_listed("pass", SEQUENCE))
     read = table(
-        config.Environment,
+        values.Environment,
         name=_name,
         backend=_listed("backend", catalogues.get("backends")),
         profile=by_type(
@@ -239,20 +239,20 @@ def _environment(catalogues: Catalogues) -> Callable[[Any], config.Environment]:
     return lambda value: _without_options(read(value))
 
 
-def _without_options(environment: config.Environment) -> config.Environment:
+def _without_options(environment: values.Environment) -> values.Environment:
     problems = Problems()
     with problems.at(".options"):
-        if environment.backend == config.REFERENCE and environment.options:
-            raise problem(f"the backend {config.REFERENCE!r} has none; remove them")
+        if environment.backend == values.REFERENCE and environment.options:
+            raise problem(f"the backend {values.REFERENCE!r} has none; remove them")
     problems.check()
     return environment
 
 
-def _mutation(catalogues: Catalogues) -> Callable[[Any], config.Mutation]:
+def _mutation(catalogues: Catalogues) -> Callable[[Any], values.Mutation]:
     mutators = catalogues.get("mutators")
     operators = None if mutators is None else [*mutators, *catalogues.get("groups", ())]
     read = table(
-        config.Mutation,
+        values.Mutation,
         operator=_listed("operator or group", operators),
         sites=by_type(
             "'each', 'together', a list of ordinals, { sample = N } or { together = [...] }",
@@ -260,17 +260,17 @@ def _mutation(catalogues: Catalogues) -> Callable[[Any], config.Mutation]:
             list=_ordinals,
             dict=_chosen_sites,
         ),
-        stage=choice(*get_args(config.KernelStage)),
+        stage=choice(*get_args(values.KernelStage)),
         order=integer(1, MAX_ORDER),
         options=options,
     )
     return lambda value: _combinable(read(value))
 
 
-def _combinable(mutation: config.Mutation) -> config.Mutation:
+def _combinable(mutation: values.Mutation) -> values.Mutation:
     problems = Problems()
     with problems.at(".sites"):
-        if mutation.order > 1 and not isinstance(mutation.sites, config.Sample):
+        if mutation.order > 1 and not isinstance(mutation.sites, values.Sample):
             raise problem("faults are combined at random; set sites = { sample = N }")
     problems.check()
     return mutation
@@ -288,8 +288,8 @@ def _limits() -> Callable[[Any], Limits]:
     )
 
 
-def _oracle(name: Callable[[Any], str]) -> Callable[[Any], config.OracleSpec]:
-    def with_options(value: dict[str, Any]) -> config.OracleSpec:
+def _oracle(name: Callable[[Any], str]) -> Callable[[Any], values.OracleSpec]:
+    def with_options(value: dict[str, Any]) -> values.OracleSpec:
         rest = {key: part for key, part in value.items() if key != "name"}
         problems = Problems()
         with problems.at(".name"):
@@ -299,11 +299,11 @@ def _oracle(name: Callable[[Any], str]) -> Callable[[Any], config.OracleSpec]:
         with problems.at(""):
             rest = options(rest)
         problems.check()
-        return config.OracleSpec(found, rest)
+        return values.OracleSpec(found, rest)
 
     return by_type(
         "an oracle's name or a table { name = ... }",
-        str=lambda value: config.OracleSpec(name(value)),
+        str=lambda value: values.OracleSpec(name(value)),
         dict=with_options,
     )
 
@@ -373,8 +373,8 @@ def _divisor(value: Any) -> float:
 _ordinals = array(integer(0), least=1, key=lambda ordinal: ordinal)
 
 
-def _chosen_sites(value: dict[str, Any]) -> config.Sample | config.Together:
+def _chosen_sites(value: dict[str, Any]) -> values.Sample | values.Together:
     if "together" in value:
-        return table(config.Together, together=_ordinals)(value)
+        return table(values.Together, together=_ordinals)(value)
     stratified = by_type("true or false", bool=bool)
-    return table(config.Sample, sample=integer(1), seed=integer(0), stratified=stratified)(value)
+    return table(values.Sample, sample=integer(1), seed=integer(0), stratified=stratified)(value)

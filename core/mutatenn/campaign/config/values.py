@@ -69,7 +69,7 @@ class PreprocessSection:
 class DatasetSection:
     """The images: absolute glob patterns, where the true classes stand, and how many images to take.
 
-    ``truth`` is ``"filename-prefix"``, the path of a CSV file, or None; see :mod:`mutatenn.campaign.inputs.dataset`.
+    ``truth`` is ``"filename-prefix"``, the path of a CSV file, or None.
     """
 
     images: tuple[str, ...]

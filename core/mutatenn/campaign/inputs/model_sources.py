@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 from mutatenn.border import broken, calling
 from mutatenn.campaign.config.values import URL
 from mutatenn.campaign.inputs.download import download
+from mutatenn.campaign.inputs.option_paths import path_options
 from mutatenn.compiler.cache import cache_folder
 from mutatenn.errors import InputError, PluginError
-from mutatenn.host.options import path_options
 from mutatenn.private import distrust, make_private_folder
 
 if TYPE_CHECKING:

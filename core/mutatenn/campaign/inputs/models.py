@@ -12,11 +12,12 @@ from mutatenn.border import calling, is_built_in, named
 from mutatenn.campaign.config.values import URL
 from mutatenn.campaign.inputs.download import file_name
 from mutatenn.campaign.inputs.model_sources import obtain
+from mutatenn.campaign.inputs.option_paths import with_absolute_paths
 from mutatenn.campaign.promises import TRIED_BYTES, TRIED_SECONDS, load_model
 from mutatenn.compiler.cache import kernel_cache, text_digest
 from mutatenn.engine.probe import probe
 from mutatenn.errors import InputError
-from mutatenn.host.options import create, with_absolute_paths
+from mutatenn.host.options import create
 from mutatenn.nearest import unknown_name
 
 if TYPE_CHECKING:

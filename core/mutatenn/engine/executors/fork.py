@@ -18,11 +18,11 @@ from mutatenn.engine.trial import (
     POLL_SECONDS,
     Doubt,
     Trial,
-    Warm,
     image_limit,
     memory_limit,
     settle_twice,
 )
+from mutatenn.engine.warm import Warm
 from mutatenn.host.hookspecs import hookimpl
 
 if TYPE_CHECKING:

@@ -25,10 +25,10 @@ from mutatenn.engine.trial import (
     ORIGINAL,
     POLL_SECONDS,
     Trial,
-    Warm,
     image_limit,
     settle,
 )
+from mutatenn.engine.warm import Warm
 from mutatenn.errors import InfrastructureError
 from mutatenn.host.hookspecs import hookimpl
 
