@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from mutatenn.api.values import Level, Stage
+    from mutatenn import Level, Stage
     from mutatenn_mutators._layers import Array, Layer, Place, Tensor
 
 

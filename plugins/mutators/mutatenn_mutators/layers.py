@@ -17,7 +17,7 @@ from mutatenn_mutators._sources import graph
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
 
-    from mutatenn.api.values import Level, Stage
+    from mutatenn import Level, Stage
     from mutatenn_mutators._layers import Layer
 
 BATCH_NORM = "relax.nn.batch_norm"
