@@ -57,13 +57,13 @@ from mutatenn.results.reporter import Reporter
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from mutatenn.analysis.environments.compared import Compared, Ending, Pair
+    from mutatenn.analysis.environments.compared import Ending, MutantComparison, Pair
     from mutatenn.analysis.environments.comparison import Comparison, Floor, compare
     from mutatenn.analysis.environments.distance import Distance, Spread
     from mutatenn.analysis.environments.document import comparison_document, save_comparison
-    from mutatenn.analysis.environments.sides import EndStatus, Side
+    from mutatenn.analysis.environments.sides import ComparedEnvironment, EndStatus
     from mutatenn.analysis.images.kill_matrix import KillMatrix, kill_matrix
-    from mutatenn.analysis.images.worth import Survivor, Worth, closest_survivors, worth
+    from mutatenn.analysis.images.worth import ImageWorth, Survivor, closest_survivors, worth
     from mutatenn.results.planned import PlannedOperator
     from mutatenn.results.run import Image, Record, Run
     from mutatenn.results.score import MutationScore
@@ -99,17 +99,17 @@ _LATER = {
     "compare": "mutatenn.analysis.environments.comparison",
     "comparison_document": "mutatenn.analysis.environments.document",
     "save_comparison": "mutatenn.analysis.environments.document",
-    "Compared": "mutatenn.analysis.environments.compared",
+    "MutantComparison": "mutatenn.analysis.environments.compared",
     "Ending": "mutatenn.analysis.environments.compared",
     "Pair": "mutatenn.analysis.environments.compared",
     "Distance": "mutatenn.analysis.environments.distance",
     "Spread": "mutatenn.analysis.environments.distance",
     "EndStatus": "mutatenn.analysis.environments.sides",
-    "Side": "mutatenn.analysis.environments.sides",
+    "ComparedEnvironment": "mutatenn.analysis.environments.sides",
     "KillMatrix": "mutatenn.analysis.images.kill_matrix",
     "kill_matrix": "mutatenn.analysis.images.kill_matrix",
     "Survivor": "mutatenn.analysis.images.worth",
-    "Worth": "mutatenn.analysis.images.worth",
+    "ImageWorth": "mutatenn.analysis.images.worth",
     "closest_survivors": "mutatenn.analysis.images.worth",
     "worth": "mutatenn.analysis.images.worth",
 }
@@ -132,7 +132,7 @@ __all__ = [
     "Call",
     "Category",
     "Comparator",
-    "Compared",
+    "ComparedEnvironment",
     "Comparison",
     "Constant",
     "Device",
@@ -147,6 +147,7 @@ __all__ = [
     "Frontend",
     "GraphMutator",
     "Image",
+    "ImageWorth",
     "InfrastructureError",
     "Inner",
     "InputError",
@@ -161,6 +162,7 @@ __all__ = [
     "Limits",
     "Model",
     "Mutant",
+    "MutantComparison",
     "MutatennError",
     "MutationScore",
     "Mutator",
@@ -174,7 +176,6 @@ __all__ = [
     "Reporter",
     "Run",
     "Scores",
-    "Side",
     "Site",
     "Spread",
     "Stage",
@@ -182,7 +183,6 @@ __all__ = [
     "Survivor",
     "TensorSpec",
     "Verdict",
-    "Worth",
     "build_kernel",
     "cached_bytes",
     "call_isolated",

@@ -12,7 +12,7 @@ import mutatenn
 from mutatenn import Scores
 from mutatenn.api.baseline import Baseline
 from mutatenn.campaign.config.values import Gate
-from mutatenn.campaign.gate.gate import Measured, check, nudged, scores_of
+from mutatenn.campaign.gate.gate import BaselineOutputs, check, nudged, scores_of
 
 SCORES = np.eye(3, dtype=np.float32)[np.arange(12) % 3] * 0.8 + 0.1 / 1.1
 
@@ -20,7 +20,7 @@ SCORES = np.eye(3, dtype=np.float32)[np.arange(12) % 3] * 0.8 + 0.1 / 1.1
 def gate(
     first: Any = SCORES, second: Any = None, reference: Any = SCORES, truth: Any = None, **wanted: Any
 ) -> Baseline:
-    measured = Measured(np.asarray(first), np.asarray(first if second is None else second), 0.01)
+    measured = BaselineOutputs(np.asarray(first), np.asarray(first if second is None else second), 0.01)
     return check("cpu", measured, Scores(np.asarray(reference)), truth, Gate(**wanted))
 
 
@@ -97,7 +97,9 @@ CONFIDENT = (
 
 
 def compared(first: Any, reference: Any, kind: Any, **functions: Any) -> Baseline:
-    return check("cpu", Measured(first, first, 0.01), Scores(reference, kind), None, Gate(), **functions)
+    return check(
+        "cpu", BaselineOutputs(first, first, 0.01), Scores(reference, kind), None, Gate(), **functions
+    )
 
 
 def test_logits_beside_a_confident_class_are_compared_as_they_are() -> None:

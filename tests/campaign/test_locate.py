@@ -15,7 +15,7 @@ from PIL import Image
 import mutatenn
 from mutatenn import ir
 from mutatenn.campaign.gate import locate
-from mutatenn.campaign.inputs.models import Imported
+from mutatenn.campaign.inputs.models import ImportedModel
 from mutatenn.compiler.profiles import Profile
 from mutatenn.compiler.toolchain import Toolchain
 from mutatenn_backends.llvm import Llvm
@@ -95,7 +95,7 @@ def found(net: Path, backend: Llvm, frontend: Any = None, change: Any = lambda m
     model = Onnx().load(net)
     toolchain = Toolchain(attrs.evolve(model, module=change(model.module)), backend, Profile())
     image = np.random.default_rng(0).random((1, 6, 6), np.float32)
-    return locate.first_to_differ(Imported(frontend, model), toolchain, image, 1e-4)
+    return locate.first_to_differ(ImportedModel(frontend, model), toolchain, image, 1e-4)
 
 
 def test_a_kernel_that_is_compiled_wrongly_is_named(net: Path) -> None:

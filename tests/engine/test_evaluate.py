@@ -13,7 +13,7 @@ import pytest
 from mutatenn import Call, Constant, Kernel, Program, TensorSpec, ir
 from mutatenn.engine.choose_kept import choose_kept
 from mutatenn.engine.evaluate import Evaluation, Evaluator, KernelError
-from mutatenn.engine.link import IMAGE, Linked, Numbering
+from mutatenn.engine.link import IMAGE, LinkedProgram, Numbering
 from mutatenn.host.plugin_host import PluginHost
 
 Try = Callable[..., Evaluation]
@@ -25,12 +25,12 @@ def evaluator(backend: Any) -> Evaluator:
 
 
 @pytest.fixture(scope="module")
-def original(evaluator: Evaluator, chain: Any) -> Linked:
+def original(evaluator: Evaluator, chain: Any) -> LinkedProgram:
     return evaluator.link(chain.original)
 
 
 @pytest.fixture
-def attempt(evaluator: Evaluator, original: Linked, chain: Any) -> Try:
+def attempt(evaluator: Evaluator, original: LinkedProgram, chain: Any) -> Try:
     """Run a mutant on one image of the chain."""
 
     def run(program: Any, image: int = 0, *, reuse: bool = True) -> Evaluation:
@@ -88,7 +88,9 @@ def test_the_leaves_are_the_image_and_the_constants() -> None:
     assert numbering.program(straight(("b", (2,), (3,)), output=3))[:3] == numbers[:3]
 
 
-def test_the_original_computes_every_value_once(evaluator: Evaluator, original: Linked, chain: Any) -> None:
+def test_the_original_computes_every_value_once(
+    evaluator: Evaluator, original: LinkedProgram, chain: Any
+) -> None:
     known = evaluator.original(original, chain.images[0])
     assert len(known.tensors) == 1 + len(chain.original.calls)
     values = {number: evaluator.device.fetch(tensor) for number, tensor in known.tensors.items()}

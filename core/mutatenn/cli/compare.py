@@ -12,9 +12,9 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Iterator, Sequence
 
-    from mutatenn.analysis.environments.compared import Compared
+    from mutatenn.analysis.environments.compared import MutantComparison
     from mutatenn.analysis.environments.comparison import Comparison, Floor
-    from mutatenn.analysis.environments.sides import Side
+    from mutatenn.analysis.environments.sides import ComparedEnvironment
     from mutatenn.host.plugin_host import PluginHost
     from mutatenn.results.score import MutationScore
 
@@ -69,12 +69,12 @@ def _sections(found: Comparison) -> Iterator[str]:
         yield _diverging(found)
 
 
-def _environments(sides: Sequence[Side]) -> str:
+def _environments(sides: Sequence[ComparedEnvironment]) -> str:
     head = ("environment", "backend", "profile", "mutants", "ms per image", "accuracy")
     return _table(f"{len(sides)} environments", [head, *map(_environment, sides)], right=[3, 4, 5])
 
 
-def _environment(side: Side) -> Sequence[object]:
+def _environment(side: ComparedEnvironment) -> Sequence[object]:
     facts = side.run.facts.get("environments", {}).get(side.environment, {})
     about = facts.get("backend", "?"), facts.get("profile", "?") or "-", len(side.planned) or "-"
     if side.baseline is None:
@@ -133,7 +133,7 @@ def _differing(found: Comparison) -> Iterator[str]:
     yield f"{number} mutant{'s' * (number != 1)} that differ{'s' * (number == 1)}\n"
 
 
-def _told(compared: Compared) -> list[str]:
+def _told(compared: MutantComparison) -> list[str]:
     return [f"  {printable(compared.mutant.id)}", f"    {printable(compared.reason)}"]
 
 

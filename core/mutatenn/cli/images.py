@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
-    from mutatenn.analysis.images.worth import Survivor, Worth
+    from mutatenn.analysis.images.worth import ImageWorth, Survivor
     from mutatenn.host.plugin_host import PluginHost
     from mutatenn.results.run import Run
 
@@ -60,7 +60,7 @@ def execute(args: argparse.Namespace, host: PluginHost) -> int:  # noqa: ARG001 
     return 0
 
 
-def _found(run: Run, environment: str) -> Worth | None:
+def _found(run: Run, environment: str) -> ImageWorth | None:
     """Return what the images are worth, None before a mutant was judged."""
     from mutatenn.analysis.images.kill_matrix import kill_matrix
     from mutatenn.analysis.images.worth import worth
@@ -112,12 +112,12 @@ def _sections(run: Run, environment: str) -> Iterator[str]:
         yield _survivors(survivors)
 
 
-def _head(found: Worth) -> str:
+def _head(found: ImageWorth) -> str:
     by = f"{_kill(found.kills)} {found.killed} of {_count(found.mutants, 'valid mutant')}"
     return printable(f"environment {found.environment}: {by}")
 
 
-def _cover(found: Worth) -> str:
+def _cover(found: ImageWorth) -> str:
     cover = found.cover
     proof = "no smaller set exists" if cover.minimal else f"fewer than {cover.lower_bound} cannot"
     how = {"greedy": "greedy search", "milp": "integer program"}[cover.method]
@@ -130,16 +130,16 @@ def _table(title: str, head: tuple[str, str], pairs: Mapping[str, object]) -> st
     return _listed(title, head, list(pairs.items()), right=[1] if head[1] == "kills" else [])
 
 
-def _idle(found: Worth) -> str:
+def _idle(found: ImageWorth) -> str:
     return f"kill nothing: {_count(len(found.idle), 'image')}\n  {_some(found.idle)}" if found.idle else ""
 
 
-def _dominated(found: Worth) -> str:
+def _dominated(found: ImageWorth) -> str:
     title = f"kill only what another image kills: {_count(len(found.dominated), 'image')}"
     return _table(title, ("image", "the other"), found.dominated) if found.dominated else ""
 
 
-def _apart(found: Worth) -> str:
+def _apart(found: ImageWorth) -> str:
     """Return the mutants that were detected, but not by an image."""
     titles = {
         "killed": "killed by the outputs as a whole",

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from mutatenn.analysis.mutant.trace import Hop, Trace
+    from mutatenn.analysis.mutant.trace import Trace, TraceStep
     from mutatenn.api.verdict import Verdict
     from mutatenn.host.plugin_host import PluginHost
     from mutatenn.results.run import Record, Run
@@ -148,7 +148,7 @@ def _trace(trace: Trace) -> str:
     return "\n".join([head, printable(start), columns(rows, right=[0, 3, 4, 5])])
 
 
-def _hop(hop: Hop) -> tuple[str, ...]:
+def _hop(hop: TraceStep) -> tuple[str, ...]:
     shape = "x".join(map(str, hop.shape)) or "scalar"
     name = f"{hop.kernel} *" if hop.mutated else hop.kernel
     if hop.changed is None or hop.max_abs is None or hop.relative is None:

@@ -10,7 +10,7 @@ import attrs
 
 from mutatenn.api.values import TensorSpec
 from mutatenn.compiler import ir
-from mutatenn.compiler.kernels import SYMBOL, guarded, pipeline, plain_names
+from mutatenn.compiler.kernels import SYMBOL, as_build_error, pipeline, plain_names
 from mutatenn.compiler.rounding import expose_products, fix_device_rounding
 from mutatenn.errors import BuildError, InputError
 
@@ -70,14 +70,14 @@ def device_code(
     """
     if isinstance(kernel.ir, ir.tvm.IRModule):
         raise InputError(f"{kernel.name} has no code of its own: the model runs on TVM's virtual machine")
-    function = guarded(expose_products, plain_names(kernel.ir))
+    function = as_build_error(expose_products, plain_names(kernel.ir))
     module = ir.tvm.IRModule({SYMBOL: function.with_attr("global_symbol", SYMBOL)})
     split, *rest = pipeline()[1]
     with target:
-        module = guarded(split, module)
+        module = as_build_error(split, module)
         host = _Host.read(module[SYMBOL])
-        module = guarded(ir.tvm.ir.transform.Sequential(rest), module)
-        source = guarded(functools.partial(_generate, target=target, prepare=prepare), module)
+        module = as_build_error(ir.tvm.ir.transform.Sequential(rest), module)
+        source = as_build_error(functools.partial(_generate, target=target, prepare=prepare), module)
     parameters = tuple(map(_spec, function.params))
     return DeviceCode(source, tuple(host.launches), parameters, tuple(host.scratch))
 

@@ -36,7 +36,7 @@ def lower_kernel(function: Any, target: Any) -> Any:
     module = ir.tvm.IRModule({SYMBOL: function.with_attr("global_symbol", SYMBOL)})
     module = ir.tirx.transform.BindTarget(_with_host(target))(module)
     with target:
-        return guarded(ir.tvm.ir.transform.Sequential(before), module)[SYMBOL]
+        return as_build_error(ir.tvm.ir.transform.Sequential(before), module)[SYMBOL]
 
 
 def build_kernel(kernel: Kernel, target: Any) -> Callable[..., Any]:
@@ -55,7 +55,7 @@ def build_kernel(kernel: Kernel, target: Any) -> Callable[..., Any]:
         path = _keep(cache, kernel, library) if cache else None
         built = load_library(path, symbol) if path else None
     if built is None:
-        built = guarded(lambda lib: lib[symbol], library)  # links the code in memory
+        built = as_build_error(lambda lib: lib[symbol], library)  # links the code in memory
     return built  # type: ignore[no-any-return]
 
 
@@ -106,11 +106,11 @@ def compile_kernels(kernels: Mapping[str, Kernel], target: Any) -> Any:
             _refuse_undefined(function)
         else:
             function = plain_names(kernel.ir)
-        functions[symbol] = guarded(expose_products, function).with_attr("global_symbol", symbol)
+        functions[symbol] = as_build_error(expose_products, function).with_attr("global_symbol", symbol)
     _, after = pipeline()
     with target:
-        module = guarded(ir.tvm.ir.transform.Sequential(after), ir.tvm.IRModule(functions))
-        return guarded(functools.partial(_generate, target=target), module)
+        module = as_build_error(ir.tvm.ir.transform.Sequential(after), ir.tvm.IRModule(functions))
+        return as_build_error(functools.partial(_generate, target=target), module)
 
 
 def _refuse_undefined(function: Any) -> None:
@@ -147,7 +147,7 @@ def plain_names(function: Any) -> Any:
 
 
 def _build_module(module: Any, target: Any) -> Callable[..., Any]:
-    executable = guarded(functools.partial(ir.tvm.compile, target=target), module)
+    executable = as_build_error(functools.partial(ir.tvm.compile, target=target), module)
     main = ir.relax.VirtualMachine(executable, ir.tvm.cpu())["main"]
 
     def call(*tensors: Any) -> None:
@@ -194,7 +194,7 @@ def pipeline() -> tuple[Sequence[Any], Sequence[Any]]:
     return captured[:cut], captured[cut:]
 
 
-def guarded(step: Callable[[Any], Any], argument: Any) -> Any:
+def as_build_error(step: Callable[[Any], Any], argument: Any) -> Any:
     """Return ``step(argument)``; raise BuildError for whatever TVM raises there."""
     try:
         return step(argument)

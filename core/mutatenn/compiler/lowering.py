@@ -16,7 +16,7 @@ from mutatenn.border import broken, calling, is_built_in
 from mutatenn.code_digest import source_digest
 from mutatenn.compiler import ir, kernels, rounding
 from mutatenn.compiler.cache import cached_bytes, kernel_cache, text_digest
-from mutatenn.compiler.kernels import guarded, lower_kernel
+from mutatenn.compiler.kernels import as_build_error, lower_kernel
 from mutatenn.compiler.monitor import watch
 from mutatenn.errors import BuildError, InfrastructureError
 
@@ -70,7 +70,7 @@ class Lowering:
 
     def _scheduled(self, function: Any) -> Any:
         if is_built_in(type(self.backend)):
-            return guarded(self.backend.schedule, function)
+            return as_build_error(self.backend.schedule, function)
         with calling(self.backend, "schedule"):
             found = self.backend.schedule(function)
         if not isinstance(found, ir.tirx.PrimFunc):

@@ -12,7 +12,7 @@ import numpy as np
 from mutatenn.api.program import Call, Constant, Kernel, Program
 from mutatenn.compiler import ir
 from mutatenn.compiler.cache import text_digest
-from mutatenn.compiler.kernels import guarded
+from mutatenn.compiler.kernels import as_build_error
 from mutatenn.compiler.legalize import Legalizer
 from mutatenn.compiler.listing import NotAListError, array_of, list_calls
 from mutatenn.compiler.lowering import Lowering, anonymous, digest
@@ -98,7 +98,7 @@ class Toolchain:
         lower = functools.partial(
             lower_graph, profile=self.profile, target=self.target, legalize=self._legalize
         )
-        return guarded(lower, module)
+        return as_build_error(lower, module)
 
     def unit(self, name: str, stage: Stage) -> Any:
         """Return a unit of the original as it stands at a stage: the graph, or one kernel."""

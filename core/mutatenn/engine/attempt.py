@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from mutatenn.api.executor import Outcome
     from mutatenn.api.program import Program
     from mutatenn.engine.evaluate import Evaluation
-    from mutatenn.engine.link import Linked
-    from mutatenn.engine.warm import Warm
+    from mutatenn.engine.link import LinkedProgram
+    from mutatenn.engine.warm import PreparedOriginal
 
 LEAVES = "leaves its buffer"
 UNWRITTEN = "reads memory that nothing has written"
@@ -60,7 +60,7 @@ class Report:
     A copy of the process, made by the mutant's code, says nothing: it ends.
     """
 
-    warm: Warm
+    warm: PreparedOriginal
     mutant: str
     pipe: Connection
     executed: int = 0
@@ -184,7 +184,7 @@ def _check_output(program: Program, original: Program) -> None:
         raise BuildError("no code is left to run: the output became a constant or the image itself")
 
 
-def _run_images(report: Report, linked: Linked) -> None:
+def _run_images(report: Report, linked: LinkedProgram) -> None:
     warm = report.warm
     run = functools.partial(warm.evaluator.mutant, linked, reuse=warm.job.reuse)
     for index in range(len(warm.job.images)):

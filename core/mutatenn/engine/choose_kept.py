@@ -13,7 +13,7 @@ import attrs
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from mutatenn.engine.link import Linked
+    from mutatenn.engine.link import LinkedProgram
 
 SMALLEST_SHARE = 8
 """Values are kept down to an eighth of their bytes; for less room, fewer images are kept together."""
@@ -29,7 +29,7 @@ class _Value:
     uses: int
 
 
-def choose_kept(linked: Linked, seconds: Sequence[float], room: int) -> frozenset[int]:
+def choose_kept(linked: LinkedProgram, seconds: Sequence[float], room: int) -> frozenset[int]:
     """Return the numbers of the results to keep so that those of one image take at most ``room`` bytes.
 
     ``seconds`` are those of every step. Values are dropped one by one, each time the one that saves most
@@ -50,7 +50,7 @@ def choose_kept(linked: Linked, seconds: Sequence[float], room: int) -> frozense
     return frozenset(kept)
 
 
-def _values(linked: Linked, seconds: Sequence[float]) -> dict[int, _Value]:
+def _values(linked: LinkedProgram, seconds: Sequence[float]) -> dict[int, _Value]:
     values: dict[int, _Value] = {}
     for step, spent in zip(linked.steps, seconds, strict=True):
         needs = tuple(number for value in step.arguments if (number := linked.numbers[value]) in values)

@@ -15,7 +15,7 @@ import attrs
 import numpy as np
 
 from mutatenn.compiler.monitor import WORDS
-from mutatenn.engine.link import IMAGE, Linked, Linker
+from mutatenn.engine.link import IMAGE, LinkedProgram, Linker
 from mutatenn.engine.memory import FIRST, SECOND, Memory
 from mutatenn.errors import InfrastructureError
 
@@ -41,13 +41,13 @@ class OutOfBoundsError(KernelError):
 
 
 @attrs.define(eq=False)
-class Known:
+class OriginalValues:
     """What is known of the original on one image: some of its tensors by number, and its output.
 
     ``sketches`` lists the numbers of all values by shape, dtype and sketch, see :meth:`Device.sketch`.
     """
 
-    original: Linked
+    original: LinkedProgram
     tensors: dict[int, Any] = attrs.field(factory=dict)
     sketches: dict[tuple[Key, bytes], list[int]] = attrs.field(factory=dict)
     output: Any = None
@@ -111,15 +111,15 @@ class Evaluator:
     def __attrs_post_init__(self) -> None:
         self.linker = Linker(self.device)
 
-    def link(self, program: Program, *, backwards: bool = False) -> Linked:
+    def link(self, program: Program, *, backwards: bool = False) -> LinkedProgram:
         """Make a program ready to run; see :meth:`Linker.link`."""
         return self.linker.link(program, backwards=backwards)
 
-    def output(self, linked: Linked, image: NDArray[np.generic]) -> Any:
+    def output(self, linked: LinkedProgram, image: NDArray[np.generic]) -> Any:
         """Run the original on one image, ``[*input.shape[1:]]``, and return the output tensor alone."""
         return self.timed(linked, image)[0]
 
-    def timed(self, linked: Linked, image: NDArray[np.generic]) -> tuple[Any, list[float]]:
+    def timed(self, linked: LinkedProgram, image: NDArray[np.generic]) -> tuple[Any, list[float]]:
         """Run the original on one image; return the output and the seconds of every step."""
         frame = _Frame(self, linked, self._upload(linked, image))
         moments = [time.perf_counter()]
@@ -132,13 +132,13 @@ class Evaluator:
         return frame.find(linked.program.output), seconds
 
     def original(
-        self, linked: Linked, image: NDArray[np.generic], keep: Collection[int] | None = None
-    ) -> Known:
+        self, linked: LinkedProgram, image: NDArray[np.generic], keep: Collection[int] | None = None
+    ) -> OriginalValues:
         """Run the original on one image and keep the values of some numbers, or of all (None).
 
         The image and the output are always kept.
         """
-        known, frame = Known(linked), _Frame(self, linked, self._upload(linked, image))
+        known, frame = OriginalValues(linked), _Frame(self, linked, self._upload(linked, image))
         self._learn(known, linked.program.input, frame.image, keep=True)
         for step in linked.steps:
             numbers = [linked.numbers[value] for value in step.results]
@@ -151,7 +151,7 @@ class Evaluator:
         known.output = frame.find(linked.program.output)
         return known
 
-    def mutant(self, linked: Linked, known: Known, *, reuse: bool = True) -> Evaluation:
+    def mutant(self, linked: LinkedProgram, known: OriginalValues, *, reuse: bool = True) -> Evaluation:
         """Run a mutant on the image of which the original's values are known.
 
         Without ``reuse`` every call runs, on nothing but the image and the constants; what is known then
@@ -164,7 +164,9 @@ class Evaluator:
         seen.left = self._left
         return seen
 
-    def _run(self, linked: Linked, known: Known, memory: Memory, *, reuse: bool) -> tuple[Evaluation, bool]:
+    def _run(
+        self, linked: LinkedProgram, known: OriginalValues, memory: Memory, *, reuse: bool
+    ) -> tuple[Evaluation, bool]:
         """Run a mutant with some content of memory; return also whether another one would have mattered."""
         trial = _Trial(self, linked, known.tensors[IMAGE], _Recall(self, known), memory=memory)
         original, output = known.original, linked.program.output
@@ -248,10 +250,10 @@ class Evaluator:
         """Take a tensor that nobody looks at any more, to use it again."""
         self._spare.setdefault(key_of(spec), []).append(tensor)
 
-    def _upload(self, linked: Linked, image: NDArray[np.generic]) -> Any:
+    def _upload(self, linked: LinkedProgram, image: NDArray[np.generic]) -> Any:
         return self.device.upload(image.reshape(linked.program.values[linked.program.input].shape))
 
-    def _learn(self, known: Known, value: int, tensor: Any, *, keep: bool) -> None:
+    def _learn(self, known: OriginalValues, value: int, tensor: Any, *, keep: bool) -> None:
         number, spec = known.original.numbers[value], known.original.program.values[value]
         known.sketches.setdefault((key_of(spec), self.device.sketch(tensor)), []).append(number)
         if keep:
@@ -267,7 +269,7 @@ class _Frame:
     """
 
     evaluator: Evaluator
-    linked: Linked
+    linked: LinkedProgram
     image: Any
     memory: Memory = attrs.field(kw_only=True, default=FIRST)
     tensors: list[Any] = attrs.field(init=False)
@@ -306,7 +308,7 @@ class _Recall:
     """The original's values on one image: kept ones, and others computed again from them."""
 
     evaluator: Evaluator
-    known: Known
+    known: OriginalValues
     _again: dict[int, tuple[TensorSpec, Any]] = attrs.field(init=False, factory=dict)
 
     def find(self, number: int) -> Any:

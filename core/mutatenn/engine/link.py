@@ -75,7 +75,7 @@ class Step:
 
 
 @attrs.frozen(eq=False)
-class Linked:
+class LinkedProgram:
     """A program ready to run.
 
     By value: ``numbers``, ``uses`` (how many calls use it; the output is used once more, at the end) and
@@ -104,7 +104,7 @@ class Linker:
     _built: dict[str, Any] = attrs.field(init=False, factory=dict)
     _uploaded: dict[int, Any] = attrs.field(init=False, factory=dict)
 
-    def link(self, program: Program, *, backwards: bool = False) -> Linked:
+    def link(self, program: Program, *, backwards: bool = False) -> LinkedProgram:
         """Build the kernels and upload the constants that are not there yet; raises BuildError.
 
         Two processes that link one program from both ends meet in the middle, where the kernel cache has
@@ -117,7 +117,7 @@ class Linker:
         steps = tuple(self._step(program, call) for call in program.calls)
         numbers = tuple(self.numbering.program(program))
         makers = {numbers[value]: step for step in reversed(steps) for value in step.results}
-        return Linked(program, steps, numbers, _uses(program), tuple(self._constants(program)), makers)
+        return LinkedProgram(program, steps, numbers, _uses(program), tuple(self._constants(program)), makers)
 
     def _build(self, kernel: Kernel) -> Any:
         """Build a kernel; raises InfrastructureError where only its checks keep it from being built."""
@@ -132,7 +132,7 @@ class Linker:
                 "checks.bounds = false meanwhile"
             ) from error
 
-    def forget(self, but: Linked) -> None:
+    def forget(self, but: LinkedProgram) -> None:
         """Drop kernels and constants that one program does not use."""
         used = {
             number

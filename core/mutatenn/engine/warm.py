@@ -9,18 +9,18 @@ import numpy as np
 
 from mutatenn.border import opened
 from mutatenn.engine.choose_kept import choose_kept
-from mutatenn.engine.evaluate import Evaluator, Known
+from mutatenn.engine.evaluate import Evaluator, OriginalValues
 from mutatenn.errors import InfrastructureError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from mutatenn.api.executor import Job
-    from mutatenn.engine.link import Linked
+    from mutatenn.engine.link import LinkedProgram
 
 
 @attrs.define(eq=False)
-class Warm:
+class PreparedOriginal:
     """An open device that holds the original, and what is known of it per image.
 
     ``seconds`` is what the original takes for an image. What is kept may be ``sealed``: see :meth:`intact`.
@@ -28,15 +28,15 @@ class Warm:
 
     job: Job
     evaluator: Evaluator
-    original: Linked
+    original: LinkedProgram
     kept: frozenset[int]
     seconds: float
     sealed: bool = False
-    _known: dict[int, Known] = attrs.field(init=False, factory=dict)
+    _known: dict[int, OriginalValues] = attrs.field(init=False, factory=dict)
     _seals: list[tuple[Any, bytes]] = attrs.field(init=False, factory=list)
 
     @classmethod
-    def up(cls, job: Job, *, sealed: bool = False) -> Warm:
+    def up(cls, job: Job, *, sealed: bool = False) -> PreparedOriginal:
         """Open the device, build the original, and choose the values to keep: all there is room for."""
         evaluator = Evaluator(opened(job.backend))
         original = evaluator.link(job.original)
@@ -54,7 +54,7 @@ class Warm:
         """Tell whether the original has run on an image."""
         return index in self._known
 
-    def known(self, index: int) -> Known:
+    def known(self, index: int) -> OriginalValues:
         """Return what is known of the original on an image; runs it there the first time.
 
         Raises InfrastructureError if it does not repeat its baseline output.

@@ -160,7 +160,7 @@ class Results:
         first, second, seconds = self._original()
         setup = self.setup
         reference = call_isolated(lambda: run_reference(setup.frontend, setup.model, setup.images))
-        measured = gate.Measured(first, second, seconds)
+        measured = gate.BaselineOutputs(first, second, seconds)
         baseline = take_original(setup, self.store, self.environment, measured, reference)
         if baseline.problems:
             raise BaselineError(f"the original fails the baseline gate there: {'; '.join(baseline.problems)}")

@@ -24,22 +24,22 @@ ABSENT = "-"
 
 
 @attrs.frozen
-class Between:
+class EnvironmentsSection:
     """The section about all environments together."""
 
     tables: tuple[Text, ...]
     diverging: Group | None = None
 
 
-def between(run: Run) -> Between | None:
+def between(run: Run) -> EnvironmentsSection | None:
     """Return the section of a run in several environments."""
     if len(run.environments) < 2:  # noqa: PLR2004  # it takes two to disagree
         return None
     comparison = compare([run], oracles={})
     tables = [_originals(comparison.floors)] if comparison.floors else []
     if len(comparison.mutated) < 2:  # noqa: PLR2004
-        return Between(tuple(tables))
-    return Between((*tables, _matrix(comparison)), _diverging(comparison))
+        return EnvironmentsSection(tuple(tables))
+    return EnvironmentsSection((*tables, _matrix(comparison)), _diverging(comparison))
 
 
 def _originals(floors: Sequence[Floor]) -> Text:

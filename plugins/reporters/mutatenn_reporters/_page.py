@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from mutatenn import Run
-    from mutatenn_reporters._between import Between
+    from mutatenn_reporters._between import EnvironmentsSection
     from mutatenn_reporters._view import View
 
 WIDTH = 80
@@ -71,7 +71,9 @@ def _first(run: Run) -> Iterator[Text]:
         yield Text(f"warning: {more} more, most of whose mutants have no verdict", "yellow")
 
 
-def _blocks(run: Run, every: Sequence[View], together: Between | None) -> Iterator[RenderableType]:
+def _blocks(
+    run: Run, every: Sequence[View], together: EnvironmentsSection | None
+) -> Iterator[RenderableType]:
     yield _header(run)
     yield ""
     for each in every:
@@ -179,7 +181,7 @@ def _score(each: View) -> Text:
     )
 
 
-def _between(together: Between) -> Iterator[RenderableType]:
+def _between(together: EnvironmentsSection) -> Iterator[RenderableType]:
     yield Text("between environments", "bold")
     for each in together.tables:
         yield each

@@ -16,7 +16,7 @@ from mutatenn import Backend, Kernel, Program, ir
 from mutatenn.compiler.profiles import Profile
 from mutatenn.compiler.toolchain import Toolchain
 from mutatenn.engine.evaluate import Evaluation, Evaluator
-from mutatenn.engine.link import Linked
+from mutatenn.engine.link import LinkedProgram
 from mutatenn_backends._rpc_device import RemoteCpu
 from mutatenn_backends.llvm import Llvm
 from mutatenn_frontends.onnx import Onnx
@@ -63,7 +63,7 @@ def programs(servers: Any, supervised: Any) -> tuple[Toolchain, Toolchain]:
     return toolchain(Llvm()), toolchain(servers.backend(supervised))
 
 
-def outputs(evaluator: Evaluator, linked: Linked) -> NDArray[Any]:
+def outputs(evaluator: Evaluator, linked: LinkedProgram) -> NDArray[Any]:
     return np.stack([evaluator.device.fetch(evaluator.output(linked, image)) for image in IMAGES])
 
 

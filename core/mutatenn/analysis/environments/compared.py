@@ -64,7 +64,7 @@ class Pair:
 
 
 @attrs.frozen
-class Compared:
+class MutantComparison:
     """A mutant in all environments that have mutants, and in every pair of them.
 
     ``differs`` if it diverges in some pair, or is beyond the noise floor by the kill oracle.
@@ -151,7 +151,7 @@ def _signal(number: int) -> str:
         return f"signal {number}"
 
 
-def notability(compared: Compared) -> tuple[bool, float]:
+def notability(compared: MutantComparison) -> tuple[bool, float]:
     """Return by what the mutants that diverge are ordered, the most notable having the largest."""
     ran = (end for end in compared.endings.values() if BEHAVIOUR.get(end.status, "rejected") != "rejected")
     shares = [_noticed(end) for end in ran]

@@ -14,15 +14,15 @@ import numpy as np
 
 from mutatenn.analysis.environments.compared import (
     BEHAVIOUR,
-    Compared,
     Ending,
+    MutantComparison,
     Pair,
     notability,
     outcome,
     reason,
 )
 from mutatenn.analysis.environments.distance import Distance, Measures, measure
-from mutatenn.analysis.environments.sides import EndStatus, Seen, Side, open_sides
+from mutatenn.analysis.environments.sides import ComparedEnvironment, EndStatus, MutantOutputs, open_sides
 from mutatenn.errors import InputError
 from mutatenn.host.options import create
 from mutatenn.host.plugin_host import PluginHost
@@ -63,7 +63,7 @@ class Comparison:
     probabilities where some environments give logits and others do not.
     """
 
-    sides: tuple[Side, ...]
+    sides: tuple[ComparedEnvironment, ...]
     oracles: Mapping[str, Comparator]
     kill: str
     _measured: dict[tuple[str, str], Measures] = attrs.field(init=False, factory=dict)
@@ -80,7 +80,7 @@ class Comparison:
         return self.sides[0].run.image_names
 
     @property
-    def mutated(self) -> tuple[Side, ...]:
+    def mutated(self) -> tuple[ComparedEnvironment, ...]:
         """The environments that have mutants."""
         return tuple(side for side in self.sides if side.planned)
 
@@ -90,7 +90,7 @@ class Comparison:
         pairs = itertools.combinations(self.sides, 2)
         return tuple(self._floor(*pair) for pair in pairs if (pair[0].name, pair[1].name) in self._measured)
 
-    def _floor(self, one: Side, other: Side) -> Floor:
+    def _floor(self, one: ComparedEnvironment, other: ComparedEnvironment) -> Floor:
         times = [side.baseline.seconds if side.baseline else 0.0 for side in (one, other)]
         ratio = times[1] / times[0] if all(times) else None
         return Floor(one.name, other.name, self._distance((one.name, other.name)), ratio)
@@ -123,7 +123,7 @@ class Comparison:
                     left.remove(mutant.id)
                     yield mutant
 
-    def mutants(self, *, outputs: bool = True) -> Iterator[Compared]:
+    def mutants(self, *, outputs: bool = True) -> Iterator[MutantComparison]:
         """Compare every mutant, one at a time, in the order of the plan.
 
         Without ``outputs`` none are read: there are no distances. Raises InfrastructureError where stored
@@ -132,7 +132,7 @@ class Comparison:
         for mutant in self.planned():
             yield self._compared(mutant, outputs=outputs)
 
-    def diverging(self, most: int) -> list[Compared]:
+    def diverging(self, most: int) -> list[MutantComparison]:
         """Return mutants that diverge, most notable first, without distances.
 
         Most notable is where the shares of the images that noticed it differ most between environments; a
@@ -164,7 +164,7 @@ class Comparison:
             raise InputError("frames need pandas; install it: pip install 'mutatenn[frame]'") from None
         return pd.DataFrame([_row(each, pair) for each in self.mutants() for pair in each.pairs])
 
-    def _compared(self, mutant: Mutant, *, outputs: bool) -> Compared:
+    def _compared(self, mutant: Mutant, *, outputs: bool) -> MutantComparison:
         name = mutant.id
         seen = {side.name: side.outputs(name) if outputs else None for side in self.mutated}
         endings = {side.name: self._ending(side, name, seen[side.name]) for side in self.mutated}
@@ -176,14 +176,16 @@ class Comparison:
             measured = self._apart(names, *(seen[each] for each in names))
             pairs.append(self._pair({each: endings[each] for each in names}, measured, same))
         differs = any(pair.outcome == "diverges" or self.kill in pair.beyond for pair in pairs)
-        return Compared(mutant, endings, tuple(pairs), differs)
+        return MutantComparison(mutant, endings, tuple(pairs), differs)
 
-    def _ending(self, side: Side, mutant: str, seen: Seen | None) -> Ending:
+    def _ending(self, side: ComparedEnvironment, mutant: str, seen: MutantOutputs | None) -> Ending:
         measured = self._apart((side.name, side.name), side.original, seen)
         distance = measured.distance(self.oracles) if measured else None
         return Ending(side.ended(mutant), side.verdict(mutant), distance)
 
-    def _apart(self, names: tuple[str, str], first: Seen | None, second: Seen | None) -> Measures | None:
+    def _apart(
+        self, names: tuple[str, str], first: MutantOutputs | None, second: MutantOutputs | None
+    ) -> Measures | None:
         """Measure what is not as with the originals, and take the rest from them."""
         if first is None or second is None:
             return None
@@ -202,7 +204,7 @@ class Comparison:
         return Pair(first, second, found, why, distance, beyond, same)
 
 
-def _row(compared: Compared, pair: Pair) -> dict[str, Any]:
+def _row(compared: MutantComparison, pair: Pair) -> dict[str, Any]:
     mutant = compared.mutant
     row: dict[str, Any] = {
         "mutant": mutant.id,
@@ -244,7 +246,7 @@ def compare(
     return Comparison(sides, oracles, runs[0].facts.get("oracles", {}).get("kill", ""))
 
 
-def _chosen(sides: tuple[Side, ...], names: Sequence[str]) -> tuple[Side, ...]:
+def _chosen(sides: tuple[ComparedEnvironment, ...], names: Sequence[str]) -> tuple[ComparedEnvironment, ...]:
     """Return the sides of these names; all, where there are no names."""
     for name in names:
         if not any(name in (side.name, side.environment) for side in sides):

@@ -13,9 +13,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from mutatenn.analysis.environments.compared import Compared
+    from mutatenn.analysis.environments.compared import MutantComparison
     from mutatenn.analysis.environments.comparison import Comparison, Floor
-    from mutatenn.analysis.environments.sides import Side
+    from mutatenn.analysis.environments.sides import ComparedEnvironment
 
 Selection = Literal["all", "differing"]
 SCHEMA = "mutatenn-devices/1"
@@ -85,12 +85,12 @@ def _opening(comparison: Comparison, selection: Selection) -> str:
     return text.removesuffix("\n}") + ',\n "mutants": ['
 
 
-def _entry(compared: Compared, number: int) -> str:
+def _entry(compared: MutantComparison, number: int) -> str:
     """Return a mutant as a line, after so many others."""
     return f"{',' * bool(number)}\n  {json.dumps(_plain(_mutant(compared)), allow_nan=False)}"
 
 
-def _side(side: Side) -> dict[str, Any]:
+def _side(side: ComparedEnvironment) -> dict[str, Any]:
     facts = side.run.facts.get("environments", {}).get(side.environment, {})
     return {
         "name": side.name,
@@ -140,7 +140,7 @@ def _statuses(comparison: Comparison) -> list[dict[str, Any]]:
     ]
 
 
-def _mutant(compared: Compared) -> dict[str, Any]:
+def _mutant(compared: MutantComparison) -> dict[str, Any]:
     mutant = compared.mutant
     endings = {
         name: {

@@ -27,7 +27,7 @@ WITH_OUTPUTS = (Status.KILLED, Status.SURVIVED, Status.NEVER_INFECTED, Status.EQ
 
 
 @attrs.frozen(eq=False)
-class Seen:
+class MutantOutputs:
     """A mutant's outputs ``[images, classes]``, and the images whose outputs are not the original's."""
 
     scores: Scores
@@ -39,7 +39,7 @@ class Seen:
 
 
 @attrs.frozen(eq=False)
-class Side:
+class ComparedEnvironment:
     """One environment of one run, under the name by which a comparison knows it.
 
     Outputs are in the order of images that all sides of the comparison share; ``order`` holds, image by
@@ -55,7 +55,7 @@ class Side:
     normalised: bool = False
     baseline: Baseline | None = attrs.field(init=False)
     _stored: NDArray[np.float32] | None = attrs.field(init=False)
-    original: Seen | None = attrs.field(init=False)
+    original: MutantOutputs | None = attrs.field(init=False)
     """Its outputs; None before it ran."""
     planned: dict[str, None] = attrs.field(init=False)
     statuses: dict[str, Status] = attrs.field(init=False)
@@ -70,7 +70,7 @@ class Side:
         return self.run.original(self.environment)
 
     @original.default
-    def _original(self) -> Seen | None:
+    def _original(self) -> MutantOutputs | None:
         return None if self._stored is None else self._seen(self._stored, np.zeros(0, np.intp))
 
     @planned.default
@@ -95,7 +95,7 @@ class Side:
         """Return the verdict on a mutant here, or None."""
         return self.run.verdict(self.environment, mutant) if mutant in self.statuses else None
 
-    def outputs(self, mutant: str) -> Seen | None:
+    def outputs(self, mutant: str) -> MutantOutputs | None:
         """Return what a mutant gave here, or None if its end is not that of one that ran."""
         if self.ended(mutant) not in WITH_OUTPUTS:
             return None
@@ -113,7 +113,7 @@ class Side:
             return []
         return [line for line in lines if line.startswith(("+", "-"))]
 
-    def _seen(self, values: NDArray[np.floating[Any]], changed: NDArray[np.intp]) -> Seen:
+    def _seen(self, values: NDArray[np.floating[Any]], changed: NDArray[np.intp]) -> MutantOutputs:
         marked = np.zeros(len(values), bool)
         marked[changed] = True
         kind = self.baseline.kind if self.baseline else "probabilities"
@@ -121,10 +121,10 @@ class Side:
         if self.normalised:
             with np.errstate(all="ignore"):  # not all are finite, which the measures see
                 scores = Scores(scores.probabilities())
-        return Seen(scores, np.flatnonzero(marked[self.order]))
+        return MutantOutputs(scores, np.flatnonzero(marked[self.order]))
 
 
-def open_sides(runs: Sequence[Run]) -> tuple[Side, ...]:
+def open_sides(runs: Sequence[Run]) -> tuple[ComparedEnvironment, ...]:
     """Return every environment of some runs.
 
     Raises InputError if the runs are not of the same images, or their models not of the same classes.
@@ -136,7 +136,7 @@ def open_sides(runs: Sequence[Run]) -> tuple[Side, ...]:
     kinds = {run.baselines[environment].kind for run, environment in pairs if environment in run.baselines}
     orders = {id(run): _order(images, run) for run in runs}
     sides = tuple(
-        Side(name, run, environment, orders[id(run)], normalised=len(kinds) > 1)
+        ComparedEnvironment(name, run, environment, orders[id(run)], normalised=len(kinds) > 1)
         for name, (run, environment) in zip(_names(pairs), pairs, strict=True)
     )
     _check_classes(sides)
@@ -166,7 +166,7 @@ def _order(images: Mapping[str, str], run: Run) -> NDArray[np.intp]:
     return np.array([positions[name] for name in images], np.intp)
 
 
-def _check_classes(sides: Sequence[Side]) -> None:
+def _check_classes(sides: Sequence[ComparedEnvironment]) -> None:
     found = {side.original.scores.values.shape[1]: side for side in sides if side.original is not None}
     if len(found) > 1:
         told = ", ".join(f"{side.name} has {classes}" for classes, side in found.items())

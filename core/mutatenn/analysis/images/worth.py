@@ -24,7 +24,7 @@ EXAMINED = 200  # survivors whose outputs are read
 
 
 @attrs.frozen
-class Worth:
+class ImageWorth:
     """What the images of one environment do.
 
     ``kills`` counts the mutants each image kills, most first. ``idle`` images kill none; a ``dominated``
@@ -68,7 +68,7 @@ class Survivor:
     propagated: int
 
 
-def worth(matrix: KillMatrix) -> Worth:
+def worth(matrix: KillMatrix) -> ImageWorth:
     """Return what the images of a kill matrix are worth."""
     names, kills, killed = matrix.images, matrix.kills(), matrix.killed()
     cover = smallest_cover(matrix.bits, len(names))
@@ -76,7 +76,7 @@ def worth(matrix: KillMatrix) -> Worth:
     (single,) = np.nonzero(killed == 1)
     only = unpacked(matrix.bits[single], len(names)).argmax(axis=1)
     ended = zip(matrix.mutants, matrix.statuses, killed, strict=True)
-    return Worth(
+    return ImageWorth(
         environment=matrix.environment,
         mutants=len(matrix.mutants),
         kills={names[image]: int(kills[image]) for image in np.argsort(-kills, kind="stable")},

@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from mutatenn.api.mutant import Mutant
     from mutatenn.api.program import Program
     from mutatenn.campaign.execution.setup import Setup
-    from mutatenn.engine.evaluate import Known
-    from mutatenn.engine.link import Linked
+    from mutatenn.engine.evaluate import OriginalValues
+    from mutatenn.engine.link import LinkedProgram
     from mutatenn.host.plugin_host import PluginHost
     from mutatenn.results.run import Run
 
@@ -34,7 +34,7 @@ TRACEABLE = (Status.KILLED, Status.SURVIVED, Status.NEVER_INFECTED)
 
 
 @attrs.frozen
-class Hop:
+class TraceStep:
     """One result of a mutant's kernel beside the original's value of the same name and shape.
 
     ``position`` is that of the call, from 0. ``changed`` is the share of elements that differ in some bit,
@@ -62,10 +62,10 @@ class Trace:
     image: str
     original_label: int
     mutant_label: int
-    hops: tuple[Hop, ...]
+    hops: tuple[TraceStep, ...]
 
     @property
-    def first(self) -> Hop | None:
+    def first(self) -> TraceStep | None:
         """The first result that differs from the original's, or that the original does not have."""
         return next((hop for hop in self.hops if hop.changed is None or hop.changed > 0), None)
 
@@ -101,7 +101,9 @@ def _row(run: Run, mutant: str, environment: str, image: str | None) -> int:
     return int(seen.rows[0]) if len(seen.rows) else int(np.argmax(seen.infected))
 
 
-def _follow(setup: Setup, mutant: Mutant, environment: str, row: int) -> tuple[tuple[int, int], list[Hop]]:
+def _follow(
+    setup: Setup, mutant: Mutant, environment: str, row: int
+) -> tuple[tuple[int, int], list[TraceStep]]:
     toolchain = setup.toolchains[environment]
     program, _ = derive(mutant, toolchain, setup.host)
     evaluator = Evaluator(opened(toolchain.backend))
@@ -116,12 +118,14 @@ def _label(output: NDArray[Any]) -> int:
     return int(np.argmax(np.nan_to_num(output, nan=-np.inf)))
 
 
-def _hops(device: Device, original: Known, linked: Linked, changed: Known) -> Iterator[Hop]:
+def _hops(
+    device: Device, original: OriginalValues, linked: LinkedProgram, changed: OriginalValues
+) -> Iterator[TraceStep]:
     names = _by_name(original.original.program)
     kernels = original.original.program.kernels
     for position, step in enumerate(linked.steps):
         for value, spec in zip(step.results, step.specs, strict=True):
-            hop = Hop(position, step.name, spec.shape, step.kernel not in kernels)
+            hop = TraceStep(position, step.name, spec.shape, step.kernel not in kernels)
             same = names.get((spec.name, spec.shape, spec.dtype))
             if same is not None:
                 before = device.fetch(original.tensors[original.original.numbers[same]])

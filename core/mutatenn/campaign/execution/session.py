@@ -200,7 +200,7 @@ class Session:
                 "limits.time_floor for each image"
             ) from error
 
-    def _measured(self, environment: str) -> gate.Measured:
+    def _measured(self, environment: str) -> gate.BaselineOutputs:
         setup = self.setup
         if environment in setup.backends:
             toolchain = setup.toolchains[environment]

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from mutatenn.api.values import Bounds, Model
     from mutatenn.campaign.config.values import Campaign, Environment, Oracles, ScoreKind
     from mutatenn.campaign.inputs.dataset import Dataset
-    from mutatenn.campaign.inputs.models import Imported
+    from mutatenn.campaign.inputs.models import ImportedModel
     from mutatenn.host.plugin_host import PluginHost
     from mutatenn.results.judge import Judge
     from mutatenn.results.run import Run
@@ -53,7 +53,7 @@ class Setup:
 
     host: PluginHost
     campaign: Campaign
-    imported: dict[str, Imported]
+    imported: dict[str, ImportedModel]
     dataset: Dataset
     images: NDArray[np.generic]
     kill: str

@@ -34,7 +34,7 @@ TIMED_IMAGES = 64  # at least so many, to tell the time for them from the time t
 
 
 @attrs.frozen(eq=False)
-class Measured:
+class BaselineOutputs:
     """The original's outputs of two runs, float32 ``[images, classes]``, and wall seconds per image."""
 
     first: NDArray[np.float32]
@@ -42,7 +42,7 @@ class Measured:
     seconds: float
 
 
-def measure(backend: Backend, program: Program, images: NDArray[np.generic]) -> Measured:
+def measure(backend: Backend, program: Program, images: NDArray[np.generic]) -> BaselineOutputs:
     """Run the original twice on all images, each time in a process of its own, side by side if it may.
 
     Raises KernelError, BuildError or InfrastructureError if the original crashes or cannot be built.
@@ -52,10 +52,10 @@ def measure(backend: Backend, program: Program, images: NDArray[np.generic]) -> 
             one()  # until then the device is taken
         with isolated(lambda: run_original(backend, program, images, backwards=True)) as other:
             (first, seconds), (second, more) = one(), other()
-    return Measured(first, second, min(seconds, more))
+    return BaselineOutputs(first, second, min(seconds, more))
 
 
-def measure_reference(frontend: Frontend, model: Model, images: NDArray[np.generic]) -> Measured:
+def measure_reference(frontend: Frontend, model: Model, images: NDArray[np.generic]) -> BaselineOutputs:
     """Run the model twice in its own framework, each time in a process of its own, side by side.
 
     The time leaves out what the framework takes to start, as well as one can tell from outside. Raises
@@ -66,7 +66,7 @@ def measure_reference(frontend: Frontend, model: Model, images: NDArray[np.gener
         isolated(lambda: run_reference(frontend, model, images[::-1])[::-1]) as other,
     ):
         (first, seconds), second = one(), other()
-    return Measured(first, second, seconds)
+    return BaselineOutputs(first, second, seconds)
 
 
 def _timed_reference(
@@ -105,7 +105,7 @@ def nudged(images: NDArray[np.generic]) -> list[NDArray[np.generic]]:
 
 def check(
     environment: str,
-    measured: Measured,
+    measured: BaselineOutputs,
     reference: Scores,
     truth: Sequence[int] | None,
     gate: Gate,
@@ -156,7 +156,7 @@ def check(
     return attrs.evolve(baseline, problems=tuple(problems))
 
 
-def _noisy(measured: Measured, reference: Scores, tolerance: float) -> list[str]:
+def _noisy(measured: BaselineOutputs, reference: Scores, tolerance: float) -> list[str]:
     gap = agreement.gaps(measured.second, Scores(measured.first, reference.kind), tolerance)[0]
     if not gap.images:
         return []

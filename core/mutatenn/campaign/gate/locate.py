@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from mutatenn.api.frontend import Inner
     from mutatenn.api.program import Call
-    from mutatenn.campaign.inputs.models import Imported
+    from mutatenn.campaign.inputs.models import ImportedModel
     from mutatenn.compiler.toolchain import Toolchain
 
     Ran = tuple[Call, list[NDArray[Any]], list[NDArray[Any]]]
@@ -32,7 +32,7 @@ SECONDS = 120
 
 
 def first_to_differ(
-    imported: Imported, toolchain: Toolchain, image: NDArray[np.generic], tolerance: float
+    imported: ImportedModel, toolchain: Toolchain, image: NDArray[np.generic], tolerance: float
 ) -> str:
     """Say which operator or kernel is the first to differ on an image, ``[*input.shape[1:]]``.
 
@@ -48,7 +48,7 @@ def first_to_differ(
 
 @attrs.frozen(eq=False)
 class _Search:
-    imported: Imported
+    imported: ImportedModel
     toolchain: Toolchain
     image: NDArray[np.generic]
     tolerance: float

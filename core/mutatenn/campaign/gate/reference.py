@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 @attrs.frozen
-class Comparison:
+class ReferenceComparison:
     """How the original's outputs stand to the reference runtime's.
 
     ``difference`` and ``spread`` are those of a Baseline. ``problems`` is empty where they agree; ``image``
@@ -36,18 +36,20 @@ class Comparison:
     remark: str = ""
 
 
-def compare(values: NDArray[Any], reference: Scores, tolerance: float, nudge: Nudge = tuple) -> Comparison:
+def compare(
+    values: NDArray[Any], reference: Scores, tolerance: float, nudge: Nudge = tuple
+) -> ReferenceComparison:
     """Compare outputs ``[images, classes]`` with the reference's; ``nudge`` is that of :func:`gate.check`."""
     expected = reference.values
     if values.shape != expected.shape:
         shapes = (
             f"its outputs have the shape {list(values.shape)}, the reference runtime's {list(expected.shape)}"
         )
-        return Comparison(problems=(f"{shapes} (images, classes)",), image=0)
+        return ReferenceComparison(problems=(f"{shapes} (images, classes)",), image=0)
     return _not_finite(values, expected) or _numbers(values, reference, tolerance, nudge)
 
 
-def _not_finite(values: NDArray[Any], expected: NDArray[Any]) -> Comparison | None:
+def _not_finite(values: NDArray[Any], expected: NDArray[Any]) -> ReferenceComparison | None:
     """Return what is not finite and not the same on both sides, or None."""
     ours, theirs = ~np.isfinite(values), ~np.isfinite(expected)
     both = ours & theirs & (values != expected)
@@ -66,7 +68,7 @@ def _not_finite(values: NDArray[Any], expected: NDArray[Any]) -> Comparison | No
     if not any(found):
         return None
     image = next((row for _, row in filter(None, found[:2])), None)
-    return Comparison(problems=tuple(problem for problem, _ in filter(None, found)), image=image)
+    return ReferenceComparison(problems=tuple(problem for problem, _ in filter(None, found)), image=image)
 
 
 def _where(wrong: NDArray[np.bool_], side: NDArray[Any], what: str, more: str) -> tuple[str, int] | None:
@@ -82,7 +84,7 @@ def _kind(values: NDArray[Any]) -> str:
     return " and ".join(name for holds, name in kinds if holds)
 
 
-def _numbers(values: NDArray[Any], reference: Scores, tolerance: float, nudge: Nudge) -> Comparison:
+def _numbers(values: NDArray[Any], reference: Scores, tolerance: float, nudge: Nudge) -> ReferenceComparison:
     found = gaps(values, reference, tolerance)
     if any(gap.images for gap in found):  # maybe no more than rounding makes of this network
         found = gaps(values, reference, tolerance, nudge())
@@ -90,7 +92,7 @@ def _numbers(values: NDArray[Any], reference: Scores, tolerance: float, nudge: N
     image, label = first.worst
     infinite = int(np.isinf(values).any(axis=1).sum())
     alike = f"infinite scores on {infinite} of {len(values)} images, the same as the reference's"
-    return Comparison(
+    return ReferenceComparison(
         float(first.apart[image, label]),
         None if first.spread is None else float(first.spread[image, 0]),
         () if red is None else (_too_far(red, values, reference, tolerance),),

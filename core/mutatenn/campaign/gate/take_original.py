@@ -20,7 +20,11 @@ if TYPE_CHECKING:
 
 
 def take_original(
-    setup: Setup, store: Store, environment: str, measured: gate.Measured, reference: NDArray[np.float32]
+    setup: Setup,
+    store: Store,
+    environment: str,
+    measured: gate.BaselineOutputs,
+    reference: NDArray[np.float32],
 ) -> Baseline:
     """Judge how the original did in an environment, keep it, and tell the listeners.
 
@@ -33,7 +37,7 @@ def take_original(
 
 
 def _judge(
-    setup: Setup, environment: str, measured: gate.Measured, reference: NDArray[np.float32]
+    setup: Setup, environment: str, measured: gate.BaselineOutputs, reference: NDArray[np.float32]
 ) -> Baseline:
     campaign = setup.campaign
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from mutatenn.api.values import Model, TensorSpec
     from mutatenn.campaign.config.values import Channels, Layout, PreprocessSection, ScoreKind
-    from mutatenn.campaign.inputs.models import Imported
+    from mutatenn.campaign.inputs.models import ImportedModel
 
 PRESET = "preprocess.json"
 """The file in which a frontend may leave, beside a model that it obtained, what [preprocess] should say."""
@@ -70,7 +70,7 @@ class Contract:
         return sum(self.layers.values())
 
 
-def contract(imported: Imported, section: PreprocessSection) -> Contract:
+def contract(imported: ImportedModel, section: PreprocessSection) -> Contract:
     """Return the contract of a model for images prepared like this; raises InputError if they do not fit."""
     frontend, model = imported.frontend, imported.model
     return Contract(

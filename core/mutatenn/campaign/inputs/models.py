@@ -34,7 +34,7 @@ COPIES = 12
 
 
 @attrs.frozen(eq=False)
-class Imported:
+class ImportedModel:
     """A model as one environment has it, and the frontend that imported it."""
 
     frontend: Frontend
@@ -57,7 +57,7 @@ def settled(section: ModelSection, base: Path, host: PluginHost) -> ModelSection
 
 def import_models(
     section: ModelSection, environments: Sequence[Environment], host: PluginHost
-) -> dict[str, Imported]:
+) -> dict[str, ImportedModel]:
     """Return a settled section's model by environment, imported once per route.
 
     Raises InputError for a model that cannot be had or imported, for a route that does not exist, and where
@@ -67,12 +67,12 @@ def import_models(
     frontends = {env.name: _frontend(cls, section.options, env) for env in environments}
     path = obtain(section, next(iter(frontends.values())))
     models: dict[str, Model] = {}
-    found: dict[str, Imported] = {}
+    found: dict[str, ImportedModel] = {}
     for name, frontend in frontends.items():
         route = str(getattr(frontend, "route", ""))
         if route not in models:
             models[route] = _load(frontend, path, section)
-        found[name] = Imported(frontend, models[route])
+        found[name] = ImportedModel(frontend, models[route])
     _check_alike(found)
     return found
 
@@ -126,7 +126,7 @@ def _check_route(cls: type[Frontend], route: object, where: str) -> None:
     raise InputError(f"{where}: {unknown_name('route', str(route), cls.routes)}")
 
 
-def _check_alike(found: Mapping[str, Imported]) -> None:
+def _check_alike(found: Mapping[str, ImportedModel]) -> None:
     """Raise InputError unless every environment can be fed the same images and compared with the others."""
     (first, one), *others = found.items()
     for name, other in others:

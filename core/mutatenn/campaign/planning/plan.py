@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 Place = tuple[str, int]
 """A site: its unit and its ordinal there."""
-Choice = tuple["Found", list[Place]]
+Choice = tuple["OperatorSites", list[Place]]
 """What becomes a mutant: an operator and the places at which it is applied."""
 
 ATTEMPTS = 50
@@ -42,7 +42,7 @@ def groups(cls: type[Mutator]) -> set[str]:
 
 
 @attrs.frozen(eq=False)
-class Found:
+class OperatorSites:
     """An operator of an entry, with its options and stage, and what stands at each of its sites, by unit.
 
     ``absence`` says why there is none, where that is known.
@@ -136,7 +136,9 @@ def _combination(parts: Sequence[Mutant]) -> Mutant:
     )
 
 
-def _found(toolchain: Toolchain, mutation: Mutation, mutators: Mapping[str, type[Mutator]]) -> list[Found]:
+def _found(
+    toolchain: Toolchain, mutation: Mutation, mutators: Mapping[str, type[Mutator]]
+) -> list[OperatorSites]:
     """Return every operator of an entry with all its sites, most of them not yet described."""
     found = []
     for cls in mutators.values():
@@ -147,15 +149,15 @@ def _found(toolchain: Toolchain, mutation: Mutation, mutators: Mapping[str, type
             units = {name: toolchain.unit(name, stage) for name in names}
             details = sites(mutator, units)
             why = "" if any(map(len, details.values())) else absence(mutator, list(units.values()))
-            found.append(Found(mutator, stage, details, why))
+            found.append(OperatorSites(mutator, stage, details, why))
     return found
 
 
-def _single(mutation: Mutation, found: Sequence[Found], seed: int) -> Iterator[list[Choice]]:
+def _single(mutation: Mutation, found: Sequence[OperatorSites], seed: int) -> Iterator[list[Choice]]:
     return ([choice] for choice in _chosen(mutation, found, seed))
 
 
-def _combined(mutation: Mutation, found: Sequence[Found], seed: int) -> Iterator[list[Choice]]:
+def _combined(mutation: Mutation, found: Sequence[OperatorSites], seed: int) -> Iterator[list[Choice]]:
     """Yield faults to combine: of different kernels, at most one of them in the graph.
 
     Two faults in one unit could not be told from other faults there: the first moves the second's site.
@@ -176,7 +178,7 @@ def _combined(mutation: Mutation, found: Sequence[Found], seed: int) -> Iterator
             return
 
 
-def _chosen(mutation: Mutation, found: Sequence[Found], seed: int) -> list[Choice]:
+def _chosen(mutation: Mutation, found: Sequence[OperatorSites], seed: int) -> list[Choice]:
     """Return the operator and the places of every mutant, as the entry's ``sites`` asks."""
     sites = mutation.sites
     if sites == "together":
@@ -215,7 +217,7 @@ def _spread(population: int, sample: int, chance: random.Random) -> list[int]:
     return [int(start + number * step) for number in range(sample)]
 
 
-def _at(mutation: Mutation, found: Found, wanted: Sequence[int]) -> list[Place]:
+def _at(mutation: Mutation, found: OperatorSites, wanted: Sequence[int]) -> list[Place]:
     """Return the sites with these ordinals, counted over the whole model."""
     places = found.places()
     beyond = [ordinal for ordinal in wanted if ordinal >= len(places)]
@@ -227,7 +229,7 @@ def _at(mutation: Mutation, found: Found, wanted: Sequence[int]) -> list[Place]:
     return [places[ordinal] for ordinal in wanted if ordinal < len(places)]
 
 
-def _name(model: str, found: Found, places: list[Place]) -> str:
+def _name(model: str, found: OperatorSites, places: list[Place]) -> str:
     """Return a mutant's id."""
     mutator = found.mutator
     sites = [f"{unit}:{ordinal}" for unit, ordinal in places]
@@ -237,13 +239,15 @@ def _name(model: str, found: Found, places: list[Place]) -> str:
     return f"{mutator.name}.{where}.{short}"
 
 
-def _mutant(name: str, found: Found, places: list[Place]) -> Mutant:
+def _mutant(name: str, found: OperatorSites, places: list[Place]) -> Mutant:
     mutator = found.mutator
     sites = tuple(Site(unit, ordinal, found.details[unit][ordinal]) for unit, ordinal in places)
     return Mutant(name, mutator.name, mutator.category, mutator.level, found.stage, sites, found.options)
 
 
-def _summary(found: Sequence[Found], mutants: Sequence[Mutant], *, sampled: bool) -> list[PlannedOperator]:
+def _summary(
+    found: Sequence[OperatorSites], mutants: Sequence[Mutant], *, sampled: bool
+) -> list[PlannedOperator]:
     counts = Counter(mutant.operator for mutant in mutants)
     rows = []
     for each in found:

@@ -22,7 +22,7 @@ from mutatenn.engine.trial import (
     memory_limit,
     settle_twice,
 )
-from mutatenn.engine.warm import Warm
+from mutatenn.engine.warm import PreparedOriginal
 from mutatenn.host.hookspecs import hookimpl
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 class Crew:
     """The trials under way, each in its own process, and one that stands by to take the next free place."""
 
-    warm: Warm
+    warm: PreparedOriginal
     waiting: list[str]
     ran: dict[str, str] = attrs.field(init=False, factory=dict)
     """The mutants that have run, by the identity of their programs; each process inherits it."""
@@ -154,9 +154,9 @@ class Fork(Executor):
             crew.disband()
 
 
-def warm_up(job: Job) -> Warm:
+def warm_up(job: Job) -> PreparedOriginal:
     """Run the original on every image, in this process."""
-    warm = Warm.up(job)
+    warm = PreparedOriginal.up(job)
     start = time.process_time()
     for index in range(len(job.images)):
         warm.known(index)
@@ -165,7 +165,7 @@ def warm_up(job: Job) -> Warm:
     return warm
 
 
-def _work(warm: Warm, mutant: str, ran: Mapping[str, str], pipe: Connection) -> None:
+def _work(warm: PreparedOriginal, mutant: str, ran: Mapping[str, str], pipe: Connection) -> None:
     report = Report(warm, mutant, pipe)
     report.send(*attempt(report, ran))
 

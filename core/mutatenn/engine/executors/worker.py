@@ -28,7 +28,7 @@ from mutatenn.engine.trial import (
     image_limit,
     settle,
 )
-from mutatenn.engine.warm import Warm
+from mutatenn.engine.warm import PreparedOriginal
 from mutatenn.errors import InfrastructureError
 from mutatenn.host.hookspecs import hookimpl
 
@@ -292,7 +292,7 @@ class Worker(Executor):
 
 def _serve(job: Job, orders: Connection, pipe: Connection) -> None:
     try:
-        warm = Warm.up(job, sealed=True)
+        warm = PreparedOriginal.up(job, sealed=True)
         if len(job.images):
             warm.known(0)
         isolate.send(pipe, ready=warm.seconds)
@@ -303,7 +303,7 @@ def _serve(job: Job, orders: Connection, pipe: Connection) -> None:
         isolate.send(pipe, problem=messages.clean(problem))
 
 
-def _work(warm: Warm, orders: Connection, pipe: Connection) -> None:
+def _work(warm: PreparedOriginal, orders: Connection, pipe: Connection) -> None:
     """Try mutants as ordered; raises what ends the usefulness of this process."""
     ran: dict[str, str] = {}
     while order := isolate.receive(orders):
