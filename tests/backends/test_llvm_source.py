@@ -12,7 +12,7 @@ import pytest
 
 from mutatenn import InputError, Kernel, ir
 from mutatenn.compiler.kernels import lower_kernel
-from mutatenn_backends._llvm_text import tidy_assembly, tidy_ir
+from mutatenn_backends._cpu.llvm_text import tidy_assembly, tidy_ir
 from mutatenn_backends.llvm import Llvm
 
 SCALE = """

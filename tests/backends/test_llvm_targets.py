@@ -15,7 +15,7 @@ from mutatenn import InputError, Model, Program, ir
 from mutatenn.compiler.kernels import compile_kernel
 from mutatenn.compiler.profiles import Profile
 from mutatenn.compiler.toolchain import Toolchain
-from mutatenn_backends import _processor
+from mutatenn_backends._cpu import processor
 from mutatenn_backends.llvm import Llvm
 from mutatenn_frontends.onnx import Onnx
 
@@ -59,7 +59,7 @@ def test_processors_give_the_same_answers(
 ) -> None:
     image = np.random.default_rng(0).uniform(0, 1, model.input.shape).astype(np.float32)
     answers = []
-    for mcpu in processors or _processor.runnable():
+    for mcpu in processors or processor.runnable():
         backend = Llvm(mcpu=mcpu, schedules=schedules)
         answers.append(answer(backend, Toolchain(model, backend, Profile()).program, image))
     assert len(answers) >= 2
@@ -136,10 +136,10 @@ def test_names_that_llvm_does_not_know(options: dict[str, Any], cure: str) -> No
 
 def pretend(monkeypatch: pytest.MonkeyPatch, path: Path, text: str) -> None:
     path.write_text(text)
-    monkeypatch.setattr(_processor, "CPUINFO", path)
-    for cached in (_processor.host_flags, _processor.make_target):
+    monkeypatch.setattr(processor, "CPUINFO", path)
+    for cached in (processor.host_flags, processor.make_target):
         cached.cache_clear()
-        monkeypatch.setattr(_processor, cached.__name__, cached.__wrapped__)
+        monkeypatch.setattr(processor, cached.__name__, cached.__wrapped__)
 
 
 # An x86-64-v2 processor with AVX, as Linux describes it.
@@ -183,4 +183,4 @@ def test_without_a_word_from_linux_nothing_is_refused(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     pretend(monkeypatch, tmp_path / "cpuinfo", "processor\t: 0\n")
-    assert _processor.missing_features(Llvm().target()) == []
+    assert processor.missing_features(Llvm().target()) == []

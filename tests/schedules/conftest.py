@@ -13,7 +13,7 @@ from mutatenn import Kernel, TensorSpec, ir
 from mutatenn.compiler.kernels import lower_kernel
 from mutatenn.compiler.legalize import Legalizer
 from mutatenn.compiler.profiles import Profile, lower_graph
-from mutatenn_backends._processor import missing_features
+from mutatenn_backends._cpu.processor import missing_features
 from mutatenn_backends.llvm import Llvm
 from mutatenn_backends.schedules import RULES
 

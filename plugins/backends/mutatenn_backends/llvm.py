@@ -22,8 +22,8 @@ from mutatenn import (
     load_library,
     source_digest,
 )
-from mutatenn_backends._llvm_text import tidy_assembly, tidy_ir
-from mutatenn_backends._processor import NATIVE, make_target, refuse_elsewhere, runnable
+from mutatenn_backends._cpu.llvm_text import tidy_assembly, tidy_ir
+from mutatenn_backends._cpu.processor import NATIVE, make_target, refuse_elsewhere, runnable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import attrs
 
 from mutatenn import Backend, InputError, hookimpl, ir
-from mutatenn_backends._processor import NATIVE
+from mutatenn_backends._cpu.processor import NATIVE
 from mutatenn_backends._rpc_connect import SERVER, Address, count_servers, open_server, open_tracked
 from mutatenn_backends._rpc_device import RemoteCpu, close_session, losses
 from mutatenn_backends._rpc_library import helper_library
