@@ -19,10 +19,10 @@ from mutatenn import DeviceLostError, Kernel, Program, TensorSpec, build_kernel,
 from mutatenn.compiler.kernels import lower_kernel
 from mutatenn.compiler.profiles import Profile
 from mutatenn.compiler.toolchain import Toolchain
-from mutatenn_backends import _cuda_memory
-from mutatenn_backends._cuda_compile import find_nvcc, missing_tool
-from mutatenn_backends._cuda_device import Built, CudaDevice, CudaError, error_name
-from mutatenn_backends._cuda_memory import GUARD, GUARD_BYTE
+from mutatenn_backends._cuda import memory
+from mutatenn_backends._cuda.compile import find_nvcc, missing_tool
+from mutatenn_backends._cuda.device import Built, CudaDevice, CudaError, error_name
+from mutatenn_backends._cuda.memory import GUARD, GUARD_BYTE
 from mutatenn_backends.cuda import RUNTIME, Cuda, _loads, missing
 from mutatenn_backends.llvm import Llvm
 from mutatenn_frontends.onnx import Onnx
@@ -76,14 +76,14 @@ def test_what_goes_up_comes_down(device: CudaDevice, dtype: str, shape: tuple[in
 
 
 def test_tensors_stand_between_guards_that_go_with_them(device: CudaDevice) -> None:
-    before = set(_cuda_memory._foundations)
+    before = set(memory._foundations)
     tensor = device.upload(np.zeros(10, np.float32))
-    (address,) = set(_cuda_memory._foundations) - before
-    whole = _cuda_memory._foundations[address][-1].numpy()
+    (address,) = set(memory._foundations) - before
+    whole = memory._foundations[address][-1].numpy()
     assert set(whole[:GUARD].tolist()) == set(whole[-GUARD:].tolist()) == {GUARD_BYTE}
     assert whole[GUARD:-GUARD].tolist() == [0] * 40
     del tensor
-    assert set(_cuda_memory._foundations) == before
+    assert set(memory._foundations) == before
 
 
 def test_up_and_down_are_copies_of_any_layout(device: CudaDevice) -> None:
@@ -192,7 +192,7 @@ assert missing() == ["GPU 0"], missing()
 device = CudaDevice(ir.tvm.cuda(0), backend.target(), "nvcc")
 assert "__global__" in backend.source(shift(0, backend), "cuda"), "it takes no compiler to see the source"
 device.build(shift(0, backend)).function
-compilation = sys.modules["mutatenn_backends._cuda_compile"]
+compilation = sys.modules["mutatenn_backends._cuda.compile"]
 nvcc, compilation._nvcc = compilation._nvcc, None
 device.build(shift(0, backend)).function, "the second time it is not compiled"
 compilation._nvcc = nvcc

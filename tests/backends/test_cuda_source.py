@@ -15,8 +15,8 @@ from mutatenn.campaign.options import create
 from mutatenn.compiler.kernels import lower_kernel
 from mutatenn.compiler.profiles import Profile
 from mutatenn.compiler.toolchain import Toolchain
-from mutatenn_backends import _cuda_compile
-from mutatenn_backends._cuda_compile import compile_source, find_nvcc, missing_tool
+from mutatenn_backends._cuda import compile as compilation
+from mutatenn_backends._cuda.compile import compile_source, find_nvcc, missing_tool
 from mutatenn_backends.cuda import Cuda, missing
 from mutatenn_frontends.onnx import Onnx
 from mutatenn_mutators.comparison import LtToLe
@@ -149,7 +149,7 @@ def test_what_nvcc_rejects_is_a_build_error(source: str, arch: str, reason: str)
 
 def test_a_missing_compiler_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
-    monkeypatch.setattr(_cuda_compile, "toolkits", lambda: iter(()))
+    monkeypatch.setattr(compilation, "toolkits", lambda: iter(()))
     with pytest.raises(InputError, match="nvcc is missing; install the CUDA toolkit"):
         BACKEND.source(scale(), "ptx")
     assert "__global__" in BACKEND.source(scale(), "cuda")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import attrs
 
 from mutatenn import Backend, InputError, call_isolated, device_code, hookimpl, ir, source_digest
-from mutatenn_backends._cuda_compile import COMPILERS, compile_source, compiled_by, missing_tool, toolkits
+from mutatenn_backends._cuda.compile import COMPILERS, compile_source, compiled_by, missing_tool, toolkits
 
 if TYPE_CHECKING:
     from mutatenn import Device, DeviceCode, Kernel
@@ -72,7 +72,7 @@ class Cuda(Backend):
 
     def open(self) -> Device:
         """Open the device; raise InputError where it or what it needs is missing."""
-        from mutatenn_backends._cuda_device import CudaDevice
+        from mutatenn_backends._cuda.device import CudaDevice
 
         target, device = self.target(), ir.tvm.cuda(self.device)
         if not device.exist:

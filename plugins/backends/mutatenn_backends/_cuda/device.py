@@ -11,8 +11,8 @@ import attrs
 import numpy as np
 
 from mutatenn import Device, DeviceLostError, TensorSpec, build_kernel, cached_bytes
-from mutatenn_backends._cuda_compile import compile_source, compiled_by, compiler_version
-from mutatenn_backends._cuda_memory import place
+from mutatenn_backends._cuda.compile import compile_source, compiled_by, compiler_version
+from mutatenn_backends._cuda.memory import place
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
