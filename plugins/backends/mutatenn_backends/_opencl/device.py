@@ -11,8 +11,8 @@ import attrs
 import numpy as np
 
 from mutatenn import BuildError, Device, DeviceLostError, TensorSpec
-from mutatenn_backends._opencl_code import generate
-from mutatenn_backends._opencl_memory import Memory, Tensor, fold
+from mutatenn_backends._opencl.code import generate
+from mutatenn_backends._opencl.memory import Memory, Tensor, fold
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
