@@ -10,9 +10,9 @@ import attrs
 
 from mutatenn import Backend, InputError, hookimpl, ir
 from mutatenn_backends._cpu.processor import NATIVE
-from mutatenn_backends._rpc_connect import SERVER, Address, count_servers, open_server, open_tracked
-from mutatenn_backends._rpc_device import RemoteCpu, close_session, losses
-from mutatenn_backends._rpc_library import helper_library
+from mutatenn_backends._rpc.connect import SERVER, Address, count_servers, open_server, open_tracked
+from mutatenn_backends._rpc.device import RemoteCpu, close_session, losses
+from mutatenn_backends._rpc.library import helper_library
 from mutatenn_backends.llvm import Llvm
 
 PACKAGES = ("tornado", "cloudpickle", "psutil")

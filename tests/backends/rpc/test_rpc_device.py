@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from mutatenn import BuildError, Kernel, TensorSpec, ir
-from mutatenn_backends._rpc_device import RemoteCpu
-from mutatenn_backends._rpc_library import MARGIN
+from mutatenn_backends._rpc.device import RemoteCpu
+from mutatenn_backends._rpc.library import MARGIN
 from mutatenn_backends.llvm import GUARD, GUARD_BYTE, Llvm
 
 Make = Callable[..., Kernel]

@@ -17,7 +17,7 @@ from mutatenn.compiler.profiles import Profile
 from mutatenn.compiler.toolchain import Toolchain
 from mutatenn.engine.evaluate import Evaluation, Evaluator
 from mutatenn.engine.link import Linked
-from mutatenn_backends._rpc_device import RemoteCpu
+from mutatenn_backends._rpc.device import RemoteCpu
 from mutatenn_backends.llvm import Llvm
 from mutatenn_frontends.onnx import Onnx
 from mutatenn_mutators.relu_to_sigmoid import ReluToSigmoid

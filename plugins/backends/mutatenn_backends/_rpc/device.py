@@ -19,7 +19,7 @@ from mutatenn import (
     kernel_library,
     kernel_symbol,
 )
-from mutatenn_backends._rpc_library import MARGIN, WORD, machine_library
+from mutatenn_backends._rpc.library import MARGIN, WORD, machine_library
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -39,7 +39,7 @@ EXPIRED = "session has expired"
 
 @attrs.frozen(eq=False)
 class Buffer:
-    """Memory of the server between two guards, see :mod:`mutatenn_backends._rpc_library`.
+    """Memory of the server between two guards, see :mod:`mutatenn_backends._rpc.library`.
 
     ``whole`` is all of it as words, ``content`` the tensor that stands in it, of ``size`` bytes.
     """
@@ -65,7 +65,7 @@ class Tensor:
 class RemoteCpu(Device):
     """The processor of a server, for the time of one session.
 
-    ``helpers`` is what :func:`mutatenn_backends._rpc_library.helper_library` makes for the target, ``where``
+    ``helpers`` is what :func:`mutatenn_backends._rpc.library.helper_library` makes for the target, ``where``
     names the server. Raises what :func:`losses` raises.
     """
 

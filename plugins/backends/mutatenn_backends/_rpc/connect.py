@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import attrs
 
 from mutatenn import DeviceLostError, InputError, ir
-from mutatenn_backends._rpc_device import close_session
+from mutatenn_backends._rpc.device import close_session
 
 if TYPE_CHECKING:
     from collections.abc import Callable
