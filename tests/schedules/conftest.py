@@ -14,8 +14,8 @@ from mutatenn.compiler.kernels import lower_kernel
 from mutatenn.compiler.legalize import Legalizer
 from mutatenn.compiler.profiles import Profile, lower_graph
 from mutatenn_backends._cpu.processor import missing_features
+from mutatenn_backends._schedules.cpu import RULES
 from mutatenn_backends.llvm import Llvm
-from mutatenn_backends.schedules import RULES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from mutatenn import ir
+from mutatenn_backends._schedules.cpu import RULES, apply_schedules
 from mutatenn_backends.llvm import Llvm
-from mutatenn_backends.schedules import RULES, apply_schedules
 
 HEADER = "@T.prim_func(private=True, s_tir=True)\ndef main({params}):\n{body}"
 BUFFERS = 'A: T.Buffer((T.int64(8),), "float32"), B: T.Buffer((T.int64(8),), "float32")'

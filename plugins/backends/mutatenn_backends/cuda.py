@@ -51,7 +51,7 @@ class Cuda(Backend):
 
     def schedule(self, function: Any) -> Any:
         """Return the kernel scheduled by the first rule that fits it."""
-        from mutatenn_backends.gpu_schedules import apply_schedules
+        from mutatenn_backends._schedules.gpu import apply_schedules
 
         return apply_schedules(function, self.target(), self.schedules, None)
 

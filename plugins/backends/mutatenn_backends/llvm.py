@@ -153,7 +153,7 @@ class Llvm(Backend):
         """Return the kernel scheduled by the first rule that fits it."""
         if not self.schedules:
             return function
-        from mutatenn_backends.schedules import apply_schedules
+        from mutatenn_backends._schedules.cpu import apply_schedules
 
         return apply_schedules(function, self.target())
 

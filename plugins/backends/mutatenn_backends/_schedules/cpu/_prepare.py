@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import attrs
 
 from mutatenn import ir
-from mutatenn_backends.schedules._access import stride
-from mutatenn_backends.schedules._stages import (
+from mutatenn_backends._schedules.cpu._access import stride
+from mutatenn_backends._schedules.cpu._stages import (
     NotApplicableError,
     Stage,
     inline,

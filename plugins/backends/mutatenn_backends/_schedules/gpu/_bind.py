@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 import attrs
 
 from mutatenn import ir
-from mutatenn_backends.gpu_schedules._buffers import loaded_in, rename, stored_in
-from mutatenn_backends.schedules._emit import rebuild, sequence
-from mutatenn_backends.schedules._map import unfuse
-from mutatenn_backends.schedules._stages import integer, is_rounded, need, replace
+from mutatenn_backends._schedules.cpu._emit import rebuild, sequence
+from mutatenn_backends._schedules.cpu._map import unfuse
+from mutatenn_backends._schedules.cpu._stages import integer, is_rounded, need, replace
+from mutatenn_backends._schedules.gpu._buffers import loaded_in, rename, stored_in
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence

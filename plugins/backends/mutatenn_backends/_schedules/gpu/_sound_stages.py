@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from mutatenn import ir
-from mutatenn_backends.gpu_schedules._buffers import stored_in
-from mutatenn_backends.schedules._stages import REDUCTION, SPATIAL, rounded
+from mutatenn_backends._schedules.cpu._stages import REDUCTION, SPATIAL, rounded
+from mutatenn_backends._schedules.gpu._buffers import stored_in
 
 
 def with_sound_stages(function: Any) -> Any:

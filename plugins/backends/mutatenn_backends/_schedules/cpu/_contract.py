@@ -11,15 +11,15 @@ from typing import TYPE_CHECKING, Any
 import attrs
 
 from mutatenn import ir
-from mutatenn_backends.schedules._emit import loop, nest, rebuild, sequence
-from mutatenn_backends.schedules._machine import Piece, Span, pieces, spans
-from mutatenn_backends.schedules._map import emit_map, unfuse
-from mutatenn_backends.schedules._stages import Stage, loads_in, replace, simple
+from mutatenn_backends._schedules.cpu._emit import loop, nest, rebuild, sequence
+from mutatenn_backends._schedules.cpu._machine import Piece, Span, pieces, spans
+from mutatenn_backends._schedules.cpu._map import emit_map, unfuse
+from mutatenn_backends._schedules.cpu._stages import Stage, loads_in, replace, simple
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from mutatenn_backends.schedules._prepare import Reduction
+    from mutatenn_backends._schedules.cpu._prepare import Reduction
 
     Point = dict[Any, Any]
 

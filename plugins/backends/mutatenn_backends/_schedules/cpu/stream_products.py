@@ -5,16 +5,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from mutatenn import ir
-from mutatenn_backends.schedules._access import stride
-from mutatenn_backends.schedules._emit import loop, rebuild, sequence
-from mutatenn_backends.schedules._machine import Machine
-from mutatenn_backends.schedules._map import emit_row
-from mutatenn_backends.schedules._prepare import read_reduction
-from mutatenn_backends.schedules._rule import rule
-from mutatenn_backends.schedules._stages import need, replace, simple
+from mutatenn_backends._schedules.cpu._access import stride
+from mutatenn_backends._schedules.cpu._emit import loop, rebuild, sequence
+from mutatenn_backends._schedules.cpu._machine import Machine
+from mutatenn_backends._schedules.cpu._map import emit_row
+from mutatenn_backends._schedules.cpu._prepare import read_reduction
+from mutatenn_backends._schedules.cpu._rule import rule
+from mutatenn_backends._schedules.cpu._stages import need, replace, simple
 
 if TYPE_CHECKING:
-    from mutatenn_backends.schedules._prepare import Reduction
+    from mutatenn_backends._schedules.cpu._prepare import Reduction
 
 SMALLEST = 64 << 10  # elements of a matrix; smaller ones stay in the cache, whatever the order
 TERMS = (8, 4, 2, 1)  # added to an output while it is in a register

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from mutatenn_backends.schedules._access import fused_axes
-from mutatenn_backends.schedules._contract import Roles, Tiling, emit_reduction
-from mutatenn_backends.schedules._cost import candidates, copying, cost
-from mutatenn_backends.schedules._machine import Machine
-from mutatenn_backends.schedules._prepare import Reduction, align_columns, flatten_columns, read_reduction
-from mutatenn_backends.schedules._rule import rule
-from mutatenn_backends.schedules._stages import NotApplicableError, need, variables_in
+from mutatenn_backends._schedules.cpu._access import fused_axes
+from mutatenn_backends._schedules.cpu._contract import Roles, Tiling, emit_reduction
+from mutatenn_backends._schedules.cpu._cost import candidates, copying, cost
+from mutatenn_backends._schedules.cpu._machine import Machine
+from mutatenn_backends._schedules.cpu._prepare import (
+    Reduction,
+    align_columns,
+    flatten_columns,
+    read_reduction,
+)
+from mutatenn_backends._schedules.cpu._rule import rule
+from mutatenn_backends._schedules.cpu._stages import NotApplicableError, need, variables_in
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

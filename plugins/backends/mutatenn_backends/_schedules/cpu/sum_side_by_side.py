@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from mutatenn_backends.schedules._contract import Roles, Tiling, emit_reduction
-from mutatenn_backends.schedules._prepare import read_reduction, split_axis
-from mutatenn_backends.schedules._rule import rule
+from mutatenn_backends._schedules.cpu._contract import Roles, Tiling, emit_reduction
+from mutatenn_backends._schedules.cpu._prepare import read_reduction, split_axis
+from mutatenn_backends._schedules.cpu._rule import rule
 
 MOST = 12  # chains of additions: as many as hide the latency of one
 SIDE_BY_SIDE = range(MOST, 3, -1)

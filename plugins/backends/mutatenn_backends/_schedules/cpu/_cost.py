@@ -6,14 +6,14 @@ import itertools
 from math import prod
 from typing import TYPE_CHECKING, Any
 
-from mutatenn_backends.schedules._contract import Roles, Tiling
-from mutatenn_backends.schedules._machine import Machine, pieces, spans
-from mutatenn_backends.schedules._stages import need, variables_in
+from mutatenn_backends._schedules.cpu._contract import Roles, Tiling
+from mutatenn_backends._schedules.cpu._machine import Machine, pieces, spans
+from mutatenn_backends._schedules.cpu._stages import need, variables_in
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from mutatenn_backends.schedules._prepare import Reduction
+    from mutatenn_backends._schedules.cpu._prepare import Reduction
 
 LATENCY = 4  # cycles from a multiply-add to its next use
 CYCLES_PER_COPY = 1.5  # of an element

@@ -12,8 +12,8 @@ import attrs
 import numpy as np
 
 from mutatenn import ir
-from mutatenn_backends.schedules._access import evaluate
-from mutatenn_backends.schedules._stages import Stage, is_guarded, is_rounded, need, variables_in
+from mutatenn_backends._schedules.cpu._access import evaluate
+from mutatenn_backends._schedules.cpu._stages import Stage, is_guarded, is_rounded, need, variables_in
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from mutatenn_backends.schedules._emit import rebuild
-from mutatenn_backends.schedules._machine import Machine
-from mutatenn_backends.schedules._map import emit_map
-from mutatenn_backends.schedules._rule import rule
-from mutatenn_backends.schedules._stages import inline, need, read_nest
+from mutatenn_backends._schedules.cpu._emit import rebuild
+from mutatenn_backends._schedules.cpu._machine import Machine
+from mutatenn_backends._schedules.cpu._map import emit_map
+from mutatenn_backends._schedules.cpu._rule import rule
+from mutatenn_backends._schedules.cpu._stages import inline, need, read_nest
 
 
 @rule

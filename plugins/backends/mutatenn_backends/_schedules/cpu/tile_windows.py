@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from mutatenn_backends.schedules._contract import Roles, Tiling, emit_reduction
-from mutatenn_backends.schedules._machine import Machine, pieces, spans
-from mutatenn_backends.schedules._prepare import align_columns, read_reduction
-from mutatenn_backends.schedules._rule import rule
-from mutatenn_backends.schedules._stages import need
+from mutatenn_backends._schedules.cpu._contract import Roles, Tiling, emit_reduction
+from mutatenn_backends._schedules.cpu._machine import Machine, pieces, spans
+from mutatenn_backends._schedules.cpu._prepare import align_columns, read_reduction
+from mutatenn_backends._schedules.cpu._rule import rule
+from mutatenn_backends._schedules.cpu._stages import need
 
 if TYPE_CHECKING:
-    from mutatenn_backends.schedules._prepare import Reduction
+    from mutatenn_backends._schedules.cpu._prepare import Reduction
 
 LARGEST_WINDOW = 49  # terms that are unrolled, so that neighbouring lines share their loads
 MOST_STATEMENTS = 300  # of a tile: the compiler's time grows with them

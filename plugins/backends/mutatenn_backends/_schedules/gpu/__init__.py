@@ -10,9 +10,9 @@ import logging
 from typing import TYPE_CHECKING, Any
 
 from mutatenn import ir, lower_kernel
-from mutatenn_backends.gpu_schedules._bind import bind_threads
-from mutatenn_backends.gpu_schedules._sound_stages import with_sound_stages
-from mutatenn_backends.schedules import apply_schedules as apply_cpu_schedules
+from mutatenn_backends._schedules.cpu import apply_schedules as apply_cpu_schedules
+from mutatenn_backends._schedules.gpu._bind import bind_threads
+from mutatenn_backends._schedules.gpu._sound_stages import with_sound_stages
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -10,14 +10,14 @@ import logging
 from typing import TYPE_CHECKING, Any
 
 from mutatenn import ir
-from mutatenn_backends.schedules.map_elements import map_elements
-from mutatenn_backends.schedules.stream_products import stream_products
-from mutatenn_backends.schedules.sum_side_by_side import sum_side_by_side
-from mutatenn_backends.schedules.tile_products import tile_products
-from mutatenn_backends.schedules.tile_windows import tile_windows
+from mutatenn_backends._schedules.cpu.map_elements import map_elements
+from mutatenn_backends._schedules.cpu.stream_products import stream_products
+from mutatenn_backends._schedules.cpu.sum_side_by_side import sum_side_by_side
+from mutatenn_backends._schedules.cpu.tile_products import tile_products
+from mutatenn_backends._schedules.cpu.tile_windows import tile_windows
 
 if TYPE_CHECKING:
-    from mutatenn_backends.schedules._rule import Rule
+    from mutatenn_backends._schedules.cpu._rule import Rule
 
 logger = logging.getLogger(__name__)
 

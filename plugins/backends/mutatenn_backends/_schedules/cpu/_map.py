@@ -6,10 +6,10 @@ from math import prod
 from typing import TYPE_CHECKING, Any
 
 from mutatenn import ir
-from mutatenn_backends.schedules._access import fused_axes, stride
-from mutatenn_backends.schedules._emit import loop, nest, sequence
-from mutatenn_backends.schedules._guards import Box, boxes
-from mutatenn_backends.schedules._stages import Stage, loads_in, need, replace, simple
+from mutatenn_backends._schedules.cpu._access import fused_axes, stride
+from mutatenn_backends._schedules.cpu._emit import loop, nest, sequence
+from mutatenn_backends._schedules.cpu._guards import Box, boxes
+from mutatenn_backends._schedules.cpu._stages import Stage, loads_in, need, replace, simple
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

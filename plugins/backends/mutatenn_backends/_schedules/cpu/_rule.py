@@ -7,7 +7,7 @@ import logging
 from collections.abc import Callable
 from typing import Any
 
-from mutatenn_backends.schedules._stages import NotApplicableError
+from mutatenn_backends._schedules.cpu._stages import NotApplicableError
 
 Rule = Callable[[Any, Any], Any]
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mutatenn import ir
-from mutatenn_backends.schedules._stages import NotApplicableError, loads_in, need, replace, variables_in
+from mutatenn_backends._schedules.cpu._stages import NotApplicableError, loads_in, need, replace, variables_in
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
