@@ -22,7 +22,7 @@ from mutatenn_mutators import (
     bugs_graph_weights,
     bugs_graph_windows,
 )
-from mutatenn_mutators._sources import graph
+from mutatenn_mutators._shared.sources import graph
 
 MODULES = (
     bugs_graph_windows,

@@ -18,7 +18,7 @@ from mutatenn_mutators import bugs_graph_order as order
 from mutatenn_mutators import bugs_graph_padding as padding
 from mutatenn_mutators import bugs_graph_weights as weights
 from mutatenn_mutators import bugs_graph_windows as windows
-from mutatenn_mutators._sources import graph
+from mutatenn_mutators._shared.sources import graph
 
 Array = NDArray[Any]
 

@@ -18,7 +18,7 @@ from mutatenn.compiler.toolchain import GRAPH_UNIT, Toolchain
 from mutatenn_backends.llvm import Llvm
 from mutatenn_frontends.onnx import Onnx
 from mutatenn_mutators import layers
-from mutatenn_mutators._sources import graph
+from mutatenn_mutators._shared.sources import graph
 from mutatenn_mutators.layers import DuplicateLayer, RemoveActivation, RemoveLayer
 
 OPERATORS: list[type[Mutator]] = layers.mutatenn_mutators()

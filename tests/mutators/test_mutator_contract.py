@@ -11,7 +11,7 @@ import pytest
 
 import mutatenn_mutators
 from mutatenn import CATEGORIES, Example, Mutator, ir
-from mutatenn_mutators._paper import PAPER
+from mutatenn_mutators._shared.paper import PAPER
 
 MODULES = [
     importlib.import_module(module.name)

@@ -18,7 +18,7 @@ from mutatenn_backends.llvm import Llvm
 from mutatenn_frontends.onnx import Onnx
 from mutatenn_mutators import weights, weights_bias, weights_neurons
 from mutatenn_mutators._layer_search import layers
-from mutatenn_mutators._sources import graph
+from mutatenn_mutators._shared.sources import graph
 from mutatenn_mutators.weights import GaussianFuzzWeights, ShuffleWeights
 from mutatenn_mutators.weights_bias import RemoveBias
 from mutatenn_mutators.weights_neurons import BlockNeuron, InvertNeuron, SwitchNeurons

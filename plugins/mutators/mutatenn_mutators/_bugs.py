@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import attrs
 
 from mutatenn import GraphMutator, ir
-from mutatenn_mutators._calls import static_shape
+from mutatenn_mutators._shared.calls import static_shape
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mutatenn import ir
-from mutatenn_mutators._calls import static_shape
+from mutatenn_mutators._shared.calls import static_shape
 
 if TYPE_CHECKING:
     from collections.abc import Callable

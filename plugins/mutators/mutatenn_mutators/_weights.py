@@ -9,9 +9,9 @@ import attrs
 import numpy as np
 
 from mutatenn import Mutator
-from mutatenn_mutators import _options
 from mutatenn_mutators._deepmutation import DEEPMUTATION
 from mutatenn_mutators._layer_search import layers, with_constants
+from mutatenn_mutators._shared import options
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
@@ -73,8 +73,8 @@ class SampledWeightMutator(WeightMutator):
     machine, wherever in the network the layer is.
     """
 
-    seed: int = attrs.field(default=0, validator=_options.seed)
-    ratio: float = attrs.field(default=0.01, validator=_options.ratio)
+    seed: int = attrs.field(default=0, validator=options.seed)
+    ratio: float = attrs.field(default=0.01, validator=options.ratio)
     """How many of the layer's weights or neurons are changed; at least one."""
 
     def chance(self, layer: Layer) -> np.random.Generator:

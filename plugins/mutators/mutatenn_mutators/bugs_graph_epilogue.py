@@ -7,8 +7,8 @@ from typing import Any
 
 from mutatenn import Example, Mutator, hookimpl, ir
 from mutatenn_mutators._bugs import BugMutator, SeeingMutator, producer
-from mutatenn_mutators._calls import is_float, static_shape, with_argument
-from mutatenn_mutators._sources import graph
+from mutatenn_mutators._shared.calls import is_float, static_shape, with_argument
+from mutatenn_mutators._shared.sources import graph
 
 ADD = "relax.add"
 _BIAS: dict[str, tuple[int, ...]] = {"x": (1, 4, 8, 8), "b": (1, 4, 1, 1)}

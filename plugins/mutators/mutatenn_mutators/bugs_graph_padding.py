@@ -16,8 +16,8 @@ from mutatenn_mutators._bugs import (
     window,
     with_attributes,
 )
-from mutatenn_mutators._calls import static_shape
-from mutatenn_mutators._sources import graph
+from mutatenn_mutators._shared.calls import static_shape
+from mutatenn_mutators._shared.sources import graph
 
 PAD = "relax.nn.pad"
 _CONV: dict[str, tuple[int, ...]] = {"x": (1, 2, 8, 8), "w": (4, 2, 3, 3)}

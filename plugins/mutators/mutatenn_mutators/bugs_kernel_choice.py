@@ -6,9 +6,9 @@ import math
 from typing import Any, ClassVar
 
 from mutatenn import Example, KernelMutator, Mutator, hookimpl, ir
-from mutatenn_mutators._literals import literal_value
-from mutatenn_mutators._sources import kernel
-from mutatenn_mutators._tir import called
+from mutatenn_mutators._shared.literals import literal_value
+from mutatenn_mutators._shared.sources import kernel
+from mutatenn_mutators._shared.tir import called
 
 _MIN_MAX = "apache/tvm#5749: [ARITH][BACKPORT-0.6] fix a min/max simplify bug"
 _RELU = "microsoft/onnxruntime#9425: Relu getting dropped during quantization"

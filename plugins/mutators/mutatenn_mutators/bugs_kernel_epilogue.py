@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from mutatenn import Example, KernelPatternMutator, Mutator, hookimpl, ir
-from mutatenn_mutators._sources import scratch_kernel
-from mutatenn_mutators._tir import accumulates, called, parts_of
+from mutatenn_mutators._shared.sources import scratch_kernel
+from mutatenn_mutators._shared.tir import accumulates, called, parts_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

@@ -8,9 +8,9 @@ from typing import Any
 import attrs
 
 from mutatenn import Example, KernelMutator, Mutator, hookimpl, ir
-from mutatenn_mutators._options import number
-from mutatenn_mutators._sources import kernel
-from mutatenn_mutators._tir import extents_of, integer, integer_like, moving_axis, with_index
+from mutatenn_mutators._shared.options import number
+from mutatenn_mutators._shared.sources import kernel
+from mutatenn_mutators._shared.tir import extents_of, integer, integer_like, moving_axis, with_index
 
 _REGION = "apache/tvm#11201: [TIR] Fix an index out of bound issue of compact buffer region"
 _INT32 = (

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from mutatenn import Example, KernelMutator, KernelPatternMutator, Mutator, hookimpl, ir
-from mutatenn_mutators._sources import kernel, scratch_kernel
-from mutatenn_mutators._tir import called
+from mutatenn_mutators._shared.sources import kernel, scratch_kernel
+from mutatenn_mutators._shared.tir import called
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from mutatenn import Example, KernelMutator, Mutator, hookimpl, ir
-from mutatenn_mutators._literals import literal_value
-from mutatenn_mutators._sources import kernel
-from mutatenn_mutators._tir import called, extents_of, integer_like, parts_of, with_indices
+from mutatenn_mutators._shared.literals import literal_value
+from mutatenn_mutators._shared.sources import kernel
+from mutatenn_mutators._shared.tir import called, extents_of, integer_like, parts_of, with_indices
 
 _UNGUARDED = (
     "modular/modular#6712: [BUG]: `conv2d` on CPU returns silently wrong / nondeterministic output with "

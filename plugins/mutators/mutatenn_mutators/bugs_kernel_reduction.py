@@ -6,9 +6,16 @@ from abc import abstractmethod
 from typing import TYPE_CHECKING, Any
 
 from mutatenn import Example, KernelMutator, KernelPatternMutator, Mutator, hookimpl, ir
-from mutatenn_mutators._literals import is_float32
-from mutatenn_mutators._sources import kernel
-from mutatenn_mutators._tir import accumulates, integer, integer_like, loop_with, parts_of, reduction_loops
+from mutatenn_mutators._shared.literals import is_float32
+from mutatenn_mutators._shared.sources import kernel
+from mutatenn_mutators._shared.tir import (
+    accumulates,
+    integer,
+    integer_like,
+    loop_with,
+    parts_of,
+    reduction_loops,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

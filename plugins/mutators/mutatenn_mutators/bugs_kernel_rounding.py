@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from mutatenn import Example, KernelMutator, Mutator, hookimpl, ir
-from mutatenn_mutators._sources import kernel
-from mutatenn_mutators._tir import called, integer, integer_like, parts_of
+from mutatenn_mutators._shared.sources import kernel
+from mutatenn_mutators._shared.tir import called, integer, integer_like, parts_of
 
 _CEILING = "apache/tvm#18684: [Bug] Incorrect optimization for tir.floordiv/floormod"
 _TRUNCATED = "apache/tvm#2173: [ARITH] Simplifier Improvement"

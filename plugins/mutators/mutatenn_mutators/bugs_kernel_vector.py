@@ -7,8 +7,8 @@ from typing import Any
 import attrs
 
 from mutatenn import Example, KernelMutator, Mutator, hookimpl, ir
-from mutatenn_mutators._sources import kernel
-from mutatenn_mutators._tir import integer, integer_like, loop_with
+from mutatenn_mutators._shared.sources import kernel
+from mutatenn_mutators._shared.tir import integer, integer_like, loop_with
 
 _TAIL = "amd/IRON#198: kernels: five elementwise loops walked off the end of their tiles"
 

@@ -7,10 +7,10 @@ from typing import Any, ClassVar
 import attrs
 
 from mutatenn import Example, KernelMutator, Mutator, hookimpl, ir
-from mutatenn_mutators import _options
-from mutatenn_mutators._literals import literal_like
-from mutatenn_mutators._paper import PAPER
-from mutatenn_mutators._sources import kernel
+from mutatenn_mutators._shared import options
+from mutatenn_mutators._shared.literals import literal_like
+from mutatenn_mutators._shared.paper import PAPER
+from mutatenn_mutators._shared.sources import kernel
 
 
 class ReplaceComparison(KernelMutator):
@@ -152,11 +152,11 @@ class ChangeThreshold(KernelMutator):
     category = "CSO"
     origin = PAPER
     nodes = ("LT", "LE", "GT", "GE")
-    side: str = attrs.field(default="right", validator=_options.one_of("left", "right"))
+    side: str = attrs.field(default="right", validator=options.one_of("left", "right"))
     action: str = attrs.field(
-        default="subtract", validator=_options.one_of("add", "subtract", "multiply", "divide", "percent")
+        default="subtract", validator=options.one_of("add", "subtract", "multiply", "divide", "percent")
     )
-    amount: float = attrs.field(default=1.0, validator=_options.finite)
+    amount: float = attrs.field(default=1.0, validator=options.finite)
     needs = "comparison of numbers in the kernels"
 
     def __attrs_post_init__(self) -> None:

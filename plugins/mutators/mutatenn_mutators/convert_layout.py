@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 from mutatenn import Example, GraphMutator, Mutator, hookimpl, ir
-from mutatenn_mutators._calls import is_float, static_shape
-from mutatenn_mutators._sources import graph
+from mutatenn_mutators._shared.calls import is_float, static_shape
+from mutatenn_mutators._shared.sources import graph
 
 Layouts = tuple[str, str]
 """Of the data, and of the kernel."""

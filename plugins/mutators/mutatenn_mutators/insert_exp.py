@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from mutatenn import Example, GraphMutator, Mutator, hookimpl, ir
-from mutatenn_mutators._calls import is_dense, is_float, with_argument
-from mutatenn_mutators._paper import PAPER
-from mutatenn_mutators._sources import graph
+from mutatenn_mutators._shared.calls import is_dense, is_float, with_argument
+from mutatenn_mutators._shared.paper import PAPER
+from mutatenn_mutators._shared.sources import graph
 
 _CONV2D: dict[str, tuple[int, ...]] = {"x": (1, 3, 8, 8), "w": (4, 3, 3, 3)}
 _DENSE = {"x": (1, 8), "w": (8, 4)}

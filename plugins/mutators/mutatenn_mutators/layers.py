@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import attrs
 
 from mutatenn import Example, GraphMutator, Mutator, hookimpl, ir
-from mutatenn_mutators._calls import is_float, with_argument
 from mutatenn_mutators._deepmutation import DEEPMUTATION
 from mutatenn_mutators._layer_search import bindings, layers
 from mutatenn_mutators._layers import describe
-from mutatenn_mutators._sources import graph
+from mutatenn_mutators._shared.calls import is_float, with_argument
+from mutatenn_mutators._shared.sources import graph
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping

@@ -7,9 +7,9 @@ from typing import Any
 import attrs
 
 from mutatenn import Example, KernelMutator, Mutator, hookimpl, ir
-from mutatenn_mutators._paper import CODE
-from mutatenn_mutators._sources import kernel
-from mutatenn_mutators._tir import integer, integer_like, loop_with
+from mutatenn_mutators._shared.paper import CODE
+from mutatenn_mutators._shared.sources import kernel
+from mutatenn_mutators._shared.tir import integer, integer_like, loop_with
 
 
 @attrs.frozen(kw_only=True)

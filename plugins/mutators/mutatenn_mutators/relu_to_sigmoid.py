@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from mutatenn import Example, GraphMutator, Mutator, hookimpl, ir
-from mutatenn_mutators._calls import is_float
-from mutatenn_mutators._paper import PAPER
-from mutatenn_mutators._sources import graph
+from mutatenn_mutators._shared.calls import is_float
+from mutatenn_mutators._shared.paper import PAPER
+from mutatenn_mutators._shared.sources import graph
 
 
 class ReluToSigmoid(GraphMutator):

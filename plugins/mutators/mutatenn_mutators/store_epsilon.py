@@ -8,9 +8,9 @@ from typing import Any
 import attrs
 
 from mutatenn import Example, KernelMutator, Mutator, hookimpl, ir
-from mutatenn_mutators._literals import is_float32, literal_like, literal_value
-from mutatenn_mutators._paper import PAPER
-from mutatenn_mutators._sources import kernel
+from mutatenn_mutators._shared.literals import is_float32, literal_like, literal_value
+from mutatenn_mutators._shared.paper import PAPER
+from mutatenn_mutators._shared.sources import kernel
 
 
 @attrs.frozen(kw_only=True)

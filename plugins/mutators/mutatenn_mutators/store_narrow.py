@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 from mutatenn import Example, KernelMutator, Mutator, hookimpl, ir
-from mutatenn_mutators._literals import is_float32, literal_value
-from mutatenn_mutators._paper import PAPER
-from mutatenn_mutators._sources import kernel
+from mutatenn_mutators._shared.literals import is_float32, literal_value
+from mutatenn_mutators._shared.paper import PAPER
+from mutatenn_mutators._shared.sources import kernel
 
 
 class StoreNarrow(KernelMutator):

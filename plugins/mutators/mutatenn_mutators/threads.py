@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import attrs
 
 from mutatenn import Example, KernelPatternMutator, Mutator, hookimpl, ir
-from mutatenn_mutators._paper import CODE
-from mutatenn_mutators._sources import kernel
-from mutatenn_mutators._tir import integer, integer_like, loop_with, parts_of
+from mutatenn_mutators._shared.paper import CODE
+from mutatenn_mutators._shared.sources import kernel
+from mutatenn_mutators._shared.tir import integer, integer_like, loop_with, parts_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

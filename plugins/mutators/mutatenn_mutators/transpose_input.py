@@ -6,9 +6,9 @@ from itertools import combinations
 from typing import Any, ClassVar
 
 from mutatenn import Example, GraphMutator, Mutator, hookimpl, ir
-from mutatenn_mutators._calls import is_dense, static_shape, with_argument
-from mutatenn_mutators._paper import PAPER
-from mutatenn_mutators._sources import graph
+from mutatenn_mutators._shared.calls import is_dense, static_shape, with_argument
+from mutatenn_mutators._shared.paper import PAPER
+from mutatenn_mutators._shared.sources import graph
 
 
 class TransposeInput(GraphMutator):

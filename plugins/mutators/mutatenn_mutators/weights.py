@@ -8,8 +8,8 @@ import attrs
 import numpy as np
 
 from mutatenn import Example, Mutator, hookimpl
-from mutatenn_mutators import _options
-from mutatenn_mutators._sources import dense
+from mutatenn_mutators._shared import options
+from mutatenn_mutators._shared.sources import dense
 from mutatenn_mutators._weights import SampledWeightMutator
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ class GaussianFuzzWeights(SampledWeightMutator):
     """
 
     name = "gaussian-fuzz-weights"
-    sigma: float = attrs.field(default=0.5, validator=_options.positive)
+    sigma: float = attrs.field(default=0.5, validator=options.positive)
 
     def accepts(self, layer: Layer) -> bool:
         """Accept layers that have a weight other than 0."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mutatenn import Example, Mutator, hookimpl
-from mutatenn_mutators._sources import dense
+from mutatenn_mutators._shared.sources import dense
 from mutatenn_mutators._weights import SampledWeightMutator
 
 if TYPE_CHECKING:
