@@ -19,7 +19,7 @@ from mutatenn_backends._cuda import compile as compilation
 from mutatenn_backends._cuda.compile import compile_source, find_nvcc, missing_tool
 from mutatenn_backends.cuda import Cuda, missing
 from mutatenn_frontends.onnx import Onnx
-from mutatenn_mutators.comparison import LtToLe
+from mutatenn_mutators.paper.comparison import LtToLe
 
 BACKEND = Cuda(arch="sm_90")
 MOBILE_NET = Path(os.environ.get("MUTATENN_TEST_DATA", "absent")) / "models" / "mobilenet_v2_1.0_224.onnx"

@@ -6,7 +6,7 @@ import difflib
 from typing import Any
 
 from mutatenn.compiler.toolchain import Toolchain
-from mutatenn_mutators.add_to_subtract import AddToSubtract
+from mutatenn_mutators.paper.add_to_subtract import AddToSubtract
 from mutatenn_mutators.weights import ShuffleWeights
 
 

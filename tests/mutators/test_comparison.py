@@ -10,7 +10,7 @@ import pytest
 from mutatenn import InputError, ir
 from mutatenn.campaign.options import create
 from mutatenn_mutators._shared.sources import kernel
-from mutatenn_mutators.comparison import ChangeThreshold, ThresholdPlusHalf
+from mutatenn_mutators.paper.comparison import ChangeThreshold, ThresholdPlusHalf
 
 BEFORE = "if A[i] < A[0]:\n    B[i] = A[i]"
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from mutatenn import GraphMutator, ir
-from mutatenn_mutators import add_to_subtract, insert_exp, relu_to_sigmoid, transpose_input
+from mutatenn_mutators.paper import add_to_subtract, insert_exp, relu_to_sigmoid, transpose_input
 
 OPERATORS: list[type[GraphMutator]] = [
     operator

@@ -10,9 +10,9 @@ import pytest
 
 from mutatenn import Example, KernelMutator, PluginError, ir
 from mutatenn.compiler.sites import kernel_occurrences, node_classes, replace_in_kernel
-from mutatenn_mutators.comparison import LeToLt, LtToLe
-from mutatenn_mutators.store_epsilon import StoreMinusEpsilon, StoreTimesOnePlusEpsilon
-from mutatenn_mutators.store_narrow import StoreFloat16, StoreInt8
+from mutatenn_mutators.paper.comparison import LeToLt, LtToLe
+from mutatenn_mutators.paper.store_epsilon import StoreMinusEpsilon, StoreTimesOnePlusEpsilon
+from mutatenn_mutators.paper.store_narrow import StoreFloat16, StoreInt8
 
 
 class AddToMul(KernelMutator):

@@ -9,7 +9,7 @@ import pytest
 
 from mutatenn import Kernel, Mutator, ir
 from mutatenn.compiler.kernels import build_kernel, lower_kernel
-from mutatenn_mutators import (
+from mutatenn_mutators.paper import (
     add_to_subtract,
     comparison,
     insert_exp,

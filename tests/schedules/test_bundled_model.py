@@ -19,7 +19,7 @@ from mutatenn_frontends.onnx import Onnx
 OPERATORS = [
     operator()
     for module in ("store_narrow", "store_epsilon", "comparison")
-    for operator in import_module(f"mutatenn_mutators.{module}").mutatenn_mutators()
+    for operator in import_module(f"mutatenn_mutators.paper.{module}").mutatenn_mutators()
 ]
 
 

@@ -20,7 +20,7 @@ from mutatenn.compiler.toolchain import Toolchain
 from mutatenn_backends.llvm import Llvm
 from mutatenn_backends.opencl import OpenCl
 from mutatenn_frontends.onnx import Onnx
-from mutatenn_mutators.comparison import LtToGt, LtToLe, ThresholdPlusHalf
+from mutatenn_mutators.paper.comparison import LtToGt, LtToLe, ThresholdPlusHalf
 from mutatenn_mutators.threads import DecreaseThreadExtent
 
 APPROXIMATE = re.compile(r"\bT\.(tanh|sigmoid|exp|log|erf|pow|sqrt|rsqrt)\(")

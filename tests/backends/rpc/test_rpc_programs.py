@@ -20,8 +20,8 @@ from mutatenn.engine.link import Linked
 from mutatenn_backends._rpc.device import RemoteCpu
 from mutatenn_backends.llvm import Llvm
 from mutatenn_frontends.onnx import Onnx
-from mutatenn_mutators.relu_to_sigmoid import ReluToSigmoid
-from mutatenn_mutators.store_epsilon import StoreMinusEpsilon
+from mutatenn_mutators.paper.relu_to_sigmoid import ReluToSigmoid
+from mutatenn_mutators.paper.store_epsilon import StoreMinusEpsilon
 
 DATA = Path(mutatenn.__file__).parent / "data"
 FILES = sorted((DATA / "digits").glob("*_00*.png"))
