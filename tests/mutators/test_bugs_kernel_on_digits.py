@@ -22,7 +22,7 @@ from mutatenn_frontends.onnx import Onnx
 MODULES = (
     *(f"bugs_kernel_{name}" for name in ("choice", "epilogue", "index", "memory", "padding")),
     *(f"bugs_kernel_{name}" for name in ("reduction", "rounding", "vector")),
-    "loops",
+    "published_code.loops",
 )
 OPERATORS: dict[str, type[Mutator]] = {
     operator.name: operator

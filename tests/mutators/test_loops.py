@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from mutatenn import KernelMutator, ir
 from mutatenn.compiler.kernels import lower_kernel
 from mutatenn.engine.isolate import call_isolated
-from mutatenn_mutators.loops import (
+from mutatenn_mutators.published_code.loops import (
     DecreaseLoopExtent,
     DecreaseLoopMinimum,
     IncreaseLoopExtent,
