@@ -17,9 +17,9 @@ from mutatenn.compiler.profiles import Profile
 from mutatenn.compiler.toolchain import GRAPH_UNIT, Toolchain
 from mutatenn_backends.llvm import Llvm
 from mutatenn_frontends.onnx import Onnx
-from mutatenn_mutators import layers
 from mutatenn_mutators._shared.sources import graph
-from mutatenn_mutators.layers import DuplicateLayer, RemoveActivation, RemoveLayer
+from mutatenn_mutators.weights import layers
+from mutatenn_mutators.weights.layers import DuplicateLayer, RemoveActivation, RemoveLayer
 
 OPERATORS: list[type[Mutator]] = layers.mutatenn_mutators()
 SHAPE = (1, 2, 4, 4)

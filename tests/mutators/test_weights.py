@@ -16,15 +16,15 @@ from mutatenn.compiler.profiles import Profile
 from mutatenn.compiler.toolchain import GRAPH_UNIT, Toolchain
 from mutatenn_backends.llvm import Llvm
 from mutatenn_frontends.onnx import Onnx
-from mutatenn_mutators import weights, weights_bias, weights_neurons
-from mutatenn_mutators._layer_search import layers
 from mutatenn_mutators._shared.sources import graph
-from mutatenn_mutators.weights import GaussianFuzzWeights, ShuffleWeights
-from mutatenn_mutators.weights_bias import RemoveBias
-from mutatenn_mutators.weights_neurons import BlockNeuron, InvertNeuron, SwitchNeurons
+from mutatenn_mutators.weights import bias, neurons, weights
+from mutatenn_mutators.weights._layer_search import layers
+from mutatenn_mutators.weights.bias import RemoveBias
+from mutatenn_mutators.weights.neurons import BlockNeuron, InvertNeuron, SwitchNeurons
+from mutatenn_mutators.weights.weights import GaussianFuzzWeights, ShuffleWeights
 
 OPERATORS: list[type[Mutator]] = [
-    operator for module in (weights, weights_neurons, weights_bias) for operator in module.mutatenn_mutators()
+    operator for module in (weights, neurons, bias) for operator in module.mutatenn_mutators()
 ]
 SAMPLED = [operator for operator in OPERATORS if operator is not RemoveBias]
 NEURONS = 6

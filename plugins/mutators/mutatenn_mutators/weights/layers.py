@@ -8,17 +8,17 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import attrs
 
 from mutatenn import Example, GraphMutator, Mutator, hookimpl, ir
-from mutatenn_mutators._deepmutation import DEEPMUTATION
-from mutatenn_mutators._layer_search import bindings, layers
-from mutatenn_mutators._layers import describe
 from mutatenn_mutators._shared.calls import is_float, with_argument
 from mutatenn_mutators._shared.sources import graph
+from mutatenn_mutators.weights._deepmutation import DEEPMUTATION
+from mutatenn_mutators.weights._layer_search import bindings, layers
+from mutatenn_mutators.weights._layers import describe
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
 
     from mutatenn.api.values import Level, Stage
-    from mutatenn_mutators._layers import Layer
+    from mutatenn_mutators.weights._layers import Layer
 
 BATCH_NORM = "relax.nn.batch_norm"
 POOLS = ("relax.nn.max_pool2d", "relax.nn.avg_pool2d")

@@ -8,14 +8,14 @@ import numpy as np
 
 from mutatenn import Example, Mutator, hookimpl
 from mutatenn_mutators._shared.sources import dense
-from mutatenn_mutators._weights import SampledWeightMutator
+from mutatenn_mutators.weights._base import SampledWeightMutator
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from numpy.typing import NDArray
 
-    from mutatenn_mutators._layers import Array, Layer, Tensor
+    from mutatenn_mutators.weights._layers import Array, Layer, Tensor
 
 _WEIGHTS, _BIAS = [[1.0, 2.0], [3.0, 4.0]], [5.0, 6.0]
 

@@ -9,9 +9,9 @@ import attrs
 import numpy as np
 
 from mutatenn import Mutator
-from mutatenn_mutators._deepmutation import DEEPMUTATION
-from mutatenn_mutators._layer_search import layers, with_constants
 from mutatenn_mutators._shared import options
+from mutatenn_mutators.weights._deepmutation import DEEPMUTATION
+from mutatenn_mutators.weights._layer_search import layers, with_constants
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from mutatenn.api.values import Level, Stage
-    from mutatenn_mutators._layers import Array, Layer, Place, Tensor
+    from mutatenn_mutators.weights._layers import Array, Layer, Place, Tensor
 
 
 @attrs.frozen(kw_only=True)

@@ -8,12 +8,12 @@ import numpy as np
 
 from mutatenn import Example, Mutator, hookimpl
 from mutatenn_mutators._shared.sources import dense
-from mutatenn_mutators._weights import WeightMutator
+from mutatenn_mutators.weights._base import WeightMutator
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from mutatenn_mutators._layers import Array, Layer, Tensor
+    from mutatenn_mutators.weights._layers import Array, Layer, Tensor
 
 
 class RemoveBias(WeightMutator):

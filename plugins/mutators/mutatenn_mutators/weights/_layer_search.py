@@ -10,8 +10,8 @@ import attrs
 import numpy as np
 
 from mutatenn import ir
-from mutatenn_mutators._layers import Array, Layer, Place, Tensor
 from mutatenn_mutators._shared.calls import static_shape, with_argument
+from mutatenn_mutators.weights._layers import Array, Layer, Place, Tensor
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping

@@ -10,14 +10,14 @@ import numpy as np
 from mutatenn import Example, Mutator, hookimpl
 from mutatenn_mutators._shared import options
 from mutatenn_mutators._shared.sources import dense
-from mutatenn_mutators._weights import SampledWeightMutator
+from mutatenn_mutators.weights._base import SampledWeightMutator
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from numpy.typing import NDArray
 
-    from mutatenn_mutators._layers import Array, Layer, Tensor
+    from mutatenn_mutators.weights._layers import Array, Layer, Tensor
 
 
 @attrs.frozen(kw_only=True)
