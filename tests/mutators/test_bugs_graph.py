@@ -14,23 +14,16 @@ from mutatenn.compiler.profiles import Profile
 from mutatenn.compiler.toolchain import Toolchain
 from mutatenn_backends.llvm import Llvm
 from mutatenn_frontends.onnx import Onnx
-from mutatenn_mutators import (
-    bugs_graph_epilogue,
-    bugs_graph_numerics,
-    bugs_graph_order,
-    bugs_graph_padding,
-    bugs_graph_weights,
-    bugs_graph_windows,
-)
 from mutatenn_mutators._shared.sources import graph
+from mutatenn_mutators.bugs.graph import epilogue, numerics, order, padding, weights, windows
 
 MODULES = (
-    bugs_graph_windows,
-    bugs_graph_padding,
-    bugs_graph_weights,
-    bugs_graph_epilogue,
-    bugs_graph_order,
-    bugs_graph_numerics,
+    windows,
+    padding,
+    weights,
+    epilogue,
+    order,
+    numerics,
 )
 OPERATORS: dict[str, type[GraphMutator]] = {
     operator.name: operator for module in MODULES for operator in module.mutatenn_mutators()

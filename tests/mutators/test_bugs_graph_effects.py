@@ -12,13 +12,8 @@ import pytest
 from numpy.typing import NDArray
 
 from mutatenn import GraphMutator, ir
-from mutatenn_mutators import bugs_graph_epilogue as epilogue
-from mutatenn_mutators import bugs_graph_numerics as numerics
-from mutatenn_mutators import bugs_graph_order as order
-from mutatenn_mutators import bugs_graph_padding as padding
-from mutatenn_mutators import bugs_graph_weights as weights
-from mutatenn_mutators import bugs_graph_windows as windows
 from mutatenn_mutators._shared.sources import graph
+from mutatenn_mutators.bugs.graph import epilogue, numerics, order, padding, weights, windows
 
 Array = NDArray[Any]
 

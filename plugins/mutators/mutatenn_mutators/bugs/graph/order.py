@@ -6,9 +6,9 @@ from itertools import pairwise
 from typing import Any
 
 from mutatenn import Example, Mutator, hookimpl, ir
-from mutatenn_mutators._bugs import BugMutator, integers
 from mutatenn_mutators._shared.calls import static_shape, with_argument
 from mutatenn_mutators._shared.sources import graph
+from mutatenn_mutators.bugs.graph._base import BugMutator, integers
 
 _IMAGE_RANK = 4
 _IMAGE = {"x": (1, 2, 4, 4)}

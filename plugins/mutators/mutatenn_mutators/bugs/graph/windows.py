@@ -6,9 +6,17 @@ from abc import abstractmethod
 from typing import Any
 
 from mutatenn import Example, Mutator, hookimpl
-from mutatenn_mutators._bugs import CONV2D, POOLS, BugMutator, Window, crop, window, with_attributes
 from mutatenn_mutators._shared.calls import static_shape
 from mutatenn_mutators._shared.sources import graph
+from mutatenn_mutators.bugs.graph._base import (
+    CONV2D,
+    POOLS,
+    BugMutator,
+    Window,
+    crop,
+    window,
+    with_attributes,
+)
 
 Steps = tuple[tuple[int, int], tuple[int, int]]
 _IMAGE: dict[str, tuple[int, ...]] = {"x": (1, 2, 9, 9), "w": (4, 2, 3, 3)}

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 
 from mutatenn import Example, Mutator, hookimpl, ir
-from mutatenn_mutators._bugs import CONV2D, BugMutator, with_attributes
 from mutatenn_mutators._shared.calls import static_shape, with_argument
 from mutatenn_mutators._shared.sources import graph
+from mutatenn_mutators.bugs.graph._base import CONV2D, BugMutator, with_attributes
 
 MATMUL = "relax.matmul"
 _CONV: dict[str, tuple[int, ...]] = {"x": (1, 2, 8, 8), "w": (4, 2, 3, 3)}

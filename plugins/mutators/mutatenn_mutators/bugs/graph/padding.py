@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from mutatenn import Example, Mutator, hookimpl, ir
-from mutatenn_mutators._bugs import (
+from mutatenn_mutators._shared.calls import static_shape
+from mutatenn_mutators._shared.sources import graph
+from mutatenn_mutators.bugs.graph._base import (
     CONV2D,
     POOLS,
     BugMutator,
@@ -16,8 +18,6 @@ from mutatenn_mutators._bugs import (
     window,
     with_attributes,
 )
-from mutatenn_mutators._shared.calls import static_shape
-from mutatenn_mutators._shared.sources import graph
 
 PAD = "relax.nn.pad"
 _CONV: dict[str, tuple[int, ...]] = {"x": (1, 2, 8, 8), "w": (4, 2, 3, 3)}

@@ -6,9 +6,9 @@ from math import inf, isfinite
 from typing import Any
 
 from mutatenn import Example, Mutator, hookimpl, ir
-from mutatenn_mutators._bugs import BugMutator, SeeingMutator, producer
 from mutatenn_mutators._shared.calls import is_float, static_shape, with_argument
 from mutatenn_mutators._shared.sources import graph
+from mutatenn_mutators.bugs.graph._base import BugMutator, SeeingMutator, producer
 
 ADD = "relax.add"
 _BIAS: dict[str, tuple[int, ...]] = {"x": (1, 4, 8, 8), "b": (1, 4, 1, 1)}

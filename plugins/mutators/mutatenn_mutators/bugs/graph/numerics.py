@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 from mutatenn import Example, Mutator, hookimpl, ir
-from mutatenn_mutators._bugs import BugMutator, integers, with_attributes
 from mutatenn_mutators._shared.calls import is_float, static_shape, with_argument
 from mutatenn_mutators._shared.sources import graph
+from mutatenn_mutators.bugs.graph._base import BugMutator, integers, with_attributes
 
 SOFTMAX = "relax.nn.softmax"
 _SCORES = {"x": (1, 8)}
