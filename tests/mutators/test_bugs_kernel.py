@@ -13,15 +13,15 @@ from numpy.typing import NDArray
 from mutatenn import InfrastructureError, Mutator, ir
 from mutatenn.compiler.kernels import lower_kernel
 from mutatenn.engine.isolate import call_isolated
-from mutatenn_mutators.bugs_kernel_choice import (
+from mutatenn_mutators.bugs.kernel.choice import (
     DropLowerBound,
     DropUpperBound,
     MaxToMin,
     MinToMax,
     SwapBranches,
 )
-from mutatenn_mutators.bugs_kernel_epilogue import AddAfterActivation
-from mutatenn_mutators.bugs_kernel_index import (
+from mutatenn_mutators.bugs.kernel.epilogue import AddAfterActivation
+from mutatenn_mutators.bugs.kernel.index import (
     NarrowLoadIndex,
     NarrowStoreIndex,
     OffByOneLoad,
@@ -29,17 +29,17 @@ from mutatenn_mutators.bugs_kernel_index import (
     OffByOneStore,
     OffByOneStoreClamped,
 )
-from mutatenn_mutators.bugs_kernel_memory import DropBarrier, ReadOverwritten
-from mutatenn_mutators.bugs_kernel_padding import DropPaddingGuard, ReplicatePadding, SkipPaddingStore
-from mutatenn_mutators.bugs_kernel_reduction import (
+from mutatenn_mutators.bugs.kernel.memory import DropBarrier, ReadOverwritten
+from mutatenn_mutators.bugs.kernel.padding import DropPaddingGuard, ReplicatePadding, SkipPaddingStore
+from mutatenn_mutators.bugs.kernel.reduction import (
     AccumulateFloat16,
     DropReductionInit,
     ParallelizeReduction,
     RepeatReductionInit,
     SkipLastReductionStep,
 )
-from mutatenn_mutators.bugs_kernel_rounding import RoundDivisionUp, RoundToFloor, TruncateDivision
-from mutatenn_mutators.bugs_kernel_vector import DropVectorTail
+from mutatenn_mutators.bugs.kernel.rounding import RoundDivisionUp, RoundToFloor, TruncateDivision
+from mutatenn_mutators.bugs.kernel.vector import DropVectorTail
 
 Run = Callable[..., NDArray[np.float32]]
 

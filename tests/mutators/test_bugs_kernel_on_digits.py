@@ -20,8 +20,8 @@ from mutatenn_backends.llvm import Llvm
 from mutatenn_frontends.onnx import Onnx
 
 MODULES = (
-    *(f"bugs_kernel_{name}" for name in ("choice", "epilogue", "index", "memory", "padding")),
-    *(f"bugs_kernel_{name}" for name in ("reduction", "rounding", "vector")),
+    *(f"bugs.kernel.{name}" for name in ("choice", "epilogue", "index", "memory", "padding")),
+    *(f"bugs.kernel.{name}" for name in ("reduction", "rounding", "vector")),
     "published_code.loops",
 )
 OPERATORS: dict[str, type[Mutator]] = {

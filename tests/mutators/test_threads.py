@@ -11,7 +11,7 @@ import pytest
 from mutatenn import KernelPatternMutator, ir
 from mutatenn.compiler import kernels
 from mutatenn.compiler.kernels import lower_kernel
-from mutatenn_mutators.bugs_kernel_memory import DropBarrier
+from mutatenn_mutators.bugs.kernel.memory import DropBarrier
 from mutatenn_mutators.published_code.threads import (
     DecreaseBlockExtent,
     DecreaseThreadExtent,
