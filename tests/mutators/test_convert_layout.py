@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from mutatenn import ir
-from mutatenn_mutators.convert_layout import ConvertLayoutToNchw, ConvertLayoutToNhwc
+from mutatenn_mutators.checks.convert_layout import ConvertLayoutToNchw, ConvertLayoutToNhwc
 
 
 def test_one_convolution_of_a_classifier_changes_its_code_and_not_its_result(classifier: Any) -> None:
