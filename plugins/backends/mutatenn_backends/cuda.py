@@ -38,7 +38,7 @@ class Cuda(Backend):
     """
 
     name = "cuda"
-    executor = "worker"
+    shares_fork = False
     sources = ("cuda", "ptx")
     arch: str = attrs.field(default=NATIVE, validator=_check_arch)
     compiler: str = attrs.field(default="nvcc", validator=attrs.validators.in_(COMPILERS))

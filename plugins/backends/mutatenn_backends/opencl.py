@@ -28,7 +28,7 @@ class OpenCl(Backend):
     """
 
     name = "opencl"
-    executor = "worker"
+    shares_fork = False
     sources = ("opencl",)
     platform: str = ""
     device: str = ""

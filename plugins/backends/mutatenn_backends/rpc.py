@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib.util
-from typing import Any, ClassVar
+from typing import Any
 
 import attrs
 
@@ -31,7 +31,7 @@ class Rpc(Llvm):
     """
 
     name = "rpc"
-    executor: ClassVar[str] = "worker"
+    shares_fork = False
     host: str = "127.0.0.1"
     port: int = attrs.field(default=9090, validator=attrs.validators.in_(range(1, 2**16)))
     tracker: str = ""
