@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from mutatenn.api import memory
 from mutatenn.api.backend import Backend, Device
 from mutatenn.api.comparator import Comparator
 from mutatenn.api.executor import Executor, Job, Limits, Observation
@@ -111,6 +112,7 @@ __all__ = [
     "link_objects",
     "load_library",
     "lower_kernel",
+    "memory",
     "one_line",
     "open_run",
     "run",

@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 
 from mutatenn import BuildError, Kernel, TensorSpec, ir
+from mutatenn.api.memory import ALIGNMENT, GUARD, GUARD_BYTE
 from mutatenn.compiler.kernels import lower_kernel
-from mutatenn_backends.llvm import ALIGNMENT, GUARD, GUARD_BYTE, Cpu, Llvm
+from mutatenn_backends.llvm import Cpu, Llvm
 
 DTYPES = ["float16", "float32", "float64", "int8", "int32", "int64", "uint8", "bool"]
 SHAPES = [(), (1,), (0, 3), (3, 5), (1, 2, 3, 4)]

@@ -16,13 +16,13 @@ import pytest
 
 import mutatenn
 from mutatenn import DeviceLostError, Kernel, Program, TensorSpec, build_kernel, call_isolated, ir
+from mutatenn.api.memory import GUARD, GUARD_BYTE
 from mutatenn.compiler.kernels import lower_kernel
 from mutatenn.compiler.profiles import Profile
 from mutatenn.compiler.toolchain import Toolchain
 from mutatenn_backends._cuda import memory
 from mutatenn_backends._cuda.compile import find_nvcc, missing_tool
 from mutatenn_backends._cuda.device import Built, CudaDevice, CudaError, error_name
-from mutatenn_backends._cuda.memory import GUARD, GUARD_BYTE
 from mutatenn_backends.cuda import RUNTIME, Cuda, _loads, missing
 from mutatenn_backends.llvm import Llvm
 from mutatenn_frontends.onnx import Onnx

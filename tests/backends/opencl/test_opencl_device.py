@@ -20,9 +20,10 @@ from mutatenn import (
     TensorSpec,
     ir,
 )
+from mutatenn.api.memory import GUARD_BYTE
 from mutatenn_backends._opencl.device import losses
 from mutatenn_backends._opencl.devices import choose_device, find_devices
-from mutatenn_backends._opencl.memory import GUARD_BYTE, fold
+from mutatenn_backends._opencl.memory import fold
 from mutatenn_backends.opencl import OpenCl
 
 DTYPES = ["float16", "float32", "float64", "int8", "int32", "int64", "uint8", "bool"]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import attrs
 import numpy as np
 
-from mutatenn import Device, DeviceLostError, TensorSpec, build_kernel, cached_bytes
+from mutatenn import Device, DeviceLostError, TensorSpec, build_kernel, cached_bytes, memory
 from mutatenn_backends._cuda.compile import compile_source, compiled_by, compiler_version
 from mutatenn_backends._cuda.memory import place
 
@@ -94,8 +94,8 @@ class CudaDevice(Device):
     def allocate(self, spec: TensorSpec, *, poison: bool = True) -> Tensor:
         """Return a tensor, if poisoned of NaN, or of the largest value for integers."""
         dtype = np.dtype(spec.dtype)
-        fill = np.nan if dtype.kind == "f" else np.iinfo(dtype).max if dtype.kind in "iu" else 1
-        return self._place(spec.shape, dtype, np.full(spec.shape, fill, dtype) if poison else None)
+        content = np.full(spec.shape, memory.poison(dtype)) if poison else None
+        return self._place(spec.shape, dtype, content)
 
     def launch(self, built: Built, tensors: Sequence[Tensor]) -> None:
         """Run the kernel and wait for it; raises CudaError with CUDA's name of what went wrong."""

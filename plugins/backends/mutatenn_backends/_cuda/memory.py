@@ -7,13 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mutatenn import ir
+from mutatenn import ir, memory
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-GUARD = 4096
-GUARD_BYTE = 0x3F  # 0.747 as float32: out-of-bounds reads see a plain number, the same one in every run
 CODES = {"i": 0, "u": 1, "f": 2, "b": 6}  # DLPack's, by numpy's kinds
 
 
@@ -46,10 +44,8 @@ _new_capsule = ctypes.PYFUNCTYPE(ctypes.py_object, ctypes.c_void_p, ctypes.c_cha
 
 def place(device: Any, shape: tuple[int, ...], dtype: np.dtype[Any], content: NDArray[Any] | None) -> Any:
     """Return a tensor of this content, or of that of the guards, in the middle of an allocation."""
-    size = int(np.prod(shape, dtype=np.int64)) * dtype.itemsize
-    image = np.full(GUARD + size + GUARD, GUARD_BYTE, np.uint8)
-    if content is not None:
-        image[GUARD : GUARD + size] = content.reshape(-1).view(np.uint8)
+    image, part = memory.between_guards(int(np.prod(shape, dtype=np.int64)) * dtype.itemsize)
+    part[:] = memory.GUARD_BYTE if content is None else content.reshape(-1).view(np.uint8)
     return _within(ir.tvm.runtime.tensor(image, device), shape, dtype)
 
 
@@ -60,7 +56,7 @@ def _within(whole: Any, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Any:
     """
     extents = (ctypes.c_int64 * len(shape))(*shape)
     shared = _Shared(
-        data=whole.data_ptr() + GUARD,
+        data=whole.data_ptr() + memory.GUARD,
         device_type=whole.device.dlpack_device_type(),
         device_id=whole.device.index,
         ndim=len(shape),

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import attrs
 import numpy as np
 
-from mutatenn import BuildError, Device, DeviceLostError, TensorSpec
+from mutatenn import BuildError, Device, DeviceLostError, TensorSpec, memory
 from mutatenn_backends._opencl.code import generate
 from mutatenn_backends._opencl.memory import Memory, Tensor, fold
 
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 
     from mutatenn import DeviceCode, Kernel, Launch
 
-SKETCHED = 16  # elements
 DEVICE_NOT_AVAILABLE = -2
 # What drivers say to the next command once a kernel has brought a device down.
 FALLEN = {DEVICE_NOT_AVAILABLE, -5, -34, -36}  # out of resources, invalid context, invalid command queue
@@ -108,9 +107,7 @@ class OpenClDevice(Device):
         if not self.memory.shared:
             return b""
         with losses(FALLEN), self.memory.view(tensor) as content:
-            elements = content.view(tensor.spec.dtype)
-            stride = max(1, elements.size // SKETCHED)
-            return elements[stride // 2 :: stride][:SKETCHED].tobytes()
+            return memory.sketched(content.view(tensor.spec.dtype)).tobytes()
 
     def same(self, one: Tensor, other: Tensor) -> bool:
         """Compare bytes."""

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 import attrs
 import numpy as np
 
+from mutatenn import memory
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -16,8 +18,6 @@ if TYPE_CHECKING:
 
     from mutatenn import TensorSpec
 
-GUARD = 4096
-GUARD_BYTE = 0x3F  # 0.747 as float32: out-of-bounds reads see a plain number, the same one in every run
 FOLDED = 1024  # 64-bit words in a row of a digest
 BITS = 8
 
@@ -48,7 +48,7 @@ class Memory:
     def of(cls, context: Any, queue: Any) -> Memory:
         """Return the memory of the context's device."""
         (device,) = context.devices
-        guard = lcm(GUARD, max(1, device.mem_base_addr_align // BITS))
+        guard = lcm(memory.GUARD, max(1, device.mem_base_addr_align // BITS))
         return cls(context, queue, bool(device.host_unified_memory), guard)
 
     def allocate(self, spec: TensorSpec) -> Tensor:
@@ -59,13 +59,13 @@ class Memory:
         with memory_errors():
             whole = cl.Buffer(self.context, cl.mem_flags.READ_WRITE, self.guard + size + self.guard)
             for start in (0, self.guard + size):
-                self._fill(whole, np.uint8(GUARD_BYTE), start, self.guard)
+                self._fill(whole, np.uint8(memory.GUARD_BYTE), start, self.guard)
         return Tensor(spec, whole.get_sub_region(self.guard, size), whole)
 
     def poison(self, tensor: Tensor) -> None:
         """Fill a tensor with NaN, integers with their largest."""
         if tensor.spec.nbytes:
-            self._fill(tensor.part, _poison(np.dtype(tensor.spec.dtype)), 0, tensor.spec.nbytes)
+            self._fill(tensor.part, memory.poison(np.dtype(tensor.spec.dtype)), 0, tensor.spec.nbytes)
 
     def _fill(self, buffer: Any, pattern: np.generic, start: int, size: int) -> None:
         import pyopencl as cl
@@ -115,12 +115,6 @@ def memory_errors() -> Iterator[None]:
         if isinstance(error, cl.MemoryError) or error.code == cl.status_code.INVALID_BUFFER_SIZE:
             raise MemoryError(str(error)) from error
         raise
-
-
-def _poison(dtype: np.dtype[Any]) -> np.generic:
-    value = np.nan if dtype.kind == "f" else np.iinfo(dtype).max if dtype.kind in "iu" else 1
-    pattern: Any = np.array(value, dtype)[()]
-    return pattern  # type: ignore[no-any-return]
 
 
 def fold(content: NDArray[np.uint8]) -> bytes:

@@ -18,6 +18,7 @@ from mutatenn import (
     ir,
     kernel_library,
     kernel_symbol,
+    memory,
 )
 from mutatenn_backends._rpc.library import MARGIN, WORD, machine_library
 
@@ -28,8 +29,7 @@ if TYPE_CHECKING:
 
     from mutatenn import Kernel
 
-# The guards' bytes are those of the LLVM backend: what reads out of bounds computes the same on both.
-GUARD = int.from_bytes(bytes([0x3F] * WORD), "little")
+GUARD = int.from_bytes(bytes([memory.GUARD_BYTE] * WORD), "little")
 REMOTE = "RPCError: Error caught from RPC call:"
 """How TVM begins the message of what was raised on the server: the session goes on."""
 MISFIT = "when calling:"
@@ -200,6 +200,5 @@ def close_session(session: Any) -> None:
 
 
 def _poison(dtype: np.dtype[Any]) -> int:
-    value = np.nan if dtype.kind == "f" else np.iinfo(dtype).max if dtype.kind in "iu" else 1
-    content = np.full(WORD // dtype.itemsize, value, dtype).tobytes()
+    content = np.full(WORD // dtype.itemsize, memory.poison(dtype)).tobytes()
     return int.from_bytes(content, "little", signed=True)

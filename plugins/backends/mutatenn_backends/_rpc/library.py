@@ -6,13 +6,13 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mutatenn import BuildError, ir, link_library, link_objects
+from mutatenn import BuildError, ir, link_library, link_objects, memory
 
 if TYPE_CHECKING:
     from mutatenn import Kernel
 
 WORD = 8  # bytes
-MARGIN = 512
+MARGIN = memory.GUARD // WORD
 """Words of a guard: one stands before a tensor's content, another behind it."""
 LANES = 8
 SAMPLES = 16
