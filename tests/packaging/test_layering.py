@@ -20,7 +20,7 @@ LAYERS: list[set[str]] = [
     {"compiler"},
     {"engine"},
     {"campaign"},
-    {"mutatenn", "testing"},
+    {"mutatenn", "testing", "_testing_device"},
     {"cli"},
     {"__main__"},
 ]
