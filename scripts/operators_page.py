@@ -13,7 +13,7 @@ import attrs
 
 from mutatenn.api.values import CATEGORIES
 from mutatenn.host.plugin_host import PluginHost
-from mutatenn_mutators._paper import MUTATIONS, PAPER
+from mutatenn_mutators._shared.paper import MUTATIONS, PAPER
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

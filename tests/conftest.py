@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from hypothesis import settings
 
-RANDOM_KERNELS = Path(__file__).parent / "schedules" / "random_kernels.py"
+RANDOM_KERNELS = Path(__file__).parent / "backends" / "schedules" / "random_kernels.py"
 
 # Tests build into a kernel cache of their own: they must not depend on, nor fill, the user's.
 if "PYTEST_XDIST_WORKER" in os.environ or "MUTATENN_KERNEL_CACHE" not in os.environ:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from mutatenn.api import memory
 from mutatenn.api.backend import Backend, Device
 from mutatenn.api.baseline import Baseline
 from mutatenn.api.capability import Kind
@@ -201,6 +202,7 @@ __all__ = [
     "link_objects",
     "load_library",
     "lower_kernel",
+    "memory",
     "one_line",
     "open_run",
     "run",

@@ -21,7 +21,7 @@ from mutatenn.compiler.toolchain import Toolchain
 from mutatenn_backends.llvm import Llvm
 from mutatenn_frontends import _onnx_conversions
 from mutatenn_frontends.onnx import Onnx
-from mutatenn_mutators.relu_to_sigmoid import ReluToSigmoid
+from mutatenn_mutators.paper.relu_to_sigmoid import ReluToSigmoid
 
 NODES = """<ir_version: 8, opset_import: ["" : 17]>
 net (float[1,1,6,6] image) => (float[1,4] scores)

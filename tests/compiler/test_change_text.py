@@ -6,8 +6,8 @@ import difflib
 from typing import Any
 
 from mutatenn.compiler.toolchain import Toolchain
-from mutatenn_mutators.add_to_subtract import AddToSubtract
-from mutatenn_mutators.weights import ShuffleWeights
+from mutatenn_mutators.paper.add_to_subtract import AddToSubtract
+from mutatenn_mutators.weights.weights import ShuffleWeights
 
 
 def lines(toolchain: Toolchain, mutator: Any) -> list[str]:

@@ -14,7 +14,7 @@ from mutatenn.compiler.profiles import Profile
 from mutatenn.compiler.toolchain import Toolchain
 from mutatenn.engine.link import Numbering
 from mutatenn_backends.llvm import Llvm
-from mutatenn_mutators.relu_to_sigmoid import ReluToSigmoid
+from mutatenn_mutators.paper.relu_to_sigmoid import ReluToSigmoid
 
 BRANCH = """
 @I.ir_module

@@ -9,7 +9,7 @@ from scratch import poison_scratch
 from mutatenn import Kernel, TensorSpec, ir
 from mutatenn.compiler.kernels import lower_kernel
 from mutatenn.compiler.rounding import FUSING, expose_products
-from mutatenn_backends._processor import missing_features
+from mutatenn_backends._cpu.processor import missing_features
 from mutatenn_backends.llvm import Llvm
 
 # (1 + e)**2 - (1 + 2e) is e**2 if the product is not rounded, and 0 if it is.

@@ -15,7 +15,7 @@ from mutatenn.compiler.profiles import Profile
 from mutatenn.compiler.toolchain import Toolchain
 from mutatenn.engine.link import Numbering
 from mutatenn_backends.llvm import Llvm
-from mutatenn_mutators.relu_to_sigmoid import ReluToSigmoid
+from mutatenn_mutators.paper.relu_to_sigmoid import ReluToSigmoid
 
 STAGES = ("schedulable", "scheduled", "lowered")
 Outputs = Callable[..., NDArray[Any]]

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from mutatenn.host.plugin_host import PluginHost
-from mutatenn_mutators._paper import MUTATIONS
+from mutatenn_mutators._shared.paper import MUTATIONS
 
 SCRIPT = Path(__file__).parents[2] / "scripts" / "paper_sites.py"
 

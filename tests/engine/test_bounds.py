@@ -12,7 +12,7 @@ import pytest
 from mutatenn import Observation, ir
 from mutatenn.compiler.toolchain import Toolchain
 from mutatenn_backends.llvm import Llvm
-from mutatenn_mutators.bugs_kernel_index import NarrowLoadIndex
+from mutatenn_mutators.bugs.kernel.index import NarrowLoadIndex
 
 FAR = 2000  # elements: no guard is as wide
 

@@ -46,7 +46,7 @@ class Board(Llvm):
     """This processor as a device that things happen to."""
 
     name = "board"
-    executor = "worker"
+    shares_fork = False
     schedules: bool = False
     folder: Path
     event: Callable[[Any, str, int], None] = lambda device, kernel, launches: None

@@ -11,12 +11,12 @@ import pytest
 
 import mutatenn_mutators
 from mutatenn import CATEGORIES, Example, Mutator, ir
-from mutatenn_mutators._paper import PAPER
+from mutatenn_mutators._shared.paper import PAPER
 
 MODULES = [
-    importlib.import_module(f"mutatenn_mutators.{module.name}")
-    for module in pkgutil.iter_modules(mutatenn_mutators.__path__)
-    if not module.name.startswith("_")
+    importlib.import_module(module.name)
+    for module in pkgutil.walk_packages(mutatenn_mutators.__path__, "mutatenn_mutators.")
+    if not module.ispkg and "._" not in module.name
 ]
 OPERATORS: list[type[Mutator]] = [operator for module in MODULES for operator in module.mutatenn_mutators()]
 EXAMPLES = [

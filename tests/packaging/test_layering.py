@@ -24,7 +24,7 @@ LAYERS: list[set[str]] = [
     {"engine"},
     {"campaign"},
     {"analysis", "offline"},
-    {"mutatenn", "testing"},
+    {"mutatenn", "testing", "_testing_device"},
     {"cli"},
     {"__main__"},
 ]

@@ -40,9 +40,10 @@ def test_every_plugin_module_is_declared() -> None:
 
 
 @pytest.mark.parametrize("name", DECLARED)
-def test_a_built_in_is_active_and_named_after_kind_and_module(name: str) -> None:
+def test_a_built_in_is_active_and_named_after_kind_and_path(name: str) -> None:
     kind, _, stem = name.partition(".")
-    assert stem.replace("-", "_") == DECLARED[name].rpartition(".")[2]
+    path = DECLARED[name].replace("_", "-").replace(".", "-")
+    assert path.endswith(f"-{stem}"), "a name is the end of its module's path"
     (record,) = (record for record in PluginHost.installed().records if record.name == name)
     assert (record.state, record.reason) == ("active", "")
     assert {f"{kind}s" for kind in record.kinds} == {kind}

@@ -78,15 +78,20 @@ class Device(ABC):
 class Backend(Capability):
     """Describes one kind of target; its fields are the options of an environment."""
 
-    executor: ClassVar[str] = "fork"
-    """Name of the executor that suits this backend's devices."""
+    shares_fork: ClassVar[bool] = True
+    """Whether a process that is forked from one that has a device open can go on using it."""
     sources: ClassVar[tuple[str, ...]] = ()
     """The kinds of generated code that :meth:`source` gives, the one closest to the device last."""
 
     @property
+    def executor(self) -> str:
+        """Name of the executor that suits its devices; another's, where a plugin brings one."""
+        return "fork" if self.shares_fork else "worker"
+
+    @property
     def places(self) -> int | None:
         """How many of its devices can be open at a time; None: as many as are wanted."""
-        return None if self.executor == "fork" else 1
+        return None if self.shares_fork else 1
 
     @abstractmethod
     def target(self) -> Any:

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 import attrs
 import numpy as np
 
+from mutatenn.api.memory import FIRST, SECOND, Memory
 from mutatenn.compiler.monitor import WORDS
 from mutatenn.engine.link import IMAGE, LinkedProgram, Linker
-from mutatenn.engine.memory import FIRST, SECOND, Memory
 from mutatenn.errors import InfrastructureError
 
 if TYPE_CHECKING:
@@ -236,7 +236,7 @@ class Evaluator:
         """Return a monitor with no flag raised: kernels write nothing else to it."""
         key = accesses, memory
         if key not in self._monitors:
-            self._monitors[key] = self.device.upload(memory.monitor(accesses))
+            self._monitors[key] = self.device.upload(memory.words(2 * accesses))
         return self._monitors[key]
 
     def _heed(self, name: str, accesses: Sequence[str], flags: NDArray[Any]) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import attrs
 
 from mutatenn import Backend, InputError, call_isolated, device_code, hookimpl, ir, source_digest
-from mutatenn_backends._cuda_compile import COMPILERS, compile_source, compiled_by, missing_tool, toolkits
+from mutatenn_backends._cuda.compile import COMPILERS, compile_source, compiled_by, missing_tool, toolkits
 
 if TYPE_CHECKING:
     from mutatenn import Device, DeviceCode, Kernel
@@ -38,7 +38,7 @@ class Cuda(Backend):
     """
 
     name = "cuda"
-    executor = "worker"
+    shares_fork = False
     sources = ("cuda", "ptx")
     arch: str = attrs.field(default=NATIVE, validator=_check_arch)
     compiler: str = attrs.field(default="nvcc", validator=attrs.validators.in_(COMPILERS))
@@ -51,7 +51,7 @@ class Cuda(Backend):
 
     def schedule(self, function: Any) -> Any:
         """Return the kernel scheduled by the first rule that fits it."""
-        from mutatenn_backends.gpu_schedules import apply_schedules
+        from mutatenn_backends._schedules.gpu import apply_schedules
 
         return apply_schedules(function, self.target(), self.schedules, None)
 
@@ -72,7 +72,7 @@ class Cuda(Backend):
 
     def open(self) -> Device:
         """Open the device; raise InputError where it or what it needs is missing."""
-        from mutatenn_backends._cuda_device import CudaDevice
+        from mutatenn_backends._cuda.device import CudaDevice
 
         target, device = self.target(), ir.tvm.cuda(self.device)
         if not device.exist:

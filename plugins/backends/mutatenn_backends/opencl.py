@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any
 import attrs
 
 from mutatenn import Backend, InputError, hookimpl, ir, source_digest
-from mutatenn_backends._opencl_cache import use_kernel_cache
-from mutatenn_backends._opencl_code import generate
-from mutatenn_backends._opencl_devices import choose_device, find_devices, open_context
+from mutatenn_backends._opencl.cache import use_kernel_cache
+from mutatenn_backends._opencl.code import generate
+from mutatenn_backends._opencl.devices import choose_device, find_devices, open_context
 
 if TYPE_CHECKING:
     from mutatenn import Device, Kernel
-    from mutatenn_backends._opencl_devices import Found
+    from mutatenn_backends._opencl.devices import Found
 
 SCHEDULES = ("auto", "cpu", "gpu", "plain")
 
@@ -28,7 +28,7 @@ class OpenCl(Backend):
     """
 
     name = "opencl"
-    executor = "worker"
+    shares_fork = False
     sources = ("opencl",)
     platform: str = ""
     device: str = ""
@@ -46,7 +46,7 @@ class OpenCl(Backend):
 
     def schedule(self, function: Any) -> Any:
         """Return the kernel scheduled by the first rule that fits it."""
-        from mutatenn_backends.gpu_schedules import apply_schedules
+        from mutatenn_backends._schedules.gpu import apply_schedules
 
         return apply_schedules(function, self.target(), self._style(), self._cpu())
 
@@ -62,7 +62,7 @@ class OpenCl(Backend):
 
     def open(self) -> Device:
         """Open the device."""
-        from mutatenn_backends._opencl_device import OpenClDevice
+        from mutatenn_backends._opencl.device import OpenClDevice
 
         use_kernel_cache()
         return OpenClDevice(open_context(self._found()), self.target())

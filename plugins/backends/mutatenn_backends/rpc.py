@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import importlib.util
-from typing import Any, ClassVar
+from typing import Any
 
 import attrs
 
 from mutatenn import Backend, InputError, hookimpl, ir
-from mutatenn_backends._processor import NATIVE
-from mutatenn_backends._rpc_connect import SERVER, Address, count_servers, open_server, open_tracked
-from mutatenn_backends._rpc_device import RemoteCpu, close_session, losses
-from mutatenn_backends._rpc_library import helper_library
+from mutatenn_backends._cpu.processor import NATIVE
+from mutatenn_backends._rpc.connect import SERVER, Address, count_servers, open_server, open_tracked
+from mutatenn_backends._rpc.device import RemoteCpu, close_session, losses
+from mutatenn_backends._rpc.library import helper_library
 from mutatenn_backends.llvm import Llvm
 
 PACKAGES = ("tornado", "cloudpickle", "psutil")
@@ -31,7 +31,7 @@ class Rpc(Llvm):
     """
 
     name = "rpc"
-    executor: ClassVar[str] = "worker"
+    shares_fork = False
     host: str = "127.0.0.1"
     port: int = attrs.field(default=9090, validator=attrs.validators.in_(range(1, 2**16)))
     tracker: str = ""

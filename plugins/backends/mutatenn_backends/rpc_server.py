@@ -178,7 +178,7 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 def _check(options: argparse.Namespace) -> tuple[str, int] | None:
     """Return the tracker's address; raises InputError for options that cannot be, or missing packages."""
-    from mutatenn_backends._rpc_connect import Address
+    from mutatenn_backends._rpc.connect import Address
     from mutatenn_backends.rpc import missing
 
     if packages := missing():

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from mutatenn import Device, InputError, Kernel, TensorSpec, call_isolated, ir
 from mutatenn.compiler.kernels import lower_kernel
-from mutatenn_backends._opencl_devices import choose_device
+from mutatenn_backends._opencl.devices import choose_device
 from mutatenn_backends.opencl import OpenCl
 
 Array = NDArray[np.generic]

@@ -11,8 +11,8 @@ import pytest
 
 from mutatenn import Kernel, ir, kernel_cache
 from mutatenn.compiler.kernels import lower_kernel
-from mutatenn_backends import _opencl_cache
-from mutatenn_backends._opencl_code import generate
+from mutatenn_backends._opencl import cache as opencl_cache
+from mutatenn_backends._opencl.code import generate
 
 # Vectors at places that are no multiples of their width.
 MOVED = """
@@ -93,9 +93,9 @@ def test_the_cache_drops_what_was_not_used_for_longest(tmp_path: Path) -> None:
         (entry / "kernel" / "code.so").write_bytes(bytes(10_000))
         (entry / "last_accessed").touch()
         os.utime(entry / "last_accessed", (1e9 - age, 1e9 - age))
-    _opencl_cache.tidy(tmp_path, 60_000)
+    opencl_cache.tidy(tmp_path, 60_000)
     assert {path.name for path in (tmp_path / "AA").iterdir()} == {"a", "b", "c"}
-    _opencl_cache.tidy(tmp_path, 30_000)
+    opencl_cache.tidy(tmp_path, 30_000)
     assert {path.name for path in (tmp_path / "AA").iterdir()} == {"a", "b"}
 
 
@@ -103,7 +103,7 @@ def test_what_pocl_compiles_is_in_the_kernel_cache(bench: Any) -> None:
     if "PoCL" not in bench.call(lambda device: device.context.devices[0].platform.version):
         pytest.skip("another platform than PoCL")
     cache = kernel_cache()
-    if cache is None or any(name in os.environ for name in (_opencl_cache.FOLDER, _opencl_cache.SWITCH)):
+    if cache is None or any(name in os.environ for name in (opencl_cache.FOLDER, opencl_cache.SWITCH)):
         pytest.skip("the environment names another cache")
     bench.run(bench.kernel(LOCAL), np.zeros((8, 4), np.float32))
-    assert list((cache.folder / "pocl").glob(f"*/*/{_opencl_cache.MARK}"))
+    assert list((cache.folder / "pocl").glob(f"*/*/{opencl_cache.MARK}"))

@@ -20,9 +20,10 @@ from mutatenn import (
     TensorSpec,
     ir,
 )
-from mutatenn_backends._opencl_device import losses
-from mutatenn_backends._opencl_devices import choose_device, find_devices
-from mutatenn_backends._opencl_memory import GUARD_BYTE, fold
+from mutatenn.api.memory import GUARD_BYTE
+from mutatenn_backends._opencl.device import losses
+from mutatenn_backends._opencl.devices import choose_device, find_devices
+from mutatenn_backends._opencl.memory import fold
 from mutatenn_backends.opencl import OpenCl
 
 DTYPES = ["float16", "float32", "float64", "int8", "int32", "int64", "uint8", "bool"]
@@ -306,7 +307,7 @@ def test_the_cure_is_named_where_pyopencl_is_missing(monkeypatch: pytest.MonkeyP
     find_devices.cache_clear()
     choose_device.cache_clear()
     with monkeypatch.context() as patch:
-        patch.setattr("mutatenn_backends._opencl_devices.find_spec", lambda name: None)
+        patch.setattr("mutatenn_backends._opencl.devices.find_spec", lambda name: None)
         with pytest.raises(InputError, match=r"pip install 'mutatenn\[opencl\]'"):
             OpenCl().target()
         assert OpenCl.diagnose() == (False, "pyopencl is not installed; pip install 'mutatenn[opencl]'")

@@ -20,8 +20,8 @@ from mutatenn.compiler.toolchain import Toolchain
 from mutatenn_backends.llvm import Llvm
 from mutatenn_backends.opencl import OpenCl
 from mutatenn_frontends.onnx import Onnx
-from mutatenn_mutators.comparison import LtToGt, LtToLe, ThresholdPlusHalf
-from mutatenn_mutators.threads import DecreaseThreadExtent
+from mutatenn_mutators.paper.comparison import LtToGt, LtToLe, ThresholdPlusHalf
+from mutatenn_mutators.published_code.threads import DecreaseThreadExtent
 
 APPROXIMATE = re.compile(r"\bT\.(tanh|sigmoid|exp|log|erf|pow|sqrt|rsqrt)\(")
 PADDED = {"padding": [1, 1], "groups": 1}

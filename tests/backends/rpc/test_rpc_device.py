@@ -11,9 +11,10 @@ import numpy as np
 import pytest
 
 from mutatenn import BuildError, Kernel, TensorSpec, ir
-from mutatenn_backends._rpc_device import RemoteCpu
-from mutatenn_backends._rpc_library import MARGIN
-from mutatenn_backends.llvm import GUARD, GUARD_BYTE, Llvm
+from mutatenn.api.memory import GUARD, GUARD_BYTE
+from mutatenn_backends._rpc.device import RemoteCpu
+from mutatenn_backends._rpc.library import MARGIN
+from mutatenn_backends.llvm import Llvm
 
 Make = Callable[..., Kernel]
 DTYPES = ["float16", "float32", "float64", "int8", "int32", "int64", "uint8", "bool"]

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from mutatenn import DeviceLostError, InfrastructureError, Kernel, TensorSpec
-from mutatenn_backends._rpc_device import RemoteCpu
+from mutatenn_backends._rpc.device import RemoteCpu
 
 psutil = pytest.importorskip("psutil", reason="servers need pip install 'mutatenn[rpc]'")
 

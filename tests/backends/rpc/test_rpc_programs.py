@@ -17,11 +17,11 @@ from mutatenn.compiler.profiles import Profile
 from mutatenn.compiler.toolchain import Toolchain
 from mutatenn.engine.evaluate import Evaluation, Evaluator
 from mutatenn.engine.link import LinkedProgram
-from mutatenn_backends._rpc_device import RemoteCpu
+from mutatenn_backends._rpc.device import RemoteCpu
 from mutatenn_backends.llvm import Llvm
 from mutatenn_frontends.onnx import Onnx
-from mutatenn_mutators.relu_to_sigmoid import ReluToSigmoid
-from mutatenn_mutators.store_epsilon import StoreMinusEpsilon
+from mutatenn_mutators.paper.relu_to_sigmoid import ReluToSigmoid
+from mutatenn_mutators.paper.store_epsilon import StoreMinusEpsilon
 
 DATA = Path(mutatenn.__file__).parent / "data"
 FILES = sorted((DATA / "digits").glob("*_00*.png"))

@@ -1,0 +1,60 @@
+"""Checks what the devices of a backend promise, for its author's tests."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import TYPE_CHECKING
+
+from mutatenn._testing_device.bench import Bench
+from mutatenn._testing_device.comparisons import COMPARISONS
+from mutatenn._testing_device.guards import GUARDS
+from mutatenn._testing_device.kernels import KERNELS
+from mutatenn._testing_device.sharing import SHARING
+from mutatenn._testing_device.tensors import TENSORS
+from mutatenn.engine.isolate import call_isolated
+from mutatenn.errors import DeviceLostError, InfrastructureError, InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from mutatenn._testing_device.bench import Check
+    from mutatenn.api.backend import Backend
+
+
+def check_device(backend: Backend, *, guards: bool = True) -> None:
+    """Check a backend's device: tensors, comparisons, kernels, errors; and that it can be opened again.
+
+    ``guards`` says that it promises those of :mod:`mutatenn.api.memory` around its tensors. The device is
+    opened in processes of their own. Raises AssertionError that names the promise which is broken, and
+    InputError or DeviceLostError where there is no device.
+    """
+    checks = TENSORS | COMPARISONS | KERNELS | (GUARDS if guards else {}) | SHARING
+    try:
+        call_isolated(lambda: _check(backend, checks))
+        call_isolated(lambda: _check(backend, TENSORS))
+    except (InputError, DeviceLostError):
+        raise
+    except InfrastructureError as error:
+        raise AssertionError(f"not true: {backend.name}: its process ends well; {error}") from error
+
+
+def _check(backend: Backend, checks: dict[str, Check]) -> None:
+    with _keeping(f"{backend.name}: a device opens, again and again"):
+        bench = Bench(backend, backend.open())
+    for promise, check in checks.items():
+        with _keeping(f"{backend.name}: {promise}"):
+            check(bench)
+    with _keeping(f"{backend.name}: a device closes"):
+        bench.device.close()
+
+
+@contextlib.contextmanager
+def _keeping(promise: str) -> Iterator[None]:
+    try:
+        yield
+    except AssertionError as detail:
+        raise AssertionError(f"not true: {promise}; {detail}") from detail
+    except (InputError, DeviceLostError):
+        raise
+    except Exception as error:
+        raise AssertionError(f"not true: {promise}; {type(error).__name__}: {error}") from error

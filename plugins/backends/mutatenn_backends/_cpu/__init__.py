@@ -1,0 +1,1 @@
+"""Processors, and the text that LLVM prints of them."""

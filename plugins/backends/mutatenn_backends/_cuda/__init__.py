@@ -1,0 +1,1 @@
+"""CUDA: compilers, devices and their memory."""

@@ -1,0 +1,1 @@
+"""OpenCL: code, devices and their memory."""

@@ -1,0 +1,1 @@
+"""Remote processors: sessions, devices and the code they load."""

@@ -1,0 +1,1 @@
+"""Operators modelled on real bugs of compilers, converters and runtimes."""

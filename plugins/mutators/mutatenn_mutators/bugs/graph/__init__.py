@@ -1,0 +1,1 @@
+"""Bugs in the graph of layers."""

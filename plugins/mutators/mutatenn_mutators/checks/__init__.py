@@ -1,0 +1,1 @@
+"""Changes that must not change a result: they check the compiler."""

@@ -1,0 +1,1 @@
+"""The operators of MutateNN's published code that its paper does not name."""

@@ -1,0 +1,1 @@
+"""Faults of a trained network: in stored weights, neurons and layers."""
