@@ -10,10 +10,11 @@ import attrs
 import numpy as np
 
 from mutatenn import Frontend, InputError, Model, TensorSpec, hookimpl
-from mutatenn_frontends import _tensorflow_files, _tensorflow_import
-from mutatenn_frontends._files import naming
-from mutatenn_frontends._scores import stacked
-from mutatenn_frontends._tensorflow_process import ask, require
+from mutatenn_frontends._shared.files import naming
+from mutatenn_frontends._shared.scores import stacked
+from mutatenn_frontends._tensorflow import files as tensorflow_files
+from mutatenn_frontends._tensorflow import importer as tensorflow_importer
+from mutatenn_frontends._tensorflow.process import ask, require
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
 PACKAGES = {"onnx": ("tensorflow", "tf2onnx"), "tflite": ("tensorflow", "tflite"), "run": ("tensorflow",)}
 """What each task needs."""
-TO_RELAX = {"onnx": _tensorflow_import.from_onnx, "tflite": _tensorflow_import.from_tflite}
+TO_RELAX = {"onnx": tensorflow_importer.from_onnx, "tflite": tensorflow_importer.from_tflite}
 
 
 @attrs.frozen(kw_only=True)
@@ -43,7 +44,7 @@ class TensorFlow(Frontend):
     @classmethod
     def reads(cls, source: Path) -> bool:
         """Tell whether this is the directory of a SavedModel, or a .pb file."""
-        return _tensorflow_files.is_saved_model(source) or super().reads(source)
+        return tensorflow_files.is_saved_model(source) or super().reads(source)
 
     def load(self, source: Path) -> Model:
         """Import the model with batch 1 and one float32 ``[1, classes]`` output.
@@ -61,7 +62,7 @@ class TensorFlow(Frontend):
             answer, content = ask(self._request(source, self.route, self.output))
             image, scores = (TensorSpec(name, tuple(shape), dtype) for name, shape, dtype in answer["specs"])
             module = TO_RELAX[self.route](content, image, scores)
-        return Model(_tensorflow_files.name(source), source, digest, module, image, scores)
+        return Model(tensorflow_files.name(source), source, digest, module, image, scores)
 
     def reference(self, model: Model, images: NDArray[np.generic]) -> NDArray[np.float32]:
         """Run the model in TensorFlow on one CPU thread, one image at a time; return ``[images, classes]``.
@@ -79,7 +80,7 @@ class TensorFlow(Frontend):
     def _digest(self, source: Path) -> str:
         """Return the sha256 (hex) of the files and of the options that are not the default."""
         options = attrs.asdict(self, filter=lambda field, value: value != field.default)
-        return _tensorflow_files.digest(source, json.dumps(options, sort_keys=True) if options else "")
+        return tensorflow_files.digest(source, json.dumps(options, sort_keys=True) if options else "")
 
     def _request(self, source: Path, task: str, output: str) -> dict[str, Any]:
         """Return what to ask for; raises InputError if packages for it are missing."""

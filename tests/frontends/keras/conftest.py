@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from mutatenn import InputError
-from mutatenn_frontends._keras_process import PLAIN, QUIET
+from mutatenn_frontends._keras.process import PLAIN, QUIET
 from mutatenn_frontends.keras import Keras
 
 MISSING = "needs the packages of the extra: pip install 'mutatenn[keras]'"

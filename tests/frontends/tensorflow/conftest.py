@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from mutatenn import InputError, Model, ir
 from mutatenn_frontends import tensorflow
-from mutatenn_frontends._tensorflow_process import QUIET
+from mutatenn_frontends._tensorflow.process import QUIET
 from mutatenn_frontends.tensorflow import TensorFlow
 
 MISSING = "needs the packages of the extra: pip install 'mutatenn[tensorflow]'"

@@ -15,7 +15,7 @@ import numpy as np
 import tensorflow as tf
 
 from mutatenn import InputError
-from mutatenn_frontends._tensorflow_convert import respond
+from mutatenn_frontends._tensorflow.convert import respond
 
 v1 = tf.compat.v1
 IMAGE = tf.TensorSpec([None, 8, 8, 3], tf.float32, "image")

@@ -13,7 +13,7 @@ import onnx
 import pytest
 
 from mutatenn import InfrastructureError, InputError
-from mutatenn_frontends import _tensorflow_process
+from mutatenn_frontends._tensorflow import process as tensorflow_process
 from mutatenn_frontends.tensorflow import TensorFlow
 
 COMMAND = "install them: pip install 'mutatenn[tensorflow]'"
@@ -45,7 +45,7 @@ def test_missing_packages(
 ) -> None:
     find = importlib.util.find_spec
     monkeypatch.setattr(
-        _tensorflow_process, "find_spec", lambda name: find("json") if name != package else None
+        tensorflow_process, "find_spec", lambda name: find("json") if name != package else None
     )
     (tmp_path / "net.pb").touch()
     refused(tmp_path / "net.pb", COMMAND, route=route)
@@ -189,16 +189,16 @@ def test_operators_that_a_converter_does_not_know(
 
 
 def test_process_that_dies(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_tensorflow_process, "MODULE", "mutatenn_frontends.absent")
+    monkeypatch.setattr(tensorflow_process, "MODULE", "mutatenn_frontends.absent")
     with pytest.raises(InfrastructureError, match=r"ended with exit code 1 \(.*No module named"):
-        _tensorflow_process.ask({})
+        tensorflow_process.ask({})
     script = tmp_path / "dies.py"
     script.write_text("import os; os.abort()")
     monkeypatch.setattr(sys, "executable", str(script))
     script.write_text(f"#!{Path(sys._base_executable).resolve()}\nimport os; os.abort()")
     script.chmod(0o755)
     with pytest.raises(InfrastructureError, match=r"died of SIGABRT \("):
-        _tensorflow_process.ask({})
+        tensorflow_process.ask({})
 
 
 def test_reference_where_the_weights_are_gone(made: Any, tmp_path: Path) -> None:

@@ -1,0 +1,71 @@
+"""The process in which Keras converts, runs or obtains a model: ``python -m`` this, with a folder."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+import warnings
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import attrs
+import numpy as np
+
+from mutatenn import InputError
+from mutatenn_frontends._keras import graph as keras_graph
+from mutatenn_frontends._keras import model as keras_model
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+
+def main() -> None:
+    """Answer the request in the folder."""
+    folder = Path(sys.argv[1])
+    request = json.loads((folder / "request.json").read_text())
+    logging.disable(logging.CRITICAL)
+    warnings.simplefilter("ignore")
+    try:
+        answer = TASKS[request["task"]](folder, request)
+    except InputError as error:
+        answer = {"error": str(error)}
+    (folder / "answer.json").write_text(json.dumps(answer))
+
+
+def convert(folder: Path, request: Mapping[str, Any]) -> dict[str, Any]:
+    """Convert ``model.keras`` or ``model.h5`` to ``model.onnx`` or whatever else the ``route`` is."""
+    model = keras_model.load(folder / request["file"])
+    image, scores = keras_model.image(model), keras_model.scores(model)
+    if request["route"] == "torch":
+        import_module("mutatenn_frontends._keras.torch").export(model, image, folder / "model.pt2")
+    else:
+        function = keras_graph.freeze(model, image)
+        content = {"onnx": keras_graph.to_onnx, "tflite": keras_graph.to_tflite}[request["route"]](function)
+        (folder / f"model.{request['route']}").write_bytes(content)
+    return {"image": attrs.astuple(image), "scores": attrs.astuple(scores)}
+
+
+def run(folder: Path, request: Mapping[str, Any]) -> dict[str, Any]:
+    """Compute ``scores.npy``, float32 ``[images, classes]``, of ``images.npy``."""
+    model = keras_model.load(folder / request["file"])
+    images = np.load(folder / "images.npy", allow_pickle=False)
+    np.save(folder / "scores.npy", keras_graph.run(model, images), allow_pickle=False)
+    return {}
+
+
+def obtain(folder: Path, request: Mapping[str, Any]) -> dict[str, Any]:
+    """Save the application called ``name``, with its weights, to ``model.keras``."""
+    keras_model.application(request["name"]).save(folder / "model.keras")
+    return {}
+
+
+TASKS: dict[str, Callable[[Path, Mapping[str, Any]], dict[str, Any]]] = {
+    "convert": convert,
+    "run": run,
+    "obtain": obtain,
+}
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,139 @@
+"""Turns a checked ONNX model into a Relax module, by way of TVM's importer."""
+
+from __future__ import annotations
+
+import io
+import math
+import warnings
+from contextlib import redirect_stdout, suppress
+from typing import Any
+
+from mutatenn import InputError, TensorSpec, ir
+from mutatenn_frontends._onnx.conversions import importer, own_conversions
+from mutatenn_frontends._onnx.file import operators
+from mutatenn_frontends._onnx.fold import fold
+from mutatenn_frontends._shared.files import reason
+
+IN_IMPORTER = {"If", "Constant"}
+"""Operators that TVM's importer handles without an entry in its table."""
+SCORE_RANKS = (2, 4)
+PRINTER_NOTE = "# Metadata omitted. Use show_meta=True in script() method to show it."
+"""What TVM's printer adds to any tensor that it prints into a message."""
+
+
+def require_operators(proto: Any) -> None:
+    """Raise InputError that names every operator the importer does not support."""
+    import onnx
+
+    table = importer()._get_convert_map()
+
+    def known(domain: str, name: str) -> bool:
+        # TVM ignores domains; a few of the names it knows are onnxruntime's own operators.
+        ours = domain == "" or (domain == "com.microsoft" and not onnx.defs.has(name))
+        return ours and (name in table or name in IN_IMPORTER)
+
+    foreign = sorted(
+        f"{domain}:{name}".lstrip(":") for domain, name in operators(proto) if not known(domain, name)
+    )
+    if foreign:
+        raise InputError(
+            f"uses operators that TVM's ONNX importer does not support: {', '.join(foreign)}; export it "
+            "with standard ONNX operators in their place"
+        )
+
+
+def to_relax(proto: Any) -> tuple[Any, TensorSpec]:
+    """Return the Relax module and the ONNX output it computes, as float32 ``[1, classes]``.
+
+    May add nodes to the model in place. Raises InputError if it cannot be imported or does not classify.
+    """
+    try:
+        fold(proto)
+    except Exception as error:  # whatever an operator makes of sizes that do not fit together
+        raise _unfit(error) from error
+    module = convert(proto)
+    scores = _scores(module, [output.name for output in proto.graph.output])
+    spec = TensorSpec(scores.name, (1, math.prod(scores.shape)))
+    if len(proto.graph.output) > 1 or scores != spec:
+        _keep_only(proto.graph, scores, spec)
+        module = convert(proto)
+    module = ir.relax.transform.DeadCodeElimination()(module)
+    ir.relax.analysis.well_formed(module)
+    return module, spec
+
+
+def convert(proto: Any) -> Any:
+    """Return the Relax module of a model as it is; raises InputError if it cannot be imported."""
+    graph = importer().ONNXGraphImporter({}, "float32")
+    printed = io.StringIO()  # it prints what it fails on, which the error says as well
+    try:
+        with own_conversions(), redirect_stdout(printed), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return graph.from_onnx(proto.graph, _operator_set(proto))
+    except Exception as error:  # whatever a conversion may raise
+        with suppress(RuntimeError):  # TVM would warn of the block left open on standard error
+            graph.bb._end_block()
+        raise _unfit(error) from error
+
+
+def _unfit(error: Exception) -> InputError:
+    why = reason(error, last=True).removeprefix(PRINTER_NOTE).strip()
+    return InputError(
+        f"cannot be imported with batch 1 ({why}); export it with batch 1 and fixed shapes, in inference mode"
+    )
+
+
+def _operator_set(proto: Any) -> int:
+    versions = [entry.version for entry in proto.opset_import if entry.domain in ("", "ai.onnx")]
+    return int(versions[0]) if versions else 1
+
+
+def _scores(module: Any, names: list[str]) -> TensorSpec:
+    """Return the one output that can be scores per class."""
+    kind = module["main"].ret_ty
+    kinds = kind.fields if isinstance(kind, ir.relax.TupleType) else [kind]
+    outputs = list(map(_spec, names, kinds))
+    scores = [spec for spec in outputs if isinstance(spec, TensorSpec) and _is_scores(spec)]
+    if len(scores) == 1:
+        return scores[0]
+    listed = ", ".join(map(str, outputs))
+    if scores:
+        raise InputError(f"has several outputs that could be scores: {listed}; export it with one of them")
+    raise InputError(
+        f"is not an image classifier: its output is {listed}; give a model that returns one score for "
+        "each class, [batch, classes]"
+    )
+
+
+def _spec(name: str, kind: Any) -> TensorSpec | str:
+    """Return the output as a spec, or in words if it is no tensor of a fixed shape."""
+    sizes = getattr(kind, "shape", None)
+    if sizes is None or not all(isinstance(size, ir.tirx.IntImm) for size in sizes):
+        return f"{name} of no fixed shape"
+    return TensorSpec(name, tuple(map(int, sizes)), str(kind.dtype))
+
+
+def _is_scores(spec: TensorSpec) -> bool:
+    """Tell whether this is [1, classes], or [1, classes, 1, 1] in any order, of floats."""
+    several = [size for size in spec.shape if size != 1]
+    return (
+        spec.dtype.startswith("float")
+        and len(spec.shape) in SCORE_RANKS
+        and spec.shape[0] == 1
+        and len(several) == 1
+    )
+
+
+def _keep_only(graph: Any, found: TensorSpec, wanted: TensorSpec) -> None:
+    """Make one output the only one, and give it the shape and dtype that are wanted."""
+    from onnx import TensorProto, helper
+
+    name = found.name
+    if found.shape != wanted.shape:
+        graph.node.append(helper.make_node("Flatten", [name], [f"{name}/flat"], axis=1))
+        name += "/flat"
+    if found.dtype != wanted.dtype:
+        graph.node.append(helper.make_node("Cast", [name], [f"{name}/float32"], to=TensorProto.FLOAT))
+        name += "/float32"
+    del graph.output[:]
+    graph.output.append(helper.make_tensor_value_info(name, TensorProto.FLOAT, wanted.shape))
