@@ -45,10 +45,8 @@ class PyTorch(Frontend):
         A model of torchvision is exported once, the user's own every time. Raises
         :class:`mutatenn.InputError` for whatever fails there.
         """
-        try:
+        with naming(f"{scheme}:{name}"):
             return pytorch_source.obtain(scheme, name, folder, self.folder, self.weights)
-        except InputError as error:
-            raise InputError(f"{scheme}:{name}: {error}") from error.__cause__
 
     def load(self, source: Path) -> Model:
         """Import a program of batch 1 with one float32 image and one float32 ``[1, classes]`` output.

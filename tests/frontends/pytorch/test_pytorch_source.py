@@ -13,10 +13,10 @@ import numpy as np
 import pytest
 
 import mutatenn
-from mutatenn import InputError
+from mutatenn import InfrastructureError, InputError
 from mutatenn.campaign.setup import set_up
 from mutatenn.host import PluginHost
-from mutatenn_frontends._pytorch.export import RefusalError, export
+from mutatenn_frontends._pytorch.export import export
 from mutatenn_frontends.pytorch import PyTorch
 
 torch = pytest.importorskip("torch", reason="PyTorch is not installed")
@@ -56,6 +56,9 @@ def branching():
         def forward(self, image):
             return super().forward(image) if image.sum() > 0 else image.flatten(1)
     return Branching(), torch.zeros(1, 1, 8, 8)
+
+def leaving():
+    sys.exit(3)
 
 def dying():
     import os
@@ -172,7 +175,7 @@ def test_code_that_cannot_be_used(
 ) -> None:
     monkeypatch.setattr(sys, "path", sys.path[:])
     warnings.simplefilter("ignore")  # pytest puts the filters back
-    with pytest.raises(RefusalError) as caught:
+    with pytest.raises(InputError) as caught:
         export("python", name, str(folder / "made.pt2"), str(folder), None)
     for module in ("nets", "nets.small"):
         sys.modules.pop(module, None)
@@ -185,11 +188,17 @@ def test_code_that_cannot_be_used(
     [
         ("nets.small", "give python:MODULE:FUNCTION"),
         ("nets.small:failing", "failing() raised ValueError: no such weights; run it by itself"),
-        ("nets.small:dying", "the process that exports it died of SIGKILL"),
+        ("nets.small:leaving", "leaving() raised SystemExit: 3; run it by itself"),
     ],
 )
 def test_what_goes_wrong_is_one_line(obtain: Obtain, folder: Path, name: str, message: str) -> None:
     assert refused(obtain, name).startswith(f"python:{name}: {message}")
+    assert list((folder / "cache").iterdir()) == []
+
+
+def test_a_process_that_dies_is_no_fault_of_the_input(obtain: Obtain, folder: Path) -> None:
+    with pytest.raises(InfrastructureError, match=r"^python:nets.small:dying: the process .* of SIGKILL"):
+        obtain("nets.small:dying")
     assert list((folder / "cache").iterdir()) == []
 
 

@@ -1,11 +1,7 @@
-"""The process in which Keras converts, runs or obtains a model: ``python -m`` this, with a folder."""
+"""What Keras is asked in a process of its own: to convert, run or obtain a model."""
 
 from __future__ import annotations
 
-import json
-import logging
-import sys
-import warnings
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 import attrs
 import numpy as np
 
-from mutatenn import InputError
 from mutatenn_frontends._keras import graph as keras_graph
 from mutatenn_frontends._keras import model as keras_model
 
@@ -21,17 +16,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
 
-def main() -> None:
-    """Answer the request in the folder."""
-    folder = Path(sys.argv[1])
-    request = json.loads((folder / "request.json").read_text())
-    logging.disable(logging.CRITICAL)
-    warnings.simplefilter("ignore")
-    try:
-        answer = TASKS[request["task"]](folder, request)
-    except InputError as error:
-        answer = {"error": str(error)}
-    (folder / "answer.json").write_text(json.dumps(answer))
+def respond(request: Mapping[str, Any], _payload: bytes) -> tuple[dict[str, Any], bytes]:
+    """Do a ``task`` in a ``folder``; return the answer, and no bytes. Raises InputError."""
+    return TASKS[request["task"]](Path(request["folder"]), request), b""
 
 
 def convert(folder: Path, request: Mapping[str, Any]) -> dict[str, Any]:
@@ -66,6 +53,3 @@ TASKS: dict[str, Callable[[Path, Mapping[str, Any]], dict[str, Any]]] = {
     "run": run,
     "obtain": obtain,
 }
-
-if __name__ == "__main__":
-    main()

@@ -6,9 +6,6 @@ import hashlib
 import json
 import os
 import shutil
-import signal
-import subprocess
-import sys
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -16,7 +13,9 @@ from typing import Any
 import importlib_metadata
 
 from mutatenn import InputError
+from mutatenn_frontends._shared.child import ask
 
+MODULE = "mutatenn_frontends._pytorch.export"
 KEPT = 5
 """Exports of one source, the newest of which is the one in use."""
 REQUEST = "source.json"
@@ -40,7 +39,8 @@ def obtain(scheme: str, name: str, cache: Path, folder: str, weights: str | None
     place = cache / _short(json.dumps([name, made_of])) if scheme == "torchvision" else None
     if place is None or not place.exists():
         with tempfile.TemporaryDirectory(dir=cache, prefix=".new-", ignore_cleanup_errors=True) as new:
-            preset = _export({**request, "out": str(Path(new, file))})
+            wanted = {**request, "out": str(Path(new, file))}
+            preset, _ = ask("the process that exports it", MODULE, wanted, environment={})
             Path(new, REQUEST).write_text(json.dumps({**made_of, **request}))
             if preset:
                 Path(new, PREPROCESS).write_text(json.dumps(_preprocess(preset)))
@@ -59,22 +59,6 @@ def made_with(source: Path) -> dict[str, Any]:
     except (OSError, ValueError):
         return {}
     return found
-
-
-def _export(request: dict[str, Any]) -> dict[str, Any]:
-    environment = {**os.environ, "PYTHONSAFEPATH": "1"}  # the current folder is none of the model's business
-    command = [sys.executable, "-m", "mutatenn_frontends._pytorch.export", json.dumps(request)]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)  # noqa: S603  # ours
-    try:
-        answer: dict[str, Any] = json.loads(done.stdout)
-    except ValueError:
-        how = f"died of {signal.Signals(-done.returncode).name}" if done.returncode < 0 else "failed"
-        lines = done.stderr.strip().splitlines()
-        last = lines[-1] if lines else "it says nothing"
-        raise InputError(f"the process that exports it {how} ({last}); run the function by itself") from None
-    if "error" in answer:
-        raise InputError(answer["error"])
-    return answer
 
 
 def _preprocess(preset: dict[str, Any]) -> dict[str, Any]:

@@ -6,7 +6,7 @@ import stat
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from mutatenn import InputError
+from mutatenn import InfrastructureError, InputError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -38,12 +38,12 @@ def content(source: Path, kind: str, suffix: str) -> bytes:
 
 
 @contextmanager
-def naming(source: Path) -> Iterator[None]:
-    """Begin the message of an InputError with the file that it is about."""
+def naming(source: Path | str) -> Iterator[None]:
+    """Begin the message of an InputError, or InfrastructureError, with the model that it is about."""
     try:
         yield
-    except InputError as error:
-        raise InputError(f"{source}: {error}") from error.__cause__
+    except (InputError, InfrastructureError) as error:
+        raise type(error)(f"{source}: {error}") from error.__cause__
 
 
 def reason(error: BaseException, *, last: bool = False) -> str:

@@ -1,22 +1,15 @@
-"""The process in which TensorFlow converts or runs a model; what to do comes on standard input."""
+"""What TensorFlow is asked in a process of its own: to convert or run a model."""
 
 from __future__ import annotations
 
-import ctypes
-import io
-import json
-import logging
-import os
-import signal
-import sys
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any
 
 import attrs
-import numpy as np
 
 from mutatenn import InputError
+from mutatenn_frontends._shared import npy
 from mutatenn_frontends._shared.files import reason
 from mutatenn_frontends._tensorflow import file as tensorflow_file
 from mutatenn_frontends._tensorflow import graph as tensorflow_graph
@@ -25,48 +18,24 @@ from mutatenn_frontends._tensorflow.batch_norm import gather
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-PR_SET_PDEATHSIG = 1
 OPERATOR_SET = 17
 """Of the ONNX operators to convert to: the newest of which TVM's importer knows all that tf2onnx writes."""
 
 
-def main() -> None:
-    """Answer the one request: a line of JSON, and bytes."""
-    answer = os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)  # what TensorFlow prints must not get into the answer
-    request = json.loads(sys.stdin.buffer.readline())
-    _die_with(request["parent"])
-    logging.disable(logging.CRITICAL)
-    try:
-        found, content = respond(request, sys.stdin.buffer)
-    except InputError as error:
-        found, content = {"error": str(error)}, b""
-    answer.write(json.dumps(found).encode() + b"\n" + content)
-    answer.close()
-
-
-def _die_with(parent: int) -> None:
-    """End with the process that asked, however it ends."""
-    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent:
-        sys.exit(1)
-
-
-def respond(request: Mapping[str, Any], payload: BinaryIO) -> tuple[dict[str, Any], bytes]:
+def respond(request: Mapping[str, Any], payload: bytes) -> tuple[dict[str, Any], bytes]:
     """Return the answer to a request and the bytes that belong to it.
 
     A request has a ``source``, a ``choice`` of signature, input and output, and a ``task``: ``onnx`` or
     ``tflite`` to convert to that, ``run`` to compute the scores of images, a .npy file in ``payload``, as
-    the one output that was chosen. Raises
-    InputError if it cannot be done with this model.
+    the one output that was chosen. Raises InputError if it cannot be done with this model.
     """
     choice = tensorflow_file.Choice(**request["choice"])
     graph = tensorflow_file.read(Path(request["source"]), choice)
     graph, image, tensor = tensorflow_graph.fix_image(graph, choice.input)
     if request["task"] == "run":  # the request names the one output that was imported
         (output,) = graph.outputs.values()
-        images = np.load(io.BytesIO(payload.read()), allow_pickle=False)
-        return {}, _npy(tensorflow_graph.run(graph, tensor, output, images))
+        images = npy.load(payload)
+        return {}, npy.dump(tensorflow_graph.run(graph, tensor, output, images))
     function = tensorflow_graph.freeze(graph, tensor)
     output, scores = tensorflow_graph.scores(dict(zip(graph.outputs, function.outputs, strict=True)))
     if len(graph.outputs) > 1:
@@ -75,12 +44,6 @@ def respond(request: Mapping[str, Any], payload: BinaryIO) -> tuple[dict[str, An
     convert = {"onnx": _to_onnx, "tflite": _to_tflite}[request["task"]]
     specs = [attrs.astuple(image), attrs.astuple(scores)]
     return {"specs": specs}, convert(function, image.name, scores.name)
-
-
-def _npy(array: Any) -> bytes:
-    file = io.BytesIO()
-    np.save(file, array, allow_pickle=False)
-    return file.getvalue()
 
 
 def _to_onnx(function: Any, image: str, scores: str) -> bytes:
@@ -120,7 +83,3 @@ def _unfit(converter: str, route: str, why: Exception | str) -> InputError:
     other = "tflite" if route == "onnx" else "onnx"
     said = why if isinstance(why, str) else reason(why)
     return InputError(f'{converter} cannot convert it ({said}); try the option route = "{other}"')
-
-
-if __name__ == "__main__":
-    main()
