@@ -71,7 +71,7 @@ def test_missing_attribute(refused: Any, build: Any) -> None:
         ("int64[1,128] image", "its input is image int64[1x128]"),
         ("int64[1,3,8,8] image", "float32 or float16 or uint8"),
         ("float[N,3,H,W] image", "has no fixed size: image float32[Nx3xHxW]"),
-        ("seq(float) image", "its input is image no tensor[]"),
+        ("seq(float) image", "its input is image (no tensor)"),
     ],
 )
 def test_input_is_not_one_image(refused: Any, build: Any, image: str, text: str) -> None:

@@ -132,10 +132,13 @@ def test_only_for_training(made: Any, refused: Any) -> None:
         ),
         ("integers", "its input is serving_default_image int64[?x8x8x3]; give a model of images"),
         ("any_size", "its image has no fixed size: serving_default_image float32[?x?x?x3]; export"),
-        ("batch_of_eight", "has a fixed batch of 8: serving_default_image float32[8x8x8x3]; export"),
+        ("batch_of_eight", "takes several images at once: serving_default_image float32[8x8x8x3]; export"),
         ("segmentation", "is not an image classifier: its output is scores float32[1x8x8x3]; give"),
         ("label", "is not an image classifier: its output is scores int64[1]; give a model that returns"),
-        ("two_heads", "several outputs that could be scores: logits float32[1x5], scores float32[1x5]; set"),
+        (
+            "two_heads",
+            "several outputs that could be scores: logits float32[1x5], scores float32[1x5]; export",
+        ),
     ],
 )
 def test_not_one_image_and_its_scores(made: Any, refused: Any, kind: str, text: str) -> None:

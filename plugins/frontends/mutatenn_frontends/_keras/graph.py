@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mutatenn import InputError
-from mutatenn_frontends._keras.model import IMAGE_RANK, why
+from mutatenn_frontends._keras.model import why
+from mutatenn_frontends._shared.classifier import IMAGE_RANK
 from mutatenn_frontends._shared.files import reason
 
 if TYPE_CHECKING:

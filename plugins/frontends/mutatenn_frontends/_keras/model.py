@@ -5,7 +5,6 @@ from __future__ import annotations
 import difflib
 import io
 import json
-import math
 import re
 import zipfile
 from importlib import import_module
@@ -13,13 +12,13 @@ from typing import TYPE_CHECKING, Any
 
 from mutatenn import InputError, TensorSpec
 from mutatenn_frontends._keras import file as keras_file
+from mutatenn_frontends._shared.classifier import Classifier, Tensor
 from mutatenn_frontends._shared.files import reason
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-IMAGE_RANK = 4
-SCORE_RANKS = (2, 4)
+CLASSIFIER = Classifier(scores=("float32", "float16", "bfloat16", "float64"), alone=True)
 CONFIG = "model_config"
 
 
@@ -99,45 +98,17 @@ def _replace_config(file: Any) -> None:
 
 def image(model: Any) -> TensorSpec:
     """Return the one image a model takes, batch 1; raises InputError."""
-    specs = [_spec("image", tensor) for tensor in model.inputs]
-    listed = ", ".join(map(_describe, specs))
-    if len(specs) != 1:
-        raise InputError(f"must have one input, the image, but has {listed}; save a model of the image alone")
-    (spec,) = specs
-    if len(spec.shape) != IMAGE_RANK or spec.dtype != "float32":
-        raise InputError(
-            f"is not an image classifier: its input is {listed}; give a model of images, [batch, height, "
-            "width, channels] of float32"
-        )
-    if None in spec.shape[1:]:
-        raise InputError(f"its image has no fixed size: {listed}; build it with keras.Input of a fixed size")
-    if spec.shape[0] not in (None, 1):
-        raise InputError(f"takes several images at once: {listed}; build it without a batch size")
-    return TensorSpec(spec.name, (1, *spec.shape[1:]), spec.dtype)
+    return CLASSIFIER.image_of([_tensor("image", each) for each in model.inputs])
 
 
 def scores(model: Any) -> TensorSpec:
     """Return the one output, the scores per class, as ``[1, classes]``; raises InputError."""
-    specs = [_spec("scores", tensor) for tensor in model.outputs]
-    listed = ", ".join(map(_describe, specs))
-    if len(specs) != 1:
-        raise InputError(f"must have one output, the scores, but has {listed}; save a model of one of them")
-    shape = specs[0].shape
-    several = [size for size in shape[1:] if size != 1]
-    if len(shape) not in SCORE_RANKS or len(several) != 1 or None in several:
-        raise InputError(
-            f"is not an image classifier: its output is {listed}; give a model that returns one score for "
-            "each class, [batch, classes]"
-        )
-    return TensorSpec("scores", (1, math.prod(several)))
+    _, found = CLASSIFIER.scores_of([_tensor("scores", each) for each in model.outputs])
+    return found
 
 
-def _spec(name: str, tensor: Any) -> TensorSpec:
-    return TensorSpec(name, tuple(tensor.shape), str(tensor.dtype))
-
-
-def _describe(spec: TensorSpec) -> str:
-    return f"{spec.name} {spec.dtype}[{'x'.join('?' if size is None else str(size) for size in spec.shape)}]"
+def _tensor(name: str, symbolic: Any) -> Tensor:
+    return Tensor(name, tuple(symbolic.shape), str(symbolic.dtype))
 
 
 def application(name: str) -> Any:

@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Any
 from mutatenn import InputError, TensorSpec
 from mutatenn_frontends._onnx.size import LARGEST_VALUE, require_few_operators
 from mutatenn_frontends._shared import files
+from mutatenn_frontends._shared.classifier import Classifier, Tensor
 from mutatenn_frontends._shared.files import reason
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-IMAGE_DTYPES = ("float32", "float16", "uint8")
-IMAGE_RANK = 4
+CLASSIFIER = Classifier(images=("float32", "float16", "uint8"), scores=("float32", "float16", "float64"))
 STANDARD = ("", "ai.onnx")
 """The names of the domain of ONNX's own operators."""
 
@@ -138,30 +138,14 @@ def fix_batch(proto: Any) -> TensorSpec:
 
     Raises InputError unless exactly one input is no weight and it is one image of a fixed size.
     """
-    image = _image_input(proto.graph)
-    batch, *sizes = image.type.tensor_type.shape.dim
+    weights = {tensor.name for tensor in proto.graph.initializer}
+    weights |= {tensor.values.name for tensor in proto.graph.sparse_initializer}
+    inputs = [value for value in proto.graph.input if value.name not in weights]
+    image = CLASSIFIER.image_of([*map(_tensor, inputs)])
+    batch = inputs[0].type.tensor_type.shape.dim[0]
     if batch.dim_value != 1:
         batch.dim_value = 1
         _forget_shapes(proto.graph)
-    return TensorSpec(image.name, (1, *(size.dim_value for size in sizes)), _dtype(image))
-
-
-def _image_input(graph: Any) -> Any:
-    weights = {tensor.name for tensor in graph.initializer}
-    weights |= {tensor.values.name for tensor in graph.sparse_initializer}
-    inputs = [value for value in graph.input if value.name not in weights]
-    if len(inputs) != 1:
-        found = ", ".join(map(_describe, inputs)) or "none"
-        raise InputError(f"must have one input, the image, but has {found}; export it with the image alone")
-    (image,) = inputs
-    shape = _shape(image)
-    if len(shape) != IMAGE_RANK or _dtype(image) not in IMAGE_DTYPES:
-        raise InputError(
-            f"is not an image classifier: its input is {_describe(image)}; give a model of images, [batch, "
-            f"channels, height, width] or [batch, height, width, channels] of {' or '.join(IMAGE_DTYPES)}"
-        )
-    if not all(isinstance(size, int) for size in shape[1:]):
-        raise InputError(f"its image has no fixed size: {_describe(image)}; export it with a fixed size")
     return image
 
 
@@ -173,21 +157,16 @@ def _forget_shapes(graph: Any) -> None:
             size.Clear()
 
 
-def _shape(value: Any) -> list[int | str]:
-    """Return the sizes, with the name (or ?) of those that are not fixed; [] where nothing is said."""
-    sizes = value.type.tensor_type.shape.dim
-    return [size.dim_value if size.dim_value > 0 else size.dim_param or "?" for size in sizes]
-
-
-def _dtype(value: Any) -> str:
+def _tensor(value: Any) -> Tensor:
+    """Return an input as the model tells of it, but for a fixed batch, which can be made 1."""
     from onnx.helper import tensor_dtype_to_np_dtype
 
-    kind = value.type.tensor_type.elem_type
+    kind = value.type.tensor_type
+    if not kind.elem_type:
+        return Tensor(f"{value.name} (no tensor)")
     try:
-        return str(tensor_dtype_to_np_dtype(kind)) if kind else "no tensor"
+        dtype = str(tensor_dtype_to_np_dtype(kind.elem_type))
     except (KeyError, TypeError, AttributeError):
-        return f"type {kind}"
-
-
-def _describe(value: Any) -> str:
-    return f"{value.name} {_dtype(value)}[{'x'.join(map(str, _shape(value)))}]"
+        dtype = f"type {kind.elem_type}"
+    shape = [size.dim_value if size.dim_value > 0 else size.dim_param or None for size in kind.shape.dim]
+    return Tensor(value.name, [1 if isinstance(size, int) else size for size in shape[:1]] + shape[1:], dtype)

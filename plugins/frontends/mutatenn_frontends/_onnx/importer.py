@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import io
-import math
 import warnings
 from contextlib import redirect_stdout, suppress
 from typing import Any
 
 from mutatenn import InputError, TensorSpec, ir
 from mutatenn_frontends._onnx.conversions import importer, own_conversions
-from mutatenn_frontends._onnx.file import operators
+from mutatenn_frontends._onnx.file import CLASSIFIER, operators
 from mutatenn_frontends._onnx.fold import fold
+from mutatenn_frontends._shared.classifier import Tensor
 from mutatenn_frontends._shared.files import reason
 
 IN_IMPORTER = {"If", "Constant"}
 """Operators that TVM's importer handles without an entry in its table."""
-SCORE_RANKS = (2, 4)
 PRINTER_NOTE = "# Metadata omitted. Use show_meta=True in script() method to show it."
 """What TVM's printer adds to any tensor that it prints into a message."""
 
@@ -52,10 +51,10 @@ def to_relax(proto: Any) -> tuple[Any, TensorSpec]:
     except Exception as error:  # whatever an operator makes of sizes that do not fit together
         raise _unfit(error) from error
     module = convert(proto)
-    scores = _scores(module, [output.name for output in proto.graph.output])
-    spec = TensorSpec(scores.name, (1, math.prod(scores.shape)))
-    if len(proto.graph.output) > 1 or scores != spec:
-        _keep_only(proto.graph, scores, spec)
+    outputs = _outputs(module, [output.name for output in proto.graph.output])
+    place, spec = CLASSIFIER.scores_of(outputs)
+    if outputs != [Tensor(spec.name, spec.shape, spec.dtype)]:
+        _keep_only(proto.graph, outputs[place], spec)
         module = convert(proto)
     module = ir.relax.transform.DeadCodeElimination()(module)
     ir.relax.analysis.well_formed(module)
@@ -88,43 +87,22 @@ def _operator_set(proto: Any) -> int:
     return int(versions[0]) if versions else 1
 
 
-def _scores(module: Any, names: list[str]) -> TensorSpec:
-    """Return the one output that can be scores per class."""
+def _outputs(module: Any, names: list[str]) -> list[Tensor]:
+    """Return what a module's ``main`` returns, under the names of the ONNX outputs."""
     kind = module["main"].ret_ty
     kinds = kind.fields if isinstance(kind, ir.relax.TupleType) else [kind]
-    outputs = list(map(_spec, names, kinds))
-    scores = [spec for spec in outputs if isinstance(spec, TensorSpec) and _is_scores(spec)]
-    if len(scores) == 1:
-        return scores[0]
-    listed = ", ".join(map(str, outputs))
-    if scores:
-        raise InputError(f"has several outputs that could be scores: {listed}; export it with one of them")
-    raise InputError(
-        f"is not an image classifier: its output is {listed}; give a model that returns one score for "
-        "each class, [batch, classes]"
-    )
+    return [*map(_tensor, names, kinds)]
 
 
-def _spec(name: str, kind: Any) -> TensorSpec | str:
-    """Return the output as a spec, or in words if it is no tensor of a fixed shape."""
-    sizes = getattr(kind, "shape", None)
-    if sizes is None or not all(isinstance(size, ir.tirx.IntImm) for size in sizes):
-        return f"{name} of no fixed shape"
-    return TensorSpec(name, tuple(map(int, sizes)), str(kind.dtype))
+def _tensor(name: str, kind: Any) -> Tensor:
+    if not isinstance(kind, ir.relax.TensorType):
+        return Tensor(f"{name} (no tensor)")
+    shape = kind.shape if isinstance(kind.shape, ir.relax.ShapeExpr) else ("?",)
+    sizes = (int(size) if isinstance(size, ir.tirx.IntImm) else None for size in shape)
+    return Tensor(name, tuple(sizes), str(kind.dtype))
 
 
-def _is_scores(spec: TensorSpec) -> bool:
-    """Tell whether this is [1, classes], or [1, classes, 1, 1] in any order, of floats."""
-    several = [size for size in spec.shape if size != 1]
-    return (
-        spec.dtype.startswith("float")
-        and len(spec.shape) in SCORE_RANKS
-        and spec.shape[0] == 1
-        and len(several) == 1
-    )
-
-
-def _keep_only(graph: Any, found: TensorSpec, wanted: TensorSpec) -> None:
+def _keep_only(graph: Any, found: Tensor, wanted: TensorSpec) -> None:
     """Make one output the only one, and give it the shape and dtype that are wanted."""
     from onnx import TensorProto, helper
 

@@ -10,13 +10,15 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-from mutatenn import InputError, TensorSpec
+from mutatenn import InputError
+from mutatenn_frontends._shared.classifier import Classifier, Tensor
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator
 
-IMAGE_RANK = 4
-SCORE_RANK = 2
+    from mutatenn import TensorSpec
+
+CLASSIFIER = Classifier(ranks=(2,), alone=True)
 DTYPES = {
     1: "uint8",
     2: "int8",
@@ -72,19 +74,10 @@ def _parts(program: Any) -> tuple[Any, Any]:
 
 def _image(graph: Any, signature: Any) -> TensorSpec:
     given = [(kind, value) for kind, value in map(_only, signature["input_specs"]) if kind not in TENSORS]
-    inputs = [_argument(graph, value["arg"]) if kind == "user_input" else kind for kind, value in given]
-    image, *others = inputs or ["none"]
-    if others or isinstance(image, str):
-        found = ", ".join(map(str, [image, *others]))
-        raise InputError(f"must have one input, the image, but has {found}; export it with the image alone")
-    if len(image.shape) != IMAGE_RANK or image.dtype != "float32":
-        raise InputError(
-            f"is not an image classifier: its input is {image}; give a model of images, [1, channels, "
-            "height, width] or [1, height, width, channels] of float32"
-        )
-    if image.shape[0] != 1:
-        raise InputError(f"takes several images at once: {image}; export it with an example of batch 1")
-    return image
+    inputs = [
+        _argument(graph, value["arg"]) if kind == "user_input" else Tensor(kind) for kind, value in given
+    ]
+    return CLASSIFIER.image_of(inputs)
 
 
 def _scores(graph: Any, signature: Any) -> TensorSpec:
@@ -92,21 +85,8 @@ def _scores(graph: Any, signature: Any) -> TensorSpec:
     changed = {kind for kind, _ in specs} - {"user_output"}
     if changed:  # of a program that was decomposed before it was saved
         raise InputError(IN_PLACE if changed == {"user_input_mutation"} else TRAINING)
-    outputs = [_argument(graph, value["arg"]) for _, value in specs]
-    listed = ", ".join(map(str, outputs)) or "none"
-    if len(outputs) != 1:
-        raise InputError(f"must have one output, the scores, but has {listed}; export a model of one result")
-    (scores,) = outputs
-    if not isinstance(scores, TensorSpec) or not _is_scores(scores):
-        raise InputError(
-            f"is not an image classifier: its output is {listed}; give a model that returns one float32 "
-            "score for each class, [1, classes]"
-        )
+    _, scores = CLASSIFIER.scores_of([_argument(graph, value["arg"]) for _, value in specs])
     return scores
-
-
-def _is_scores(spec: TensorSpec) -> bool:
-    return len(spec.shape) == SCORE_RANK and spec.shape[0] == 1 < spec.shape[1] and spec.dtype == "float32"
 
 
 def _only(union: Any) -> tuple[str, Any]:
@@ -115,22 +95,19 @@ def _only(union: Any) -> tuple[str, Any]:
     return kind, value
 
 
-def _argument(graph: Any, argument: Any) -> TensorSpec | str:
-    """Return a tensor as a spec, or say what else it is; raises InputError if its sizes are not fixed."""
+def _argument(graph: Any, argument: Any) -> Tensor:
+    """Return a tensor, or what else it is; raises InputError if its sizes are not fixed."""
     kind, value = _only(argument)
     if kind != "as_tensor":
-        return kind.removeprefix("as_")
+        return Tensor(kind.removeprefix("as_"))
     meta = graph["tensor_values"][value["name"]]
-    spec = TensorSpec(value["name"], tuple(map(_size, meta["sizes"])), DTYPES.get(meta["dtype"], "other"))
-    if not all(isinstance(size, int) for size in spec.shape):
+    sizes = [size.get("as_int") for size in meta["sizes"]]
+    found = Tensor(value["name"], sizes, DTYPES.get(meta["dtype"], "other"))
+    if not all(isinstance(size, int) for size in sizes):
         raise InputError(
-            f"has no fixed sizes: {spec}; export it with an example of batch 1 and without dynamic_shapes"
+            f"has no fixed sizes: {found}; export it with an example of batch 1 and without dynamic_shapes"
         )
-    return spec
-
-
-def _size(size: Any) -> Any:
-    return size.get("as_int", "?")
+    return found
 
 
 def operators(program: Any) -> set[str]:

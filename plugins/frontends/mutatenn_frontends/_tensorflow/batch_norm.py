@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 import attrs
 import numpy as np
 
+from mutatenn_frontends._shared.classifier import IMAGE_RANK
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -16,7 +18,6 @@ if TYPE_CHECKING:
 FLOAT = 1
 """The number of float32 in TensorFlow's protobuf."""
 ADD = ("Add", "AddV2")
-IMAGE_RANK = 4
 
 
 @attrs.frozen

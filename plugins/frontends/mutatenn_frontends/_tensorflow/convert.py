@@ -37,9 +37,9 @@ def respond(request: Mapping[str, Any], payload: bytes) -> tuple[dict[str, Any],
         images = npy.load(payload)
         return {}, npy.dump(tensorflow_graph.run(graph, tensor, output, images))
     function = tensorflow_graph.freeze(graph, tensor)
-    output, scores = tensorflow_graph.scores(dict(zip(graph.outputs, function.outputs, strict=True)))
+    scores = tensorflow_graph.scores(dict(zip(graph.outputs, function.outputs, strict=True)))
     if len(graph.outputs) > 1:
-        graph = attrs.evolve(graph, outputs={output: graph.outputs[output]})
+        graph = attrs.evolve(graph, outputs={scores.name: graph.outputs[scores.name]})
         function = tensorflow_graph.freeze(graph, tensor)
     convert = {"onnx": _to_onnx, "tflite": _to_tflite}[request["task"]]
     specs = [attrs.astuple(image), attrs.astuple(scores)]

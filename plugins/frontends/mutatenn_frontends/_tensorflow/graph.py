@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import math
 from contextlib import contextmanager
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+import attrs
 import numpy as np
 
 from mutatenn import InputError, TensorSpec
+from mutatenn_frontends._shared.classifier import Classifier, Tensor
 from mutatenn_frontends._shared.files import reason
 from mutatenn_frontends._tensorflow.operators import node_of, nodes_of
 
@@ -20,9 +21,7 @@ if TYPE_CHECKING:
 
     from mutatenn_frontends._tensorflow.file import Graph
 
-IMAGE_DTYPES = ("float32", "uint8")
-IMAGE_RANK = 4
-SCORE_RANKS = (2, 4)
+CLASSIFIER = Classifier(images=("float32", "uint8"), options=True)
 WHERE = ("Graph execution error", "Detected at node", "<stack traces", "[[", "File ")
 """How the lines of TensorFlow's errors begin that tell places, not causes."""
 
@@ -35,10 +34,11 @@ def fix_image(graph: Graph, wanted: str) -> tuple[Graph, TensorSpec, str]:
     """
     computation = graph.computation
     specs = _placeholders(graph, computation, wanted)
-    tensor, shape = _image(specs)
+    image = CLASSIFIER.image_of([*map(_tensor, specs.values())])
+    (tensor,) = specs
     definition = type(graph.definition).FromString(graph.definition.SerializeToString())
     (node,) = (node for node in definition.node if node.name == node_of(tensor))
-    _make_placeholder(node, shape, specs[tensor])
+    _make_placeholder(node, image.shape, specs[tensor])
     for each in nodes_of(definition):
         if each.op == "PlaceholderWithDefault":  # a switch for training, say
             each.op = "Identity"
@@ -47,7 +47,7 @@ def fix_image(graph: Graph, wanted: str) -> tuple[Graph, TensorSpec, str]:
     found = graph.replaced(definition)
     _require_alone(found.computation, node.name)
     name = next((name for name, each in graph.inputs.items() if each == tensor), node.name)
-    return found, TensorSpec(name, shape, specs[tensor].dtype.name), tensor
+    return found, attrs.evolve(image, name=name), tensor
 
 
 def _placeholders(graph: Graph, computation: Any, wanted: str) -> dict[str, Any]:
@@ -65,30 +65,6 @@ def _placeholders(graph: Graph, computation: Any, wanted: str) -> dict[str, Any]
             raise InputError(
                 f"has no tensor {tensor} on the way to its output; set the option input to one"
             ) from None
-
-
-def _image(specs: dict[str, Any]) -> tuple[str, tuple[int, ...]]:
-    """Return the name of the only tensor, and its shape with batch 1."""
-    listed = ", ".join(map(_describe, specs.values())) or "none"
-    if len(specs) != 1:
-        raise InputError(
-            f"must have one input, the image, but has {listed}; export it with the image alone, or set the "
-            "option input to the tensor that is the image"
-        )
-    ((name, found),) = specs.items()
-    if found.shape.rank != IMAGE_RANK or found.dtype.name not in IMAGE_DTYPES:
-        raise InputError(
-            f"is not an image classifier: its input is {listed}; give a model of images, [batch, height, "
-            f"width, channels] or [batch, channels, height, width] of {' or '.join(IMAGE_DTYPES)}"
-        )
-    batch, *sizes = found.shape.as_list()
-    if None in sizes:
-        raise InputError(f"its image has no fixed size: {listed}; export it with a fixed size")
-    if batch not in (None, 1):
-        raise InputError(
-            f"has a fixed batch of {batch}: {listed}; export it with a batch of 1 or of any size"
-        )
-    return name, (1, *sizes)
 
 
 def _require_alone(computation: Any, image: str) -> None:
@@ -184,33 +160,13 @@ def _add_reads(graph: Any) -> None:
             )
 
 
-def scores(outputs: dict[str, Any]) -> tuple[str, TensorSpec]:
-    """Return the name of the one output that can be scores per class, and it as ``[1, classes]``.
+def scores(outputs: dict[str, Any]) -> TensorSpec:
+    """Return the one output that can be scores per class, under its name, as ``[1, classes]``.
 
     ``outputs`` are symbolic tensors. Raises InputError if there is none, or several.
     """
-    listed = ", ".join(_describe(each, name) for name, each in outputs.items())
-    found = [name for name, each in outputs.items() if _is_scores(each)]
-    if len(found) == 1:
-        classes = math.prod(outputs[found[0]].shape.as_list())
-        return found[0], TensorSpec(found[0], (1, classes))
-    if found:
-        raise InputError(
-            f"has several outputs that could be scores: {listed}; set the option output to one of them"
-        )
-    raise InputError(
-        f"is not an image classifier: its output is {listed}; give a model that returns one float32 score "
-        "for each class, [batch, classes]"
-    )
-
-
-def _is_scores(tensor: Any) -> bool:
-    """Tell whether this is [1, classes], or [1, classes, 1, 1] in any order, of float32."""
-    if tensor.shape.rank not in SCORE_RANKS or tensor.dtype.name != "float32":
-        return False
-    batch, *sizes = tensor.shape.as_list()
-    several = [size for size in sizes if size != 1]
-    return batch == 1 and len(several) == 1 and several[0] is not None
+    _, found = CLASSIFIER.scores_of([_tensor(each, name) for name, each in outputs.items()])
+    return found
 
 
 def run(graph: Graph, image: str, output: str, images: NDArray[np.generic]) -> NDArray[np.float32]:
@@ -223,10 +179,9 @@ def run(graph: Graph, image: str, output: str, images: NDArray[np.generic]) -> N
     return np.array(rows, np.float32)
 
 
-def _describe(tensor: Any, name: str = "") -> str:
-    rank = tensor.shape.rank
-    sizes = "?" if rank is None else "x".join(str(size or "?") for size in tensor.shape.as_list())
-    return f"{name or tensor.op.name} {tensor.dtype.name}[{sizes}]"
+def _tensor(symbolic: Any, name: str = "") -> Tensor:
+    shape = ("?",) if symbolic.shape.rank is None else symbolic.shape.as_list()
+    return Tensor(name or symbolic.op.name, shape, symbolic.dtype.name)
 
 
 def _said(error: Any) -> str:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import math
 from contextlib import suppress
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+import attrs
 import numpy as np
 
 from mutatenn import InputError, TensorSpec
 from mutatenn_frontends._shared import files
+from mutatenn_frontends._shared.classifier import Classifier, Tensor
 from mutatenn_frontends._shared.files import reason
 
 if TYPE_CHECKING:
@@ -23,9 +24,9 @@ INTERPRETERS = (
     "tensorflow.lite.python.interpreter",
 )
 """Modules that offer TFLite's interpreter, under one interface; the first installed one is taken."""
-IMAGE_DTYPES = ("float32", "uint8", "int8")
-IMAGE_RANK = 4
-SCORE_RANKS = (2, 4)
+CLASSIFIER = Classifier(
+    images=("float32", "uint8", "int8"), scores=("float32", "quantised int8", "quantised uint8")
+)
 DAMAGED = "is damaged or cut short; export or download it again"
 INSTALL = "TFLite models need packages of their own; install them: pip install 'mutatenn[tflite]'"
 
@@ -117,50 +118,31 @@ def _interpreter_module() -> Any:
 
 def image_input(interpreter: Any) -> TensorSpec:
     """Return the image input; raises InputError unless it is the only one, of a fixed size and batch 1."""
-    inputs = interpreter.get_input_details()
-    specs = list(map(spec, inputs))
-    listed = ", ".join(map(str, specs)) or "none"
-    if len(specs) != 1 or len(specs[0].shape) != IMAGE_RANK or specs[0].dtype not in IMAGE_DTYPES:
-        raise InputError(
-            f"must take one image, but its input is {listed}; give a model of images, [batch, height, width, "
-            f"channels] of {' or '.join(IMAGE_DTYPES)}"
-        )
-    if any(size < 1 for size in (*specs[0].shape, *inputs[0]["shape_signature"][1:])):
-        raise InputError(f"its image has no fixed size: {listed}; convert it with a fixed size")
-    if specs[0].shape[0] != 1:
-        raise InputError(f"has a fixed batch of {specs[0].shape[0]}: {listed}; convert it with batch 1")
-    return specs[0]
+    return CLASSIFIER.image_of([*map(_tensor, interpreter.get_input_details())])
 
 
 def scores_output(interpreter: Any) -> tuple[int, TensorSpec]:
     """Return the tensor number of the one output that can be scores per class, and it as ``[1, classes]``."""
     details = interpreter.get_output_details()
-    outputs = [(detail["index"], spec(detail)) for detail in details]
-    scores = [(each["index"], spec(each)) for each in details if _is_scores(spec(each), is_scaled(each))]
-    if len(scores) == 1:
-        index, found = scores[0]
-        return index, TensorSpec(found.name, (1, math.prod(found.shape)))
-    listed = ", ".join(str(found) for _, found in outputs)
-    if scores:
-        raise InputError(f"has several outputs that could be scores: {listed}; convert it with one of them")
-    raise InputError(
-        f"is not an image classifier: its output is {listed}; give a model that returns one float32 score "
-        "for each class, [batch, classes]"
-    )
+    place, scores = CLASSIFIER.scores_of([*map(_score_tensor, details)])
+    return details[place]["index"], scores
 
 
-def spec(detail: Mapping[str, Any]) -> TensorSpec:
-    """Return what the interpreter says of a tensor."""
-    return TensorSpec(detail["name"], tuple(map(int, detail["shape"])), str(np.dtype(detail["dtype"])))
+def _tensor(detail: Mapping[str, Any]) -> Tensor:
+    """Return what the interpreter says of a tensor; sizes that are not fixed, but for the batch, are None."""
+    shape, signature = detail["shape"], detail["shape_signature"]
+    free = {place for place, size in (*enumerate(shape), *enumerate(signature)) if place and size < 1}
+    sizes = [None if place in free else int(size) for place, size in enumerate(shape)]
+    return Tensor(detail["name"], sizes, str(np.dtype(detail["dtype"])))
+
+
+def _score_tensor(detail: Mapping[str, Any]) -> Tensor:
+    """Return the same of an output: whole numbers are scores where they have a scale."""
+    found = _tensor(detail)
+    quantised = is_scaled(detail) and found.dtype != "float32"
+    return attrs.evolve(found, dtype=f"quantised {found.dtype}") if quantised else found
 
 
 def is_scaled(detail: Mapping[str, Any]) -> bool:
     """Tell whether what the interpreter says of a tensor has one scale: that it is quantised."""
     return len(detail["quantization_parameters"]["scales"]) == 1
-
-
-def _is_scores(found: TensorSpec, scaled: bool) -> bool:
-    """Tell whether this is [1, classes], or [1, classes, 1, 1] in any order, of float32 or quantised."""
-    several = [size for size in found.shape if size != 1]
-    fits = len(found.shape) in SCORE_RANKS and found.shape[0] == 1 and len(several) == 1 and several[0] > 1
-    return fits and (found.dtype == "float32" or (scaled and found.dtype in ("int8", "uint8")))
