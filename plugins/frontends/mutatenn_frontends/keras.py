@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, ClassVar
 import attrs
 import numpy as np
 
-from mutatenn import Frontend, InputError, Model, TensorSpec, hookimpl
+from mutatenn import Frontend, Model, TensorSpec, hookimpl
 from mutatenn_frontends._keras import file as keras_file
 from mutatenn_frontends._keras import importer as keras_importer
 from mutatenn_frontends._keras.process import ask, require
-from mutatenn_frontends._shared.files import naming
+from mutatenn_frontends._shared.files import naming, require_unchanged
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -84,8 +84,7 @@ class Keras(Frontend):
         """
         with naming(model.source):
             file = keras_file.read(model.source)
-            if self._digest(file) != model.digest:
-                raise InputError("has changed since it was imported; run the campaign again")
+            require_unchanged(model, self._digest(file))
             if not len(images):
                 return np.empty((0, model.output.shape[1]), np.float32)
             with _workplace(file, "keras", "tensorflow") as folder:

@@ -12,7 +12,7 @@ from mutatenn_frontends._onnx import file as onnx_file
 from mutatenn_frontends._onnx import importer as onnx_importer
 from mutatenn_frontends._onnx import inner as onnx_inner
 from mutatenn_frontends._onnx import size as onnx_size
-from mutatenn_frontends._shared.files import naming, reason
+from mutatenn_frontends._shared.files import naming, reason, require_unchanged
 from mutatenn_frontends._shared.scores import stacked
 
 if TYPE_CHECKING:
@@ -64,8 +64,7 @@ class Onnx(Frontend):
 def _proto(model: Model) -> Any:
     """Return the ONNX model as it was imported, batch 1."""
     proto, digest = onnx_file.read(model.source)
-    if digest != model.digest:
-        raise InputError("has changed since it was imported; run the campaign again")
+    require_unchanged(model, digest)
     onnx_file.fix_batch(proto)
     return proto
 

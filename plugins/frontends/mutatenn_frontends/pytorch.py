@@ -10,7 +10,7 @@ from mutatenn import Frontend, InputError, Model, hookimpl
 from mutatenn_frontends._pytorch import file as pytorch_file
 from mutatenn_frontends._pytorch import importer as pytorch_importer
 from mutatenn_frontends._pytorch import source as pytorch_source
-from mutatenn_frontends._shared.files import naming
+from mutatenn_frontends._shared.files import naming, require_unchanged
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -77,8 +77,7 @@ class PyTorch(Frontend):
         """
         with naming(model.source):
             archive, digest = pytorch_file.read(model.source)
-            if digest != model.digest:
-                raise InputError("has changed since it was imported; run the campaign again")
+            require_unchanged(model, digest)
             program, _, _ = pytorch_importer.load(archive)
             return pytorch_importer.run(program, images, model.output.shape[1])
 

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import attrs
 
-from mutatenn import Frontend, InputError, Model, TensorSpec, hookimpl
+from mutatenn import Frontend, Model, TensorSpec, hookimpl
 from mutatenn_frontends._shared import npy
 from mutatenn_frontends._shared.child import ask
-from mutatenn_frontends._shared.files import naming
+from mutatenn_frontends._shared.files import naming, require_unchanged
 from mutatenn_frontends._shared.packages import require
 from mutatenn_frontends._shared.scores import stacked
 from mutatenn_frontends._tensorflow import files as tensorflow_files
@@ -73,8 +73,7 @@ class TensorFlow(Frontend):
         :class:`mutatenn.InputError` if the file has changed, or as :meth:`load` does.
         """
         with naming(model.source):
-            if self._digest(model.source) != model.digest:
-                raise InputError("has changed since it was imported; run the campaign again")
+            require_unchanged(model, self._digest(model.source))
             _, content = self._ask(model.source, "run", model.output.name, npy.dump(images))
         return stacked(npy.load(content), model.output.shape[1])
 

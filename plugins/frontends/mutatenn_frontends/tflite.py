@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import attrs
 import numpy as np
 
-from mutatenn import Frontend, InputError, Model, hookimpl
-from mutatenn_frontends._shared.files import naming
+from mutatenn import Frontend, Model, hookimpl
+from mutatenn_frontends._shared.files import naming, require_unchanged
 from mutatenn_frontends._shared.scores import stacked
 from mutatenn_frontends._tflite import exact as tflite_exact
 from mutatenn_frontends._tflite import file as tflite_file
@@ -75,8 +75,7 @@ class Tflite(Frontend):
 def _ready(model: Model) -> Any:
     """Return the interpreter of the model as it was imported, its memory allocated."""
     content = tflite_file.read(model.source)
-    if hashlib.sha256(content).hexdigest() != model.digest:
-        raise InputError("has changed since it was imported; run the campaign again")
+    require_unchanged(model, hashlib.sha256(content).hexdigest())
     quantised = tflite_exact.is_quantised(tflite_file.parse(content))
     with _silent() if quantised else nullcontext():
         interpreter = tflite_file.interpreter(content, default=quantised)

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from mutatenn import Model
+
 LONGEST_REASON = 240
 LARGEST = 2**31
 """Bytes of a file that is read at once: neither protobuf nor FlatBuffers go further."""
@@ -44,6 +46,12 @@ def naming(source: Path | str) -> Iterator[None]:
         yield
     except (InputError, InfrastructureError) as error:
         raise type(error)(f"{source}: {error}") from error.__cause__
+
+
+def require_unchanged(model: Model, digest: str) -> None:
+    """Raise InputError unless this is the digest of the content that the model was imported from."""
+    if digest != model.digest:
+        raise InputError("has changed since it was imported; run the campaign again")
 
 
 def reason(error: BaseException, *, last: bool = False) -> str:
