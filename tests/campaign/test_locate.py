@@ -19,7 +19,7 @@ from mutatenn.campaign.inputs.models import ImportedModel
 from mutatenn.compiler.profiles import Profile
 from mutatenn.compiler.toolchain import Toolchain
 from mutatenn_backends.llvm import Llvm
-from mutatenn_frontends import _onnx_conversions
+from mutatenn_frontends._onnx import conversions as onnx_conversions
 from mutatenn_frontends.onnx import Onnx
 from mutatenn_mutators.paper.relu_to_sigmoid import ReluToSigmoid
 
@@ -75,7 +75,7 @@ def roots(*given: Any) -> Any:
 def test_an_operator_that_is_imported_wrongly_is_named(
     net: Path, monkeypatch: pytest.MonkeyPatch, wrong: Any, how: str
 ) -> None:
-    monkeypatch.setattr(_onnx_conversions, "_pairwise", wrong)
+    monkeypatch.setattr(onnx_conversions, "_pairwise", wrong)
     with pytest.raises(mutatenn.BaselineError, match=how):
         mutatenn.run(net.parent / "small.toml", net.parent / "run")
 

@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, ClassVar
 import attrs
 import numpy as np
 
-from mutatenn import Frontend, InputError, Model, TensorSpec, hookimpl
-from mutatenn_frontends import _keras_file, _keras_import
-from mutatenn_frontends._files import naming
-from mutatenn_frontends._keras_process import ask, require
+from mutatenn import Frontend, Model, TensorSpec, hookimpl
+from mutatenn_frontends._keras import file as keras_file
+from mutatenn_frontends._keras import importer as keras_importer
+from mutatenn_frontends._keras.process import ask, require
+from mutatenn_frontends._shared.files import naming, require_unchanged
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -67,12 +68,12 @@ class Keras(Frontend):
         the packages of the extra ``keras`` are missing.
         """
         with naming(source):
-            file = _keras_file.read(source)
+            file = keras_file.read(source)
             with _workplace(file, *PACKAGES[self.route]) as folder:
                 request = {"task": "convert", "file": f"model{file.suffix}", "route": self.route}
                 answer = ask(folder, request, "torch" if self.route == "torch" else "tensorflow", folder)
                 image, scores = (_spec(*answer[name]) for name in ("image", "scores"))
-                module = _keras_import.to_relax(self.route, folder, image, scores)
+                module = keras_importer.to_relax(self.route, folder, image, scores)
         return Model(source.stem, source, self._digest(file), module, image, scores)
 
     def reference(self, model: Model, images: NDArray[np.generic]) -> NDArray[np.float32]:
@@ -82,9 +83,8 @@ class Keras(Frontend):
         Raises :class:`mutatenn.InputError` if the file has changed, or as :meth:`load` does.
         """
         with naming(model.source):
-            file = _keras_file.read(model.source)
-            if self._digest(file) != model.digest:
-                raise InputError("has changed since it was imported; run the campaign again")
+            file = keras_file.read(model.source)
+            require_unchanged(model, self._digest(file))
             if not len(images):
                 return np.empty((0, model.output.shape[1]), np.float32)
             with _workplace(file, "keras", "tensorflow") as folder:
@@ -93,7 +93,7 @@ class Keras(Frontend):
                 scores: NDArray[np.float32] = np.load(folder / "scores.npy", allow_pickle=False)
         return scores
 
-    def _digest(self, file: _keras_file.File) -> str:
+    def _digest(self, file: keras_file.File) -> str:
         """Return the sha256 (hex) of the file, and of the route if it is not the default one."""
         if self.route == DEFAULT:
             return file.digest
@@ -101,7 +101,7 @@ class Keras(Frontend):
 
 
 @contextmanager
-def _workplace(file: _keras_file.File, *packages: str) -> Iterator[Path]:
+def _workplace(file: keras_file.File, *packages: str) -> Iterator[Path]:
     """Yield a folder with the file in it; raises InputError if packages are missing."""
     require(*packages)
     with TemporaryDirectory(prefix="mutatenn-keras-") as folder:

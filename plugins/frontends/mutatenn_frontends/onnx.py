@@ -8,9 +8,12 @@ import attrs
 import numpy as np
 
 from mutatenn import Frontend, Inner, InputError, Model, hookimpl
-from mutatenn_frontends import _onnx_file, _onnx_import, _onnx_inner, _onnx_size
-from mutatenn_frontends._files import naming, reason
-from mutatenn_frontends._scores import stacked
+from mutatenn_frontends._onnx import file as onnx_file
+from mutatenn_frontends._onnx import importer as onnx_importer
+from mutatenn_frontends._onnx import inner as onnx_inner
+from mutatenn_frontends._onnx import size as onnx_size
+from mutatenn_frontends._shared.files import naming, reason, require_unchanged
+from mutatenn_frontends._shared.scores import stacked
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -33,12 +36,12 @@ class Onnx(Frontend):
         reach the output is gone. Raises :class:`mutatenn.InputError` as the contract says.
         """
         with naming(source):
-            proto, digest = _onnx_file.read(source)
-            _onnx_import.require_operators(proto)
-            _onnx_file.check(proto)
-            image = _onnx_file.fix_batch(proto)
-            _onnx_size.require_small_values(proto)
-            module, scores = _onnx_import.to_relax(proto)
+            proto, digest = onnx_file.read(source)
+            onnx_importer.require_operators(proto)
+            onnx_file.check(proto)
+            image = onnx_file.fix_batch(proto)
+            onnx_size.require_small_values(proto)
+            module, scores = onnx_importer.to_relax(proto)
         return Model(source.stem, source, digest, module, image, scores)
 
     def reference(self, model: Model, images: NDArray[np.generic]) -> NDArray[np.float32]:
@@ -55,21 +58,20 @@ class Onnx(Frontend):
     def inner(self, model: Model, image: NDArray[np.generic]) -> Inner:
         """Run onnxruntime without its optimisations on one image; return what every operator computes."""
         with naming(model.source):
-            return _onnx_inner.inner(_proto(model), {model.input.name: image[np.newaxis]})
+            return onnx_inner.inner(_proto(model), {model.input.name: image[np.newaxis]})
 
 
 def _proto(model: Model) -> Any:
     """Return the ONNX model as it was imported, batch 1."""
-    proto, digest = _onnx_file.read(model.source)
-    if digest != model.digest:
-        raise InputError("has changed since it was imported; run the campaign again")
-    _onnx_file.fix_batch(proto)
+    proto, digest = onnx_file.read(model.source)
+    require_unchanged(model, digest)
+    onnx_file.fix_batch(proto)
     return proto
 
 
 def _session(proto: Any) -> Any:
     """Return onnxruntime's session of a model."""
-    onnxruntime = _onnx_inner.quiet_onnxruntime()
+    onnxruntime = onnx_inner.quiet_onnxruntime()
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     options.log_severity_level = 4  # it warns of old models, and raises what it logs as an error

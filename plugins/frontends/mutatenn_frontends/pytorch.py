@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, ClassVar
 import attrs
 
 from mutatenn import Frontend, InputError, Model, hookimpl
-from mutatenn_frontends import _pytorch_file, _pytorch_import, _pytorch_source
-from mutatenn_frontends._files import naming
+from mutatenn_frontends._pytorch import file as pytorch_file
+from mutatenn_frontends._pytorch import importer as pytorch_importer
+from mutatenn_frontends._pytorch import source as pytorch_source
+from mutatenn_frontends._shared.files import naming, require_unchanged
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -43,10 +45,8 @@ class PyTorch(Frontend):
         A model of torchvision is exported once, the user's own every time. Raises
         :class:`mutatenn.InputError` for whatever fails there.
         """
-        try:
-            return _pytorch_source.obtain(scheme, name, folder, self.folder, self.weights)
-        except InputError as error:
-            raise InputError(f"{scheme}:{name}: {error}") from error.__cause__
+        with naming(f"{scheme}:{name}"):
+            return pytorch_source.obtain(scheme, name, folder, self.folder, self.weights)
 
     def load(self, source: Path) -> Model:
         """Import a program of batch 1 with one float32 image and one float32 ``[1, classes]`` output.
@@ -62,11 +62,11 @@ class PyTorch(Frontend):
         """
         # In this process: TVM imports an installed PyTorch itself, and no thread that computes is started.
         with naming(source):
-            if self.weights and _pytorch_source.made_with(source).get("weights") != self.weights:
+            if self.weights and pytorch_source.made_with(source).get("weights") != self.weights:
                 raise InputError("has weights of its own; remove model.options.weights")
-            archive, digest = _pytorch_file.read(source)
-            program, image, scores = _pytorch_import.load(archive)
-            module = _pytorch_import.to_relax(program)
+            archive, digest = pytorch_file.read(source)
+            program, image, scores = pytorch_importer.load(archive)
+            module = pytorch_importer.to_relax(program)
         return Model(source.stem, source, digest, module, image, scores)
 
     def reference(self, model: Model, images: NDArray[np.generic]) -> NDArray[np.float32]:
@@ -76,11 +76,10 @@ class PyTorch(Frontend):
         file has changed, or as :meth:`load` does.
         """
         with naming(model.source):
-            archive, digest = _pytorch_file.read(model.source)
-            if digest != model.digest:
-                raise InputError("has changed since it was imported; run the campaign again")
-            program, _, _ = _pytorch_import.load(archive)
-            return _pytorch_import.run(program, images, model.output.shape[1])
+            archive, digest = pytorch_file.read(model.source)
+            require_unchanged(model, digest)
+            program, _, _ = pytorch_importer.load(archive)
+            return pytorch_importer.run(program, images, model.output.shape[1])
 
 
 @hookimpl

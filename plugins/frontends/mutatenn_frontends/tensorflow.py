@@ -2,28 +2,31 @@
 
 from __future__ import annotations
 
-import io
 import json
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import attrs
-import numpy as np
 
-from mutatenn import Frontend, InputError, Model, TensorSpec, hookimpl
-from mutatenn_frontends import _tensorflow_files, _tensorflow_import
-from mutatenn_frontends._files import naming
-from mutatenn_frontends._scores import stacked
-from mutatenn_frontends._tensorflow_process import ask, require
+from mutatenn import Frontend, Model, TensorSpec, hookimpl
+from mutatenn_frontends._shared import npy
+from mutatenn_frontends._shared.child import ask
+from mutatenn_frontends._shared.files import naming, require_unchanged
+from mutatenn_frontends._shared.packages import require
+from mutatenn_frontends._shared.scores import stacked
+from mutatenn_frontends._tensorflow import files as tensorflow_files
+from mutatenn_frontends._tensorflow import importer as tensorflow_importer
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
+    import numpy as np
     from numpy.typing import NDArray
 
+MODULE = "mutatenn_frontends._tensorflow.convert"
 PACKAGES = {"onnx": ("tensorflow", "tf2onnx"), "tflite": ("tensorflow", "tflite"), "run": ("tensorflow",)}
 """What each task needs."""
-TO_RELAX = {"onnx": _tensorflow_import.from_onnx, "tflite": _tensorflow_import.from_tflite}
+TO_RELAX = {"onnx": tensorflow_importer.from_onnx, "tflite": tensorflow_importer.from_tflite}
 
 
 @attrs.frozen(kw_only=True)
@@ -43,7 +46,7 @@ class TensorFlow(Frontend):
     @classmethod
     def reads(cls, source: Path) -> bool:
         """Tell whether this is the directory of a SavedModel, or a .pb file."""
-        return _tensorflow_files.is_saved_model(source) or super().reads(source)
+        return tensorflow_files.is_saved_model(source) or super().reads(source)
 
     def load(self, source: Path) -> Model:
         """Import the model with batch 1 and one float32 ``[1, classes]`` output.
@@ -58,10 +61,10 @@ class TensorFlow(Frontend):
         """
         with naming(source):
             digest = self._digest(source)
-            answer, content = ask(self._request(source, self.route, self.output))
+            answer, content = self._ask(source, self.route, self.output)
             image, scores = (TensorSpec(name, tuple(shape), dtype) for name, shape, dtype in answer["specs"])
             module = TO_RELAX[self.route](content, image, scores)
-        return Model(_tensorflow_files.name(source), source, digest, module, image, scores)
+        return Model(tensorflow_files.name(source), source, digest, module, image, scores)
 
     def reference(self, model: Model, images: NDArray[np.generic]) -> NDArray[np.float32]:
         """Run the model in TensorFlow on one CPU thread, one image at a time; return ``[images, classes]``.
@@ -70,28 +73,23 @@ class TensorFlow(Frontend):
         :class:`mutatenn.InputError` if the file has changed, or as :meth:`load` does.
         """
         with naming(model.source):
-            if self._digest(model.source) != model.digest:
-                raise InputError("has changed since it was imported; run the campaign again")
-            _, content = ask(self._request(model.source, "run", model.output.name), _npy(images))
-        scores: NDArray[np.float32] = np.load(io.BytesIO(content), allow_pickle=False)
-        return stacked(scores, model.output.shape[1])
+            require_unchanged(model, self._digest(model.source))
+            _, content = self._ask(model.source, "run", model.output.name, npy.dump(images))
+        return stacked(npy.load(content), model.output.shape[1])
 
     def _digest(self, source: Path) -> str:
         """Return the sha256 (hex) of the files and of the options that are not the default."""
         options = attrs.asdict(self, filter=lambda field, value: value != field.default)
-        return _tensorflow_files.digest(source, json.dumps(options, sort_keys=True) if options else "")
+        return tensorflow_files.digest(source, json.dumps(options, sort_keys=True) if options else "")
 
-    def _request(self, source: Path, task: str, output: str) -> dict[str, Any]:
-        """Return what to ask for; raises InputError if packages for it are missing."""
-        require(*PACKAGES[task])
+    def _ask(
+        self, source: Path, task: str, output: str, payload: bytes = b""
+    ) -> tuple[dict[str, Any], bytes]:
+        """Return TensorFlow's answer; raises InputError if packages for it are missing."""
+        require("tensorflow", *PACKAGES[task])
         choice = {"signature": self.signature, "input": self.input, "output": output}
-        return {"task": task, "source": str(source.absolute()), "choice": choice}
-
-
-def _npy(images: NDArray[np.generic]) -> bytes:
-    file = io.BytesIO()
-    np.save(file, images, allow_pickle=False)
-    return file.getvalue()
+        request = {"task": task, "source": str(source.absolute()), "choice": choice}
+        return ask("TensorFlow's process", MODULE, request, payload)
 
 
 @hookimpl

@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import attrs
 import numpy as np
 
-from mutatenn import Frontend, InputError, Model, hookimpl
-from mutatenn_frontends import _tflite_exact, _tflite_file, _tflite_import
-from mutatenn_frontends._files import naming
-from mutatenn_frontends._scores import stacked
+from mutatenn import Frontend, Model, hookimpl
+from mutatenn_frontends._shared.files import naming, require_unchanged
+from mutatenn_frontends._shared.scores import stacked
+from mutatenn_frontends._tflite import exact as tflite_exact
+from mutatenn_frontends._tflite import file as tflite_file
+from mutatenn_frontends._tflite import importer as tflite_importer
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -39,13 +41,13 @@ class Tflite(Frontend):
         ways, and where the packages of the extra ``tflite`` are missing.
         """
         with naming(source):
-            content = _tflite_file.read(source)
-            proto = _tflite_file.parse(content)
-            interpreter = _tflite_file.interpreter(content)
-            _tflite_exact.require(proto)
-            image = _tflite_file.image_input(interpreter)
-            scores = _tflite_file.scores_output(interpreter)
-            module = _tflite_import.to_relax(proto, image, scores)
+            content = tflite_file.read(source)
+            proto = tflite_file.parse(content)
+            interpreter = tflite_file.interpreter(content)
+            tflite_exact.require(proto)
+            image = tflite_file.image_input(interpreter)
+            scores = tflite_file.scores_output(interpreter)
+            module = tflite_importer.to_relax(proto, image, scores)
         digest = hashlib.sha256(content).hexdigest()
         return Model(source.stem, source, digest, module, image, scores[1])
 
@@ -59,7 +61,7 @@ class Tflite(Frontend):
         with naming(model.source):
             interpreter = _ready(model)
             (image_input,) = interpreter.get_input_details()
-            number, _ = _tflite_file.scores_output(interpreter)
+            number, _ = tflite_file.scores_output(interpreter)
 
             def scores() -> Iterator[NDArray[Any]]:
                 for image in images:
@@ -72,16 +74,15 @@ class Tflite(Frontend):
 
 def _ready(model: Model) -> Any:
     """Return the interpreter of the model as it was imported, its memory allocated."""
-    content = _tflite_file.read(model.source)
-    if hashlib.sha256(content).hexdigest() != model.digest:
-        raise InputError("has changed since it was imported; run the campaign again")
-    quantised = _tflite_exact.is_quantised(_tflite_file.parse(content))
+    content = tflite_file.read(model.source)
+    require_unchanged(model, hashlib.sha256(content).hexdigest())
+    quantised = tflite_exact.is_quantised(tflite_file.parse(content))
     with _silent() if quantised else nullcontext():
-        interpreter = _tflite_file.interpreter(content, default=quantised)
+        interpreter = tflite_file.interpreter(content, default=quantised)
         try:
             interpreter.allocate_tensors()
         except Exception as error:  # RuntimeError or ValueError: shapes or operators that do not fit together
-            raise _tflite_file.refused(error) from error
+            raise tflite_file.refused(error) from error
     return interpreter
 
 
@@ -99,7 +100,7 @@ def _real(interpreter: Any, number: int) -> NDArray[np.float32]:
     """Return the scores, flat: real numbers also where the model gives them quantised."""
     (detail,) = (each for each in interpreter.get_output_details() if each["index"] == number)
     values: NDArray[Any] = interpreter.get_tensor(number).ravel()
-    if not _tflite_file.is_scaled(detail):
+    if not tflite_file.is_scaled(detail):
         return values
     scale, zero = detail["quantization"]
     return (values.astype(np.float32) - np.float32(zero)) * np.float32(scale)

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from mutatenn import InputError
-from mutatenn_frontends._keras_process import PLAIN, QUIET
+from mutatenn_frontends._shared.child import STEADY
 from mutatenn_frontends.keras import Keras
 
 MISSING = "needs the packages of the extra: pip install 'mutatenn[keras]'"
@@ -27,7 +27,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
         pytest.skip(MISSING)
     folder = tmp_path_factory.mktemp("made")
     script = Path(__file__).with_name("keras_models.py")
-    environment = os.environ | QUIET | PLAIN | {"KERAS_BACKEND": "tensorflow"}
+    environment = os.environ | STEADY | {"KERAS_BACKEND": "tensorflow"}
     done = subprocess.run([sys.executable, script, folder], env=environment, text=True, capture_output=True)
     assert done.returncode == 0, done.stderr
     return folder

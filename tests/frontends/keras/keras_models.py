@@ -12,7 +12,7 @@ import keras
 import numpy as np
 
 from mutatenn import InputError
-from mutatenn_frontends import _keras_model
+from mutatenn_frontends._keras import model as keras_model
 
 layers, ops = keras.layers, keras.ops
 STRONG = keras.initializers.RandomNormal(stddev=0.5, seed=3)
@@ -102,7 +102,7 @@ UNFIT: dict[str, Callable[[], Any]] = {
 
 def unfit(model: Any) -> str:
     try:
-        _keras_model.image(model), _keras_model.scores(model)
+        keras_model.image(model), keras_model.scores(model)
     except InputError as error:
         return str(error)
     return ""

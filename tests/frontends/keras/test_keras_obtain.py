@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from mutatenn import InputError
-from mutatenn_frontends import _keras_process
+from mutatenn_frontends._shared import packages
 from mutatenn_frontends.keras import Keras
 
 
@@ -48,12 +48,12 @@ def test_offline(offline: Path) -> None:
 
 
 def test_what_is_there_is_used_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_keras_process, "find_spec", lambda name: pytest.fail("looked for packages"))
+    monkeypatch.setattr(packages, "find_spec", lambda name: pytest.fail("looked for packages"))
     path = tmp_path / "MobileNetV2.keras"
     path.write_bytes(b"")
     assert Keras().obtain("keras", "MobileNetV2", tmp_path) == path
 
 
 def test_missing_packages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_keras_process, "find_spec", lambda name: None)
+    monkeypatch.setattr(packages, "find_spec", lambda name: None)
     assert "pip install 'mutatenn[keras]'" in refused("MobileNetV2", tmp_path)

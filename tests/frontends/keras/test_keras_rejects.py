@@ -14,8 +14,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mutatenn import InputError
-from mutatenn_frontends import _keras_process
+from mutatenn import InfrastructureError, InputError
+from mutatenn_frontends._keras import process as keras_process
+from mutatenn_frontends._shared import packages
 from mutatenn_frontends.keras import Keras
 
 Refused = Callable[..., str]
@@ -128,13 +129,13 @@ def test_what_is_for_training_is_left_out(refused: Refused) -> None:
 
 
 def test_missing_packages(refused: Refused, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_keras_process, "find_spec", {"tensorflow": 1}.get)
+    monkeypatch.setattr(packages, "find_spec", {"tensorflow": 1}.get)
     text = (
         "needs packages that are not installed (keras, tf2onnx); install them: pip install 'mutatenn[keras]'"
     )
     refused(archive(), text)
     with pytest.raises(InputError, match=r"\(keras, torch\).*'mutatenn\[keras,torch\]'"):
-        _keras_process.require("keras", "torch")
+        keras_process.require("keras", "torch")
 
 
 def test_lambdas_that_keras_saved(made: Path, refused: Refused) -> None:
@@ -229,6 +230,6 @@ def test_weights_that_do_not_fit(made: Path, refused: Refused) -> None:
 
 
 def test_a_process_that_ends(made: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_keras_process, "MODULE", "mutatenn_frontends._no_such_module")
-    with pytest.raises(Exception, match=r"Keras's process ended with exit code 1 \(.*_no_such_module"):
+    monkeypatch.setattr(keras_process, "MODULE", "mutatenn_frontends._no_such_module")
+    with pytest.raises(InfrastructureError, match=r"net.keras: Keras's process ended .*_no_such"):
         Keras().load(made / "net.keras")

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from mutatenn import InputError, Model, ir
 from mutatenn_frontends import tensorflow
-from mutatenn_frontends._tensorflow_process import QUIET
+from mutatenn_frontends._shared.child import STEADY
 from mutatenn_frontends.tensorflow import TensorFlow
 
 MISSING = "needs the packages of the extra: pip install 'mutatenn[tensorflow]'"
@@ -35,7 +35,7 @@ class Desk:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self.log,
-            env=os.environ | QUIET,
+            env=os.environ | STEADY,
         )
 
     def ask(self, request: dict[str, Any], payload: bytes = b"") -> tuple[dict[str, Any], bytes]:
@@ -75,7 +75,7 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
 @pytest.fixture
 def made(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Path]:
     """Make a model by its name; the frontend asks the one process meanwhile."""
-    monkeypatch.setattr(tensorflow, "ask", desk.ask)
+    monkeypatch.setattr(tensorflow, "ask", lambda _name, _module, *given: desk.ask(*given))
     return desk.make
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 import logging
 import os
@@ -15,7 +14,7 @@ import numpy as np
 import tensorflow as tf
 
 from mutatenn import InputError
-from mutatenn_frontends._tensorflow_convert import respond
+from mutatenn_frontends._tensorflow.convert import respond
 
 v1 = tf.compat.v1
 IMAGE = tf.TensorSpec([None, 8, 8, 3], tf.float32, "image")
@@ -339,7 +338,7 @@ def answer(request: dict[str, Any], payload: bytes) -> tuple[dict[str, Any], byt
         if "make" in request:
             globals()[request["make"]](request["folder"])
             return {}, b""
-        return respond(request, io.BytesIO(payload))
+        return respond(request, payload)
     except InputError as error:
         return {"error": str(error)}, b""
     except Exception:

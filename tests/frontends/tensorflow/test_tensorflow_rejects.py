@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib.util
 import shutil
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +11,8 @@ import numpy as np
 import onnx
 import pytest
 
-from mutatenn import InfrastructureError, InputError
-from mutatenn_frontends import _tensorflow_process
+from mutatenn import InputError
+from mutatenn_frontends._shared import packages
 from mutatenn_frontends.tensorflow import TensorFlow
 
 COMMAND = "install them: pip install 'mutatenn[tensorflow]'"
@@ -44,9 +43,7 @@ def test_missing_packages(
     tmp_path: Path, refused: Any, monkeypatch: pytest.MonkeyPatch, route: str, package: str
 ) -> None:
     find = importlib.util.find_spec
-    monkeypatch.setattr(
-        _tensorflow_process, "find_spec", lambda name: find("json") if name != package else None
-    )
+    monkeypatch.setattr(packages, "find_spec", lambda name: find("json") if name != package else None)
     (tmp_path / "net.pb").touch()
     refused(tmp_path / "net.pb", COMMAND, route=route)
 
@@ -135,10 +132,13 @@ def test_only_for_training(made: Any, refused: Any) -> None:
         ),
         ("integers", "its input is serving_default_image int64[?x8x8x3]; give a model of images"),
         ("any_size", "its image has no fixed size: serving_default_image float32[?x?x?x3]; export"),
-        ("batch_of_eight", "has a fixed batch of 8: serving_default_image float32[8x8x8x3]; export"),
+        ("batch_of_eight", "takes several images at once: serving_default_image float32[8x8x8x3]; export"),
         ("segmentation", "is not an image classifier: its output is scores float32[1x8x8x3]; give"),
         ("label", "is not an image classifier: its output is scores int64[1]; give a model that returns"),
-        ("two_heads", "several outputs that could be scores: logits float32[1x5], scores float32[1x5]; set"),
+        (
+            "two_heads",
+            "several outputs that could be scores: logits float32[1x5], scores float32[1x5]; export",
+        ),
     ],
 )
 def test_not_one_image_and_its_scores(made: Any, refused: Any, kind: str, text: str) -> None:
@@ -186,19 +186,6 @@ def test_operators_that_a_converter_does_not_know(
     made: Any, refused: Any, route: str, converter: str
 ) -> None:
     refused(made(f"not_for_{route}"), f"{converter} cannot convert it (", route=route)
-
-
-def test_process_that_dies(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_tensorflow_process, "MODULE", "mutatenn_frontends.absent")
-    with pytest.raises(InfrastructureError, match=r"ended with exit code 1 \(.*No module named"):
-        _tensorflow_process.ask({})
-    script = tmp_path / "dies.py"
-    script.write_text("import os; os.abort()")
-    monkeypatch.setattr(sys, "executable", str(script))
-    script.write_text(f"#!{Path(sys._base_executable).resolve()}\nimport os; os.abort()")
-    script.chmod(0o755)
-    with pytest.raises(InfrastructureError, match=r"died of SIGABRT \("):
-        _tensorflow_process.ask({})
 
 
 def test_reference_where_the_weights_are_gone(made: Any, tmp_path: Path) -> None:

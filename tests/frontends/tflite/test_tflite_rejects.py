@@ -82,8 +82,8 @@ def test_missing_packages(
         ((1, 5), {}, "its input is image float32[1x5]"),
         ((8, 8, 3), {}, "its input is image float32[8x8x3]"),
         ((1, 8, 8, 3), {"dtype": "int64"}, "its input is image int64[1x8x8x3]; give a model of images"),
-        ((8, 8, 8, 3), {}, "has a fixed batch of 8: image float32[8x8x8x3]; convert it with batch 1"),
-        ((1, 1, 1, 3), {"signature": (-1, -1, -1, 3)}, "has no fixed size: image float32[1x1x1x3]"),
+        ((8, 8, 8, 3), {}, "takes several images at once: image float32[8x8x8x3]; export it with a batch"),
+        ((1, 1, 1, 3), {"signature": (-1, -1, -1, 3)}, "has no fixed size: image float32[1x?x?x3]"),
     ],
 )
 def test_input_is_not_one_image(
@@ -103,7 +103,7 @@ def test_two_inputs(net: Any, refused: Any) -> None:
 def test_no_input(net: Any, refused: Any) -> None:
     built = net()
     built.inputs.clear()
-    refused(built.content(built.dense(built.weight(1, 4))), "its input is none")
+    refused(built.content(built.dense(built.weight(1, 4))), "must have one input, the image, but has none")
 
 
 def segmentation(built: Any) -> list[int]:
@@ -129,7 +129,7 @@ def test_two_heads(net: Any, refused: Any) -> None:
     built = net()
     features = built.pooled()
     heads = [built.dense(features, name="one"), built.dense(features, name="two")]
-    text = "several outputs that could be scores: one float32[1x5], two float32[1x5]; convert"
+    text = "several outputs that could be scores: one float32[1x5], two float32[1x5]; export"
     refused(built.content(*heads), text)
 
 

@@ -1,0 +1,1 @@
+"""Keras' files, in Keras' own process and out of it."""

@@ -1,0 +1,135 @@
+"""Loads checked programs into PyTorch, turns them into Relax modules by way of TVM's importer, runs them."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from contextlib import contextmanager
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from mutatenn import InputError, TensorSpec, ir
+from mutatenn_frontends._pytorch import graph as pytorch_graph
+from mutatenn_frontends._shared.files import reason
+from mutatenn_frontends._shared.scores import stacked
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from numpy.typing import NDArray
+
+    from mutatenn_frontends._pytorch.file import Archive
+
+
+def load(archive: Archive) -> tuple[Any, TensorSpec, TensorSpec]:
+    """Return the ``torch.export.ExportedProgram``, its image and its scores; raises InputError."""
+    program, image, scores = pytorch_graph.check(archive.program)
+    torch = _torch()
+    pytorch_graph.require_known(pytorch_graph.operators(program), _known())
+    try:
+        with _quiet():
+            return torch.export.load(archive.rebuild(program)), image, scores
+    except Exception as error:  # whatever does not fit together
+        raise InputError(
+            f"was exported with PyTorch {archive.program.get('torch_version')}, and PyTorch "
+            f"{torch.__version__} cannot load it ({reason(error)}); export it again with the latter"
+        ) from error
+
+
+def _torch() -> Any:
+    """Return PyTorch; raises InputError where it is not installed."""
+    try:
+        import_module("torch.export")
+        return import_module("torch")
+    except ImportError as error:
+        raise InputError(
+            f"needs PyTorch, which cannot be imported ({reason(error)}); install it with "
+            "pip install 'mutatenn[torch]'"
+        ) from error
+
+
+def _known() -> set[str]:
+    """Return the operators, as ``conv2d.default``, that can be imported or decomposed into such.
+
+    PyTorch knows many more, among them some that read and write files.
+    """
+    with _quiet():
+        decomposed = import_module("torch.export").default_decompositions()
+    names = {str(operator).removeprefix("aten.") for operator in decomposed} | _importable()
+    in_place = {f"{name}_.{overload}" for name, _, overload in (each.partition(".") for each in names)}
+    return names | in_place
+
+
+def _importable() -> set[str]:
+    translator = import_module("tvm.relax.frontend.torch.exported_program_translator")
+    return set(translator.ExportedProgramImporter().convert_map)
+
+
+def to_relax(program: Any) -> Any:
+    """Return the Relax module of a program that :func:`load` returned; raises InputError."""
+    frontend = import_module("tvm.relax.frontend.torch")
+    try:
+        with _quiet():
+            program = _decompose(program)
+            module = frontend.from_exported_program(
+                program, unwrap_unit_return_tuple=True, run_ep_decomposition=False
+            )
+    except InputError:
+        raise
+    except Exception as error:  # whatever a conversion may raise
+        raise InputError(
+            f"cannot be imported ({reason(error, last=True)}); export it in inference mode, "
+            "with standard layers"
+        ) from error
+    passes = (ir.relax.transform.CanonicalizeBindings(), ir.relax.transform.DeadCodeElimination())
+    module = ir.tvm.transform.Sequential(passes)(module)
+    ir.relax.analysis.well_formed(module)
+    return module
+
+
+def _decompose(program: Any) -> Any:
+    table = import_module("torch.export").default_decompositions()
+    # Whole, its bias is added after the product, where mutation operators look for it.
+    table.pop(_torch().ops.aten.linear.default)
+    program = program.run_decompositions(table)
+    if program.graph_signature.buffers_to_mutate:
+        raise InputError(pytorch_graph.TRAINING)
+    calls = (node.target for node in program.graph.nodes if node.op == "call_function")
+    importable = _importable()
+    pytorch_graph.require_known(
+        (str(target) for target in calls if target.__name__ not in importable), importable
+    )
+    return program
+
+
+def run(program: Any, images: NDArray[np.generic], classes: int) -> NDArray[np.float32]:
+    """Return float32 ``[images, classes]``, computed image by image on one thread."""
+    torch = _torch()
+    with _quiet(), torch.no_grad(), _one_thread(torch):
+        module, given = program.module(), (torch.from_numpy(image[np.newaxis].copy()) for image in images)
+        return stacked((module(image).numpy() for image in given), classes)
+
+
+@contextmanager
+def _one_thread(torch: Any) -> Iterator[None]:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # more would hang where the parent of this process had used more
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Let PyTorch neither warn nor log, both of which go to standard error."""
+    before = logging.root.manager.disable
+    logging.disable(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(before)

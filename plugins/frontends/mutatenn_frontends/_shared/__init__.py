@@ -1,0 +1,1 @@
+"""What the frontends have in common."""

@@ -1,0 +1,106 @@
+"""What an image classifier is: it takes one image of a fixed size, and returns one score for each class."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import attrs
+
+from mutatenn import InputError, TensorSpec
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+IMAGE_RANK = 4
+
+
+@attrs.frozen
+class Tensor:
+    """An input or output as a model's file tells of it; without a ``dtype``, one that is no tensor.
+
+    A size that is not fixed is None, or has a name.
+    """
+
+    name: str
+    shape: Sequence[int | str | None] = ()
+    dtype: str = ""
+
+    def __str__(self) -> str:
+        sizes = "x".join("?" if size is None else str(size) for size in self.shape)
+        return f"{self.name} {self.dtype}[{sizes}]" if self.dtype else self.name
+
+
+@attrs.frozen(kw_only=True)
+class Classifier:
+    """What a frontend can import: the dtypes of image and scores, and how many dimensions scores may have.
+
+    ``alone``: there can be no other output beside the scores. ``options``: the frontend has the options
+    ``input`` and ``output``, which name a tensor.
+    """
+
+    images: Sequence[str] = ("float32",)
+    scores: Sequence[str] = ("float32",)
+    ranks: Sequence[int] = (2, 4)
+    alone: bool = False
+    options: bool = False
+
+    def image_of(self, inputs: Sequence[Tensor]) -> TensorSpec:
+        """Return the one image among a model's inputs, with batch 1; raises InputError."""
+        if len(inputs) != 1:
+            raise InputError(
+                f"must have one input, the image, but has {_listed(inputs)}; export it with the image alone"
+                + self._or_set("input")
+            )
+        (image,) = inputs
+        if len(image.shape) != IMAGE_RANK or image.dtype not in self.images:
+            raise InputError(
+                f"is not an image classifier: its input is {image}; give a model of images, [batch, "
+                f"channels, height, width] or [batch, height, width, channels] of {' or '.join(self.images)}"
+            )
+        batch, *sizes = image.shape
+        fixed = [size for size in sizes if isinstance(size, int) and size > 0]
+        if len(fixed) < len(sizes):
+            raise InputError(f"its image has no fixed size: {image}; export it with a fixed size")
+        if isinstance(batch, int) and batch != 1:
+            raise InputError(f"takes several images at once: {image}; export it with a batch of 1")
+        return TensorSpec(image.name, (1, *fixed), image.dtype)
+
+    def scores_of(self, outputs: Sequence[Tensor]) -> tuple[int, TensorSpec]:
+        """Return the place of the one output that can be scores, and them as float32 ``[1, classes]``.
+
+        Raises InputError.
+        """
+        listed = _listed(outputs)
+        if self.alone and len(outputs) != 1:
+            raise InputError(
+                f"must have one output, the scores, but has {listed}; export it with the scores alone"
+            )
+        found = [(place, classes) for place, each in enumerate(outputs) if (classes := self._classes(each))]
+        if len(found) == 1:
+            ((place, classes),) = found
+            return place, TensorSpec(outputs[place].name, (1, classes))
+        if found:
+            raise InputError(
+                f"has several outputs that could be scores: {listed}; export it with one of them"
+                + self._or_set("output")
+            )
+        raise InputError(
+            f"is not an image classifier: its output is {listed}; give a model that returns one score for "
+            f"each class, [batch, classes] of {' or '.join(self.scores)}"
+        )
+
+    def _classes(self, output: Tensor) -> int:
+        """Return how many there are in [1, classes], or [1, classes, 1, 1] in any order; 0 in all else."""
+        if output.dtype not in self.scores or len(output.shape) not in self.ranks:
+            return 0
+        batch, *sizes = output.shape
+        several = [size for size in sizes if size != 1]
+        classes = several[0] if batch in (1, None) and len(several) == 1 else 0
+        return classes if isinstance(classes, int) and classes > 1 else 0
+
+    def _or_set(self, option: str) -> str:
+        return f", or set the option {option} to one of them" if self.options else ""
+
+
+def _listed(tensors: Sequence[Tensor]) -> str:
+    return ", ".join(map(str, tensors)) or "none"
