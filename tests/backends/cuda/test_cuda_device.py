@@ -11,11 +11,13 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+import attrs
 import numpy as np
 import pytest
 
 import mutatenn
 from mutatenn import DeviceLostError, Kernel, Program, TensorSpec, build_kernel, call_isolated, ir
+from mutatenn._testing_device import check_device
 from mutatenn.api.memory import GUARD, GUARD_BYTE
 from mutatenn.compiler.kernels import lower_kernel
 from mutatenn.compiler.profiles import Profile
@@ -29,8 +31,6 @@ from mutatenn_frontends.onnx import Onnx
 
 ABSENT = [*missing(), *filter(None, [missing_tool("nvcc")])]
 GPU = pytest.mark.skipif(bool(ABSENT), reason=f"no {', '.join(ABSENT)}")
-DTYPES = ["float16", "float32", "float64", "int8", "int32", "int64", "uint8", "bool"]
-SHAPES = [(), (1,), (0, 3), (3, 5), (1, 2, 3, 4)]
 # B[i] = A[i + shift]; stays inside the buffers for shift 0 only.
 SHIFT = """
 @T.prim_func(s_tir=True)
@@ -53,26 +53,37 @@ def shift(by: int, backend: Any) -> Kernel:
     return Kernel("0", "shift", lower_kernel(backend.schedule(function), backend.target()))
 
 
-@pytest.mark.parametrize("shape", SHAPES)
-@pytest.mark.parametrize("dtype", DTYPES)
-def test_a_new_tensor_is_poisoned(device: CudaDevice, dtype: str, shape: tuple[int, ...]) -> None:
-    content = device.fetch(device.allocate(TensorSpec("t", shape, dtype)))
-    assert (content.shape, content.dtype) == (shape, np.dtype(dtype))
-    if content.dtype.kind == "f":
-        assert np.isnan(content).all()
-    else:
-        assert (content == (True if dtype == "bool" else np.iinfo(dtype).max)).all()
+class Host(CudaDevice):
+    """The CPU in the place of the GPU, which runs what LLVM makes of kernels."""
+
+    def build(self, kernel: Kernel) -> Built:
+        return Built(build_kernel(kernel, self.target))
 
 
-@pytest.mark.parametrize("shape", SHAPES)
-@pytest.mark.parametrize("dtype", DTYPES)
-def test_what_goes_up_comes_down(device: CudaDevice, dtype: str, shape: tuple[int, ...]) -> None:
-    array = np.arange(np.prod(shape, dtype=int)).reshape(shape).astype(dtype)
-    tensor = device.upload(array)
-    content = device.fetch(tensor)
-    assert (content.shape, content.dtype) == (shape, np.dtype(dtype))
-    assert content.tobytes() == array.tobytes()
-    assert device.same(tensor, device.upload(array))
+@attrs.frozen(kw_only=True)
+class OnHost(Cuda):
+    """All of a CUDA device but what takes one."""
+
+    name = "cuda-on-host"
+
+    def target(self) -> Any:
+        return Llvm().target()
+
+    def schedule(self, function: Any) -> Any:
+        return function
+
+    def open(self) -> Host:
+        return Host(ir.tvm.cpu(), self.target(), self.compiler)
+
+
+def test_the_contract_of_devices_is_kept_but_for_code_generation() -> None:
+    check_device(OnHost())
+
+
+@GPU
+@pytest.mark.parametrize("schedules", ["gpu", "plain"])
+def test_the_contract_of_devices_is_kept(schedules: str) -> None:
+    check_device(Cuda(schedules=schedules))
 
 
 def test_tensors_stand_between_guards_that_go_with_them(device: CudaDevice) -> None:
@@ -84,33 +95,6 @@ def test_tensors_stand_between_guards_that_go_with_them(device: CudaDevice) -> N
     assert whole[GUARD:-GUARD].tolist() == [0] * 40
     del tensor
     assert set(memory._foundations) == before
-
-
-def test_up_and_down_are_copies_of_any_layout(device: CudaDevice) -> None:
-    array = np.arange(24, dtype=np.float32).reshape(2, 3, 4)
-    for view in (array.transpose(2, 0, 1), array[:, ::2, ::-1], np.broadcast_to(array[:, :1], (2, 3, 4))):
-        tensor = device.upload(view)
-        device.fetch(tensor)[:] = -1
-        np.testing.assert_array_equal(device.fetch(tensor), view)
-
-
-def test_same_is_bit_for_bit(device: CudaDevice) -> None:
-    zero, minus, nan = (device.upload(np.array([value], np.float32)) for value in (0.0, -0.0, np.nan))
-    assert not device.same(zero, minus)
-    assert device.same(nan, device.allocate(TensorSpec("t", (1,))))
-
-
-@pytest.mark.parametrize("by", [0, 3, -3])
-def test_kernels_see_the_tensors_and_the_guards(device: CudaDevice, by: int) -> None:
-    kernel = Built(build_kernel(shift(by, Llvm()), Llvm().target()))
-    source, target = device.upload(np.arange(8, dtype=np.float32)), device.allocate(TensorSpec("t", (8,)))
-    device.launch(kernel, [source, target])
-    beyond = np.frombuffer(bytes([GUARD_BYTE] * 4), np.float32)[0]
-    assert device.fetch(target).tolist() == [
-        np.float32(i + by) if 0 <= i + by < 8 else beyond for i in range(8)
-    ]
-    with pytest.raises(ValueError, match="argument #1"):
-        device.launch(kernel, [source, device.upload(np.zeros(9, np.float32))])
 
 
 @pytest.mark.parametrize(

@@ -2,33 +2,28 @@
 
 from __future__ import annotations
 
-import itertools
 import os
 import threading
 from typing import Any
 
+import attrs
 import numpy as np
 import pytest
 
 from mutatenn import (
-    BuildError,
     Device,
     DeviceLostError,
     InfrastructureError,
     InputError,
     Kernel,
     TensorSpec,
-    ir,
 )
-from mutatenn.api.memory import GUARD_BYTE
+from mutatenn._testing_device import check_device
 from mutatenn_backends._opencl.device import losses
 from mutatenn_backends._opencl.devices import choose_device, find_devices
 from mutatenn_backends._opencl.memory import fold
 from mutatenn_backends.opencl import OpenCl
 
-DTYPES = ["float16", "float32", "float64", "int8", "int32", "int64", "uint8", "bool"]
-SHAPES = [(), (1,), (0, 3), (3, 5), (1, 2, 3, 4), (1000, 70)]
-BEYOND = np.frombuffer(bytes([GUARD_BYTE] * 4), np.float32)[0]
 # B[i] = A[i + shift]; stays inside the buffers for shift 0 only.
 SHIFT = """
 @T.prim_func(private=True, s_tir=True)
@@ -50,78 +45,31 @@ def main(A: T.Buffer((10,), "float32"), B: T.Buffer((10,), "float32")):
 """
 
 
+@attrs.frozen(kw_only=True)
+class Discrete(OpenCl):
+    """A device whose memory the host does not look into."""
+
+    def open(self) -> Device:
+        device: Any = super().open()
+        object.__setattr__(device.memory, "shared", False)
+        return device
+
+
 def shift(bench: Any, by: int, dtype: str = "float32") -> Kernel:
     kernel: Kernel = bench.kernel(SHIFT.format(shift=by, dtype=dtype))
     return kernel
 
 
-def test_a_new_tensor_is_poisoned(bench: Any) -> None:
-    specs = [TensorSpec("t", shape, dtype) for shape, dtype in itertools.product(SHAPES, DTYPES)]
-
-    def work(device: Device) -> list[Any]:
-        return [device.fetch(device.allocate(spec)) for spec in specs]
-
-    for spec, content in zip(specs, bench.call(work), strict=True):
-        assert (content.shape, content.dtype) == (spec.shape, np.dtype(spec.dtype))
-        if content.dtype.kind == "f":
-            assert np.isnan(content).all(), spec
-        else:
-            assert (content == (True if spec.dtype == "bool" else np.iinfo(spec.dtype).max)).all(), spec
+@pytest.mark.parametrize(
+    "backend", [OpenCl(), OpenCl(schedules="gpu"), Discrete()], ids=["cpu", "gpu", "discrete"]
+)
+def test_the_contract_of_devices_is_kept(bench: Any, backend: OpenCl) -> None:
+    check_device(backend)
 
 
-def test_what_goes_up_comes_down(bench: Any) -> None:
-    shapes = [np.arange(np.prod(shape, dtype=int)).reshape(shape) % 100 for shape in SHAPES]
-    arrays = [array.astype(dtype) for array, dtype in itertools.product(shapes, DTYPES)]
-    arrays += [np.arange(24, dtype=np.float32).reshape(2, 3, 4).transpose(2, 0, 1)]
-
-    def work(device: Device) -> None:
-        for array in arrays:
-            tensor, again = device.upload(array), device.upload(array)
-            content = device.fetch(tensor)
-            assert (content.shape, content.dtype) == (array.shape, array.dtype)
-            assert content.tobytes() == array.tobytes()
-            assert device.same(tensor, again)
-            assert device.digest(tensor) == device.digest(again)
-            assert device.sketch(tensor) == device.sketch(again)
-
-    bench.call(work)
-
-
-def test_up_and_down_are_copies(bench: Any) -> None:
-    def work(device: Device) -> Any:
-        array = np.zeros(4, np.float32)
-        tensor = device.upload(array)
-        array[:] = 1
-        device.fetch(tensor)[:] = 2
-        return device.fetch(tensor)
-
-    assert bench.call(work).tolist() == [0, 0, 0, 0]
-
-
-@pytest.mark.parametrize("shared", [True, False])
-def test_same_and_digest_are_bit_for_bit(bench: Any, shared: bool) -> None:
-    pairs = [
-        (0.0, 0.0),
-        (0.0, -0.0),
-        (1.0, np.nextafter(np.float32(1), 2)),
-        (np.nan, np.nan),
-        (np.nan, -np.nan),
-    ]
-
-    def work(device: Any) -> list[list[bool]]:
-        object.__setattr__(device.memory, "shared", shared)  # as a device with memory of its own has it
-        found = []
-        for (one, other), index in itertools.product(pairs, (0, 2500, 4999)):
-            arrays = np.zeros((2, 5000), np.float32)
-            arrays[0, index], arrays[1, index] = one, other
-            first, second = device.upload(arrays[0]), device.upload(arrays[1])
-            digests = device.digest(first) == device.digest(second)
-            found.append([arrays[0].tobytes() == arrays[1].tobytes(), device.same(first, second), digests])
-        return found
-
-    results = bench.call(work)
-    assert all(expected == same == digests for expected, same, digests in results)
-    assert {expected for expected, *_ in results} == {True, False}
+def test_kernels_compute_with_doubles(bench: Any) -> None:
+    array = np.arange(8, dtype=np.float64)
+    assert bench.run(shift(bench, 0, "float64"), array).tobytes() == array.tobytes()
 
 
 def test_no_small_change_escapes_the_sums_of_a_digest() -> None:
@@ -141,24 +89,6 @@ def test_no_small_change_escapes_the_sums_of_a_digest() -> None:
             content[one : one + 8],
         )
         assert fold(swapped) != before or swapped.tobytes() == content.tobytes()
-
-
-def test_kernels_read_and_write_the_tensors(bench: Any) -> None:
-    array = np.arange(8, dtype=np.float32)
-    assert bench.run(shift(bench, 0), array).tolist() == array.tolist()
-
-
-@pytest.mark.parametrize("by", [3, -3, 900, -900])
-def test_a_read_out_of_bounds_sees_the_guard(bench: Any, by: int) -> None:
-    result = bench.run(shift(bench, by), np.arange(8, dtype=np.float32))
-    assert result.tolist() == [np.float32(i + by) if 0 <= i + by < 8 else BEYOND for i in range(8)]
-
-
-@pytest.mark.parametrize("dtype", ["int64", "bool", "float64", "uint8"])
-def test_kernels_of_other_types_run(bench: Any, dtype: str) -> None:
-    array = np.array([0, 1, 1, 0, 1, 0, 0, 1]).astype(dtype)
-    result = bench.run(shift(bench, 0, dtype), array)
-    assert (result.dtype, result.tobytes()) == (array.dtype, array.tobytes())
 
 
 def test_launches_share_scratch_memory_in_order(bench: Any) -> None:
@@ -185,21 +115,6 @@ def test_built_kernels_run_again_and_keep_their_scratch_memory(bench: Any) -> No
         return found
 
     np.testing.assert_array_equal(bench.call(work), arrays[:, ::-1] * 2 + 1)
-
-
-def test_wrong_arguments_are_the_engines_mistake_and_do_not_run(bench: Any) -> None:
-    kernel = shift(bench, 0)
-
-    def work(device: Device) -> Any:
-        built, target = device.build(kernel), device.allocate(TensorSpec("t", (8,)))
-        for wrong in (np.zeros(9, np.float32), np.zeros(8, np.float64)):
-            with pytest.raises(ValueError, match="argument #0"):
-                device.launch(built, [device.upload(wrong), target])
-        with pytest.raises(TypeError, match="1 tensors for 2"):
-            device.launch(built, [target])
-        return device.fetch(target)
-
-    assert np.isnan(bench.call(work)).all()
 
 
 def test_a_launch_that_the_device_refuses_is_the_kernels_own_doing(bench: Any) -> None:
@@ -250,23 +165,6 @@ def test_errors_that_mean_a_lost_device_are_told_from_others(bench: Any, lost: b
     ) as caught:
         bench.call(work)
     assert isinstance(caught.value, DeviceLostError) is lost
-
-
-def test_the_drivers_refusal_is_a_build_error(bench: Any) -> None:
-    kernel = shift(bench, 0)
-    stranger = ir.tirx.call_pure_extern("float32", "no_such_function", ir.tirx.const(1.0, "float32"))
-    body = ir.ffi.structural_map(
-        kernel.ir.body,
-        (ir.tirx.BufferStore, lambda node: ir.tirx.BufferStore(node.buffer, stranger, node.indices)),
-        order="post",
-    )
-    wrong = Kernel("1", "wrong", kernel.ir.with_body(body))
-
-    def work(device: Device) -> None:
-        device.build(wrong)
-
-    with pytest.raises(BuildError, match="no_such_function"):
-        bench.call(work)
 
 
 def test_devices_are_chosen_by_part_of_a_name_or_by_number(bench: Any) -> None:
