@@ -65,6 +65,7 @@ if TYPE_CHECKING:
     from mutatenn.analysis.environments.sides import ComparedEnvironment, EndStatus
     from mutatenn.analysis.images.kill_matrix import KillMatrix, kill_matrix
     from mutatenn.analysis.images.worth import ImageWorth, Survivor, closest_survivors, worth
+    from mutatenn.engine.workbench import Workbench
     from mutatenn.results.planned import PlannedOperator
     from mutatenn.results.run import Image, Record, Run
     from mutatenn.results.score import MutationScore
@@ -105,6 +106,7 @@ _LATER = {
     "Pair": "mutatenn.analysis.environments.compared",
     "Distance": "mutatenn.analysis.environments.distance",
     "Spread": "mutatenn.analysis.environments.distance",
+    "Workbench": "mutatenn.engine.workbench",
     "EndStatus": "mutatenn.analysis.environments.sides",
     "ComparedEnvironment": "mutatenn.analysis.environments.sides",
     "KillMatrix": "mutatenn.analysis.images.kill_matrix",
@@ -184,6 +186,7 @@ __all__ = [
     "Survivor",
     "TensorSpec",
     "Verdict",
+    "Workbench",
     "build_kernel",
     "cached_bytes",
     "call_isolated",

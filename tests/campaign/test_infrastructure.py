@@ -41,13 +41,13 @@ def test_changes_that_cannot_be_recorded_spoil_no_verdict(
 def test_processes_that_the_system_refuses_stop_the_campaign_in_one_line(
     campaign: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from mutatenn.engine.executors import fork
+    from mutatenn.engine import forked_crew
 
     def refuse(*args: object, **options: object) -> None:
         raise BlockingIOError(11, "Resource temporarily unavailable")
 
     with monkeypatch.context() as patch:
-        patch.setattr(fork.isolate, "fork", refuse)
+        patch.setattr(forked_crew.isolate, "fork", refuse)
         with pytest.raises(mutatenn.InfrastructureError, match=r"Errno 11.*run again to continue"):
             mutatenn.run(campaign, tmp_path / "run", only=ONLY[:1])
     run = mutatenn.run(campaign, tmp_path / "run", only=ONLY[:1])

@@ -26,8 +26,9 @@ class Device(ABC):
     """An open device: builds kernels, holds tensors, runs. Tensors and built kernels are opaque to core.
 
     Around a tensor stand the guards of :mod:`mutatenn.api.memory`, so that small accesses out of bounds do
-    the same in every run and reach no other tensor. Every method may raise :class:`mutatenn.DeviceLostError`; what else :meth:`launch` raises, but TypeError
-    and ValueError, is the kernel's own doing.
+    the same in every run and reach no other tensor. Results are the last tensors of :meth:`launch`. Every
+    method may raise :class:`mutatenn.DeviceLostError`; what else :meth:`launch` raises, but TypeError and
+    ValueError, is the kernel's own doing.
     """
 
     @abstractmethod
@@ -40,7 +41,7 @@ class Device(ABC):
 
     @abstractmethod
     def allocate(self, spec: TensorSpec, *, poison: bool = True) -> Any:
-        """Return a tensor; poisoned, it is full of ``memory.poison``: a kernel that writes too little shows."""
+        """Return a tensor, poisoned full of ``memory.poison``: a kernel that writes too little shows."""
 
     @abstractmethod
     def launch(self, built: Any, tensors: Sequence[Any]) -> None:

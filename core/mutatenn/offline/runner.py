@@ -21,10 +21,10 @@ import numpy as np
 from mutatenn.api.backend import Backend, Device
 from mutatenn.api.executor import Job, Limits
 from mutatenn.engine.caretaker import caretaker
-from mutatenn.engine.executors.fork import Fork
 from mutatenn.engine.isolate import call_isolated
 from mutatenn.engine.original import run_original
 from mutatenn.engine.shards import shards
+from mutatenn.engine.workbench import Workbench
 from mutatenn.errors import InputError, MutatennError
 from mutatenn.offline.records import load_arrays, read_outcome, read_program, save_arrays, write_observation
 from mutatenn.printable import printable, shortened
@@ -241,9 +241,12 @@ def _run(bundle: Bundle, workers: int) -> None:
             limits=bundle.limits,
             workers=workers,
         )
-        for seen in Fork().run(job, waiting) if waiting else ():
-            write_observation(observation_file(bundle.results, seen.mutant, shard), seen)
-            print(printable(f"{seen.mutant}: {seen.outcome}"), flush=True)
+        if not waiting:
+            continue
+        with Workbench.open(job) as bench:
+            for seen in bench.attempts(waiting):
+                write_observation(observation_file(bundle.results, seen.mutant, shard), seen)
+                print(printable(f"{seen.mutant}: {seen.outcome}"), flush=True)
     archive = bundle.folder / "results.zip"
     _pack(bundle, archive)
     print(f"wrote {printable(archive)}; next, where the run is: mutatenn ingest RUN {archive.name}")
