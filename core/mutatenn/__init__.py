@@ -56,6 +56,7 @@ from mutatenn.printable import one_line
 from mutatenn.results.reporter import Reporter
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from mutatenn.analysis.environments.compared import Ending, MutantComparison, Pair
@@ -66,6 +67,7 @@ if TYPE_CHECKING:
     from mutatenn.analysis.images.kill_matrix import KillMatrix, kill_matrix
     from mutatenn.analysis.images.worth import ImageWorth, Survivor, closest_survivors, worth
     from mutatenn.engine.workbench import Workbench
+    from mutatenn.host.plugin_host import PluginHost
     from mutatenn.results.planned import PlannedOperator
     from mutatenn.results.run import Image, Record, Run
     from mutatenn.results.score import MutationScore
@@ -73,14 +75,28 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 
-def run(campaign: str | Path, out: str | Path | None = None, **options: Any) -> Run:
-    """Run a campaign file, or continue it, and return the run.
+def run(
+    campaign: str | Path,
+    out: str | Path | None = None,
+    *,
+    workers: int | None = None,
+    reuse: bool = True,
+    only: Sequence[str] = (),
+    reporters: Sequence[str | Reporter] = (),
+    host: PluginHost | None = None,
+) -> Run:
+    """Run a campaign file to the end, or continue its run where it stopped, and return the run.
 
-    See :func:`mutatenn.campaign.execution.session.run`.
+    ``out`` is the run directory (default ``runs/<name>``), ``workers`` the number of mutants run at a time
+    (default: one per processor). ``reuse=False`` computes every mutant from the first kernel, for checking.
+    ``only`` names the mutants to run, by id, beginning or pattern; the others wait for another time.
+    ``reporters`` follow the campaign; a name stands for one with its default options. ``host`` has the
+    plugins (default: all that are installed). Raises InputError, PluginError, BaselineError,
+    InfrastructureError.
     """
     from mutatenn.campaign.execution.session import run as execute
 
-    return execute(campaign, out, **options)
+    return execute(campaign, out, workers=workers, reuse=reuse, only=only, reporters=reporters, host=host)
 
 
 def open_run(directory: str | Path) -> Run:
@@ -94,6 +110,7 @@ _LATER = {
     "Image": "mutatenn.results.run",
     "Record": "mutatenn.results.run",
     "Run": "mutatenn.results.run",
+    "PluginHost": "mutatenn.host.plugin_host",
     "PlannedOperator": "mutatenn.results.planned",
     "MutationScore": "mutatenn.results.score",
     "Comparison": "mutatenn.analysis.environments.comparison",
@@ -174,6 +191,7 @@ __all__ = [
     "Pair",
     "PlannedOperator",
     "PluginError",
+    "PluginHost",
     "Program",
     "Record",
     "Reporter",

@@ -27,8 +27,8 @@ class Listener:
         self.error: BaseException | None = None
 
     @hookimpl
-    def mutatenn_modify_plan(self, plan: list[Mutant]) -> None:
-        self.events.append(f"plan of {len(plan)}")
+    def mutatenn_modify_plan(self, plan: list[Mutant], environment: str) -> None:
+        self.events.append(f"plan of {len(plan)} in {environment}")
         del plan[-1]
 
     @hookimpl
@@ -70,7 +70,7 @@ def test_a_whole_run_and_its_continuation(
     campaign = write(mutations=MUTATIONS)
     run = mutatenn.run(campaign, tmp_path / "run", host=host, workers=2)
     assert listener.events == [
-        "plan of 4",
+        "plan of 4 in cpu",
         "start with 3, baselines 0",
         "baseline cpu, kept True, red False",
         *["trial, kept True"] * 3,
@@ -93,7 +93,7 @@ def test_a_red_baseline(write: Write, host: PluginHost, listener: Listener, tmp_
         mutatenn.run(campaign, tmp_path / "run", host=host)
     assert caught.value.exit_code == 3
     assert listener.events == [
-        "plan of 4",
+        "plan of 4 in cpu",
         "start with 3, baselines 0",
         "baseline cpu, kept True, red True",
         "finish with 0",

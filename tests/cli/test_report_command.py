@@ -109,3 +109,50 @@ def test_an_interrupted_run(copy: Path, command: Command) -> None:
     scores = command("score", copy)
     assert "waiting                 2" in scores.out
     assert "cpu: not run yet" in command("show", copy, "store-int16").out
+
+
+COUNTING = '''
+import attrs
+
+@attrs.define(kw_only=True, eq=False)
+class Counting(Reporter):
+    """Counts what it hears of."""
+    name = "counting"
+    word: str = "heard"
+    heard: int = attrs.field(init=False, default=0)
+    @hookimpl
+    def mutatenn_trial_finished(self, verdict): self.heard += 1
+    def report(self, run, directory): return f"{self.word} {self.heard}"
+
+@hookimpl
+def mutatenn_reporters(): return [Counting]
+'''
+
+
+def test_the_reporter_that_followed_the_run_reports_with_the_files_options(
+    write: Callable[..., Path], tmp_path: Path, command: Command, install: Install
+) -> None:
+    install(COUNTING)
+    campaign = write(tail='[[reporters]]\nname = "counting"\noptions = { word = "counted" }\n')
+    out = tmp_path / "run"
+    assert command("run", campaign, "--out", out).out == "counted 4\n"
+    assert command("report", out).out == "counted 0\n"
+    assert command("report", out, "--reporter", "terminal").out.startswith("campaign small\n")
+
+
+def test_options_that_a_reporter_does_not_take_are_told_before_the_work(
+    write: Callable[..., Path], tmp_path: Path, command: Command
+) -> None:
+    campaign = write(tail='[[reporters]]\nname = "json"\noptions = { indend = 1 }\n')
+    done = command("run", campaign, "--out", tmp_path / "run")
+    assert (done.code, done.out) == (2, "")
+    assert "json has no option 'indend'" in done.err
+    assert not (tmp_path / "run").exists()
+
+
+def test_the_campaign_file_chooses_the_executor(
+    finished: Any, write: Callable[..., Path], tmp_path: Path, command: Command
+) -> None:
+    campaign = write(tail='[execution]\nexecutor = "worker"\n')
+    done = command("run", campaign, "--out", tmp_path / "run", "--reporter", "terminal")
+    assert done.out.splitlines()[-1] == finished.done.out.splitlines()[-1]

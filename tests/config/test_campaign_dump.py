@@ -114,6 +114,10 @@ def campaigns(folder: Path) -> st.SearchStrategy[config.Campaign]:
         limits=st.builds(
             Limits, FLOATS, FLOATS, FLOATS, FLOATS, st.integers(0, 2**50), st.integers(1, 2**40)
         ),
+        execution=st.builds(config.Execution) | st.builds(config.Execution, executor=TEXTS, options=OPTIONS),
+        reporters=st.lists(
+            st.builds(config.ReporterSpec, TEXTS, OPTIONS), max_size=2, unique_by=lambda each: each.name
+        ).map(tuple),
         seed=INTS,
     )
 
@@ -174,7 +178,7 @@ def test_the_fingerprint_covers_what_can_change_a_result(write: Callable[..., Pa
         "seed": 1,
     }
     fields = {field.name for field in attrs.fields(config.Campaign)}
-    assert {*changes, "name", "thresholds", "skip", "accept", "stop"} == fields
+    assert {*changes, "name", "thresholds", "execution", "reporters", "skip", "accept", "stop"} == fields
     prints = {attrs.evolve(campaign, **{key: value}).fingerprint() for key, value in changes.items()}
     assert len(prints | {campaign.fingerprint()}) == len(changes) + 1
     remarks = (config.Remark("store-*", "known"),)
@@ -183,6 +187,8 @@ def test_the_fingerprint_covers_what_can_change_a_result(write: Callable[..., Pa
         *others,
         {"thresholds": config.Thresholds(0.9)},
         {"stop": config.Stop(0.1)},
+        {"execution": config.Execution("worker")},
+        {"reporters": (config.ReporterSpec("json"),)},
         {"skip": remarks},
         {"accept": remarks},
     ):

@@ -9,17 +9,19 @@ import attrs
 import pytest
 
 from mutatenn import InputError, Limits
-from mutatenn.campaign.config.load import load_campaign
+from mutatenn.campaign.config.load import load_campaign, load_reporters
 from mutatenn.campaign.config.values import (
     Campaign,
     DatasetSection,
     Environment,
+    Execution,
     Gate,
     ModelSection,
     Mutation,
     Oracles,
     OracleSpec,
     PreprocessSection,
+    ReporterSpec,
     Sample,
     Together,
 )
@@ -34,6 +36,8 @@ CATALOGUES = {
     "frontends": ["onnx"],
     "schemes": ["url", "zoo"],
     "comparators": ["top-1", "max-abs", "top-k-jaccard"],
+    "executors": ["fork", "worker"],
+    "reporters": ["json", "terminal"],
 }
 
 FULL = """
@@ -142,6 +146,39 @@ def test_every_section_and_form(write: Write, folder: Path) -> None:
     assert campaign.gate == Gate(1.0, 0.01)
     assert campaign.limits == Limits(time_factor=3.0, memory_floor=1024)
     assert campaign.seed == 5
+
+
+def test_who_runs_and_who_reports(write: Write) -> None:
+    execution = '[execution]\nexecutor = "worker"\noptions = { hosts = 2 }\n'
+    reporters = '[[reporters]]\nname = "json"\noptions = { indent = 1 }\n'
+    campaign = load_campaign(write(execution + reporters), CATALOGUES)
+    assert campaign.execution == Execution("worker", {"hosts": 2})
+    assert campaign.reporters == (ReporterSpec("json", {"indent": 1}),)
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        (
+            '[execution]\nexecutor = "works"',
+            "execution.executor: unknown executor 'works'; did you mean 'worker'?",
+        ),
+        ("[execution]\noptions = { hosts = 2 }", "execution.options: whose options? name the executor"),
+        ("[[reporters]]\nnane = 'json'", "reporters[0].nane: unknown key; did you mean 'name'?"),
+        ("[[reporters]]\nname = 'jsom'", "reporters[0].name: unknown reporter 'jsom'; did you mean 'json'?"),
+        ("[[reporters]]\nname='json'\n[[reporters]]\nname='json'", "reporters[1]: 'json' is there twice"),
+    ],
+)
+def test_problems_of_execution_and_reporters(write: Write, text: str, line: str) -> None:
+    assert line in problems(write(text))
+
+
+def test_reporters_are_read_where_nothing_else_of_the_file_can_be(tmp_path: Path) -> None:
+    path = tmp_path / "campaign.toml"
+    path.write_text('[model]\npath = "gone.onnx"\n[[reporters]]\nname = "json"\n')
+    assert load_reporters(path, ["json"]) == (ReporterSpec("json"),)
+    with pytest.raises(InputError, match=r"reporters\[0\]\.name: unknown reporter 'json'"):
+        load_reporters(path, ["csv"])
 
 
 def test_a_source_and_options_in_place_of_a_path(write: Write) -> None:

@@ -111,7 +111,7 @@ def test_mutatenn_modify_plan() -> None:
     host.register(listener("mutatenn_modify_plan", reverse), "reverse")
     host.register(listener("mutatenn_modify_plan", drop_b), "drop")
     plan = mutants("abc")
-    host.modify_plan(plan)
+    host.modify_plan(plan, "cpu")
     assert [mutant.id for mutant in plan] == ["c", "a"]
 
 
@@ -126,7 +126,7 @@ def test_plans_are_modified_in_order() -> None:
     for name, option in options:
         function = hookimpl(**option)(lambda plan, name=name: order.append(name))
         host.register(type("Plugin", (), {"mutatenn_modify_plan": staticmethod(function)})(), name)
-    host.modify_plan([])
+    host.modify_plan([], "cpu")
     assert order == ["first", "middle", "last"]
 
 
@@ -135,14 +135,14 @@ def test_a_plan_cannot_grow(extra: str) -> None:
     host = PluginHost()
     host.register(listener("mutatenn_modify_plan", lambda plan: plan.extend(mutants(extra))), "grower")
     with pytest.raises(PluginError, match="'grower' added mutants"):
-        host.modify_plan(mutants("ab"))
+        host.modify_plan(mutants("ab"), "cpu")
 
 
 def test_a_plan_that_a_plugin_fails_to_modify_is_an_error() -> None:
     host = PluginHost()
     host.register(listener("mutatenn_modify_plan", lambda plan: plan["x"]), "bad")
     with pytest.raises(PluginError, match=r"plugin 'bad': .* raised TypeError"):
-        host.modify_plan([])
+        host.modify_plan([], "cpu")
 
 
 def assert_isolated(caplog: pytest.LogCaptureFixture, event: str, arguments: Sequence[str]) -> None:

@@ -8,12 +8,13 @@ import sys
 from typing import TYPE_CHECKING
 
 from mutatenn.border import broken, calling
+from mutatenn.cli._reporters import add_reporter, open_reporters
 from mutatenn.cli._thresholds import TELLING, add_min_score, conclude, demanding, min_score
 from mutatenn.errors import InputError, MutatennError, PluginError
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Sequence
+    from collections.abc import Mapping
     from pathlib import Path
 
     from mutatenn.host.plugin_host import PluginHost
@@ -30,12 +31,7 @@ STEERING = re.compile(r"\x1b(?!\[[0-9;]*m)|[\x00-\x08\x0b-\x1a\x1c-\x1f\x7f-\x9f
 def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     parser.add_argument("run", metavar="RUN", help="the run directory")
-    parser.add_argument(
-        "--reporter",
-        metavar="NAME",
-        action="append",
-        help=f"a reporter; may be repeated (default: {DEFAULT}); files go to RUN/report",
-    )
+    add_reporter(parser, [DEFAULT], "; files go to RUN/report")
     add_min_score(parser)
     parser.epilog = "Exit codes: 0 done, 1 a threshold failed, 2 wrong input or a reporter failed."
 
@@ -43,38 +39,37 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def execute(args: argparse.Namespace, host: PluginHost) -> int:
     """Print what the reporters return; the exit code tells whether a threshold failed."""
     import mutatenn
+    from mutatenn.results.run import CAMPAIGN_FILE
 
-    least, reporters = min_score(args), list(dict.fromkeys(args.reporter or [DEFAULT]))
-    for name in reporters:
+    for name in args.reporter:
         host.get("reporter", name)  # an unknown one is told, and nothing else
-    run = demanding(mutatenn.open_run(args.run), least)
+    run = demanding(mutatenn.open_run(args.run), min_score(args))
+    reporters = open_reporters(run.directory / CAMPAIGN_FILE, args.reporter, [DEFAULT], host)
     code = conclude(run.failed_thresholds, told=TELLING in reporters)
-    present(run, reporters, host)
+    present(run, reporters)
     return code
 
 
-def present(run: Run, names: Sequence[str], host: PluginHost) -> None:
+def present(run: Run, reporters: Mapping[str, Reporter]) -> None:
     """Print what each reporter makes of a run; files go to its folder ``report``.
 
-    Raises InputError for a name that does not exist, before any reporter works, and PluginError, naming them,
-    if some failed, after the others have worked.
+    Raises PluginError, naming them, if some failed, after the others have worked.
     """
-    reporters = {name: host.get("reporter", name) for name in names}
     directory = run.directory / "report"
     if directory.is_symlink():
         raise InputError(f"{directory} is a link, and reports are not written through it; remove it")
     with contextlib.suppress(OSError):  # a reporter that writes no file does not need it
         directory.mkdir(exist_ok=True)
-    failures = [_attempt(name, cls, run, directory) for name, cls in reporters.items()]
+    failures = [_attempt(name, each, run, directory) for name, each in reporters.items()]
     if any(failures):
         raise PluginError("; ".join(filter(None, failures)))
 
 
-def _attempt(name: str, reporter: type[Reporter], run: Run, directory: Path) -> str:
+def _attempt(name: str, reporter: Reporter, run: Run, directory: Path) -> str:
     """Print what one reporter makes of a run; return how it failed, if it did."""
     try:
         with calling(reporter, "report"):
-            text = reporter().report(run, directory)
+            text = reporter.report(run, directory)
         if not isinstance(text, str):
             raise broken(reporter, "report", "a string", text)
         if text:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from mutatenn.cli._reporters import add_reporter, open_reporters
 from mutatenn.cli._streams import tell
 from mutatenn.cli._thresholds import TELLING, add_min_score, conclude, demanding, min_score
 from mutatenn.cli.report import present
@@ -11,7 +12,7 @@ from mutatenn.errors import InputError
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Sequence
+    from collections.abc import Collection
 
     from mutatenn.host.plugin_host import PluginHost
     from mutatenn.results.run import Run
@@ -37,12 +38,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         default=[],
         help="run only this mutant, by id, its beginning, or a pattern with * and ?; may be repeated",
     )
-    parser.add_argument(
-        "--reporter",
-        metavar="NAME",
-        action="append",
-        help=f"a reporter; may be repeated (default: {' and '.join(REPORTERS)})",
-    )
+    add_reporter(parser, REPORTERS)
     add_min_score(parser)
     parser.epilog = (
         "Exit codes: 0 done, 1 a threshold failed, 2 wrong input, 3 the original fails the "
@@ -55,9 +51,7 @@ def execute(args: argparse.Namespace, host: PluginHost) -> int:
     import mutatenn
 
     workers, least = _workers(args.workers), min_score(args)
-    reporters = list(dict.fromkeys(args.reporter or REPORTERS))
-    for name in reporters:
-        host.get("reporter", name)  # an unknown one is told before the work, not after it
+    reporters = open_reporters(args.file, args.reporter, REPORTERS, host)
     try:
         run = mutatenn.run(
             args.file,
@@ -65,18 +59,18 @@ def execute(args: argparse.Namespace, host: PluginHost) -> int:
             workers=workers,
             reuse=not args.no_reuse,
             only=args.only,
-            reporters=reporters,
+            reporters=list(reporters.values()),
             host=host,
         )
     except KeyboardInterrupt:
         raise KeyboardInterrupt("run the same command again to continue") from None
     run = demanding(run, least)
     code = _conclude(run, reporters)
-    present(run, reporters, host)
+    present(run, reporters)
     return code
 
 
-def _conclude(run: Run, reporters: Sequence[str]) -> int:
+def _conclude(run: Run, reporters: Collection[str]) -> int:
     """Return the exit code; say on standard error what is wrong, ahead of the report and its score line."""
     from mutatenn.api.verdict import Status
 

@@ -63,7 +63,7 @@ def mutatenn_reporters() -> Iterable[type[Reporter]]:
 
 
 @hookspec
-def mutatenn_modify_plan(plan: list[Mutant]) -> None:
+def mutatenn_modify_plan(plan: list[Mutant], environment: str) -> None:
     """Drop or reorder an environment's planned mutants in place; called once each, before anything runs."""
 
 

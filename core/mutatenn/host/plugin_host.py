@@ -267,15 +267,15 @@ class PluginHost:
         hint = suggestion(name, catalogue) or ";"
         raise InputError(f"unknown {_noun(kind)} {name!r}{hint} `mutatenn plugins` lists all")
 
-    def modify_plan(self, plan: list[Mutant]) -> None:
-        """Let every plugin drop or reorder planned mutants in place, one after another.
+    def modify_plan(self, plan: list[Mutant], environment: str) -> None:
+        """Let every plugin drop or reorder an environment's planned mutants in place, one after another.
 
         Raises :class:`mutatenn.PluginError`, naming the plugin, if one fails, or adds or changes mutants.
         """
         for impl in reversed(self._manager.hook.mutatenn_modify_plan.get_hookimpls()):
             planned = {id(mutant): mutant for mutant in plan}
             try:
-                _call(impl, plan=plan)
+                _call(impl, plan=plan, environment=environment)
             except PluginError as error:
                 raise PluginError(f"plugin {impl.plugin_name!r}: {error}") from error
             left = [id(mutant) for mutant in plan]

@@ -84,6 +84,18 @@ def _parse(path: Path) -> dict[str, Any]:
         raise InputError(f"{path}: not valid TOML: {error}") from None
 
 
+def load_reporters(path: Path, known: Collection[str]) -> tuple[values.ReporterSpec, ...]:
+    """Read the reporters of a campaign file and nothing else of it: the files it names may be elsewhere now.
+
+    ``known`` are the names of reporters that exist. Raises InputError.
+    """
+    try:
+        return _reporters({"reporters": known})(_parse(path).get("reporters", []))
+    except SchemaError as error:
+        under = SchemaError(*((f".reporters{where}", what) for where, what in error.problems))
+        raise InputError(*_message(path, under)) from None
+
+
 def _content(path: Path) -> str:
     """Return the text of a campaign file, which is a file and not too large to be read; raises InputError."""
     if path.exists() and not (path.is_file() or path.is_dir()):
@@ -138,6 +150,8 @@ def _campaign(base: Path, catalogues: Catalogues) -> Callable[[Any], values.Camp
         thresholds=table(Thresholds, min_score=number(0, 1), min_valid=number(0, 1)),
         checks=table(values.Checks, bounds=by_type('"auto", true or false', bool=bool, str=choice("auto"))),
         limits=_limits(),
+        execution=_execution(catalogues),
+        reporters=_reporters(catalogues),
         skip=array(remark),
         accept=array(remark),
         stop=table(Stop, width=number(0, 1), confidence=number(0.5, 0.9999)),
@@ -274,6 +288,26 @@ def _combinable(mutation: values.Mutation) -> values.Mutation:
             raise problem("faults are combined at random; set sites = { sample = N }")
     problems.check()
     return mutation
+
+
+def _execution(catalogues: Catalogues) -> Callable[[Any], values.Execution]:
+    executor = _listed("executor", catalogues.get("executors"))
+    read = table(values.Execution, executor=executor, options=options)
+    return lambda value: _with_executor(read(value))
+
+
+def _with_executor(execution: values.Execution) -> values.Execution:
+    problems = Problems()
+    with problems.at(".options"):
+        if execution.options and execution.executor is None:
+            raise problem("whose options? name the executor")
+    problems.check()
+    return execution
+
+
+def _reporters(catalogues: Catalogues) -> Callable[[Any], tuple[values.ReporterSpec, ...]]:
+    name = _listed("reporter", catalogues.get("reporters"))
+    return array(table(values.ReporterSpec, name=name, options=options), key=lambda reporter: reporter.name)
 
 
 def _limits() -> Callable[[Any], Limits]:

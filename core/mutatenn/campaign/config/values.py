@@ -25,6 +25,8 @@ KernelStage = Literal["schedulable", "scheduled", "lowered"]
 FILENAME_PREFIX: Literal["filename-prefix"] = "filename-prefix"
 REFERENCE = "reference"
 """The backend of an environment that is the model's own framework."""
+NOT_DECIDING = ("thresholds", "execution", "reporters", "skip", "accept", "stop")
+"""Sections that decide what is run, by whom, and what is made of it, but no result."""
 URL = "url"
 """The scheme of sources that are downloaded."""
 
@@ -157,6 +159,22 @@ class Oracles:
 
 
 @attrs.frozen
+class Execution:
+    """Who runs the mutants: an executor and its options; None is the one that suits each backend."""
+
+    executor: str | None = None
+    options: dict[str, Any] = attrs.field(factory=dict)
+
+
+@attrs.frozen
+class ReporterSpec:
+    """A reporter that follows and presents the run, and its options."""
+
+    name: str
+    options: dict[str, Any] = attrs.field(factory=dict)
+
+
+@attrs.frozen
 class Gate:
     """What the original must reach.
 
@@ -198,6 +216,8 @@ class Campaign:
     thresholds: Thresholds = Thresholds()  # noqa: RUF009  # frozen, as the others
     checks: Checks = Checks()
     limits: Limits = attrs.field(factory=Limits)
+    execution: Execution = attrs.field(factory=Execution)
+    reporters: tuple[ReporterSpec, ...] = ()
     skip: tuple[Remark, ...] = ()
     accept: tuple[Remark, ...] = ()
     stop: Stop | None = None
@@ -210,11 +230,11 @@ class Campaign:
     def fingerprint(self) -> str:
         """Return the sha256 (hex) of everything that can change a result.
 
-        That is all but the campaign's name, ``thresholds``, ``skip``, ``accept``, ``stop`` and
-        ``limits.shard_bytes``. Files count by their path, not by their content.
+        That is all but the campaign's name, :data:`NOT_DECIDING` and ``limits.shard_bytes``. Files count by
+        their path, not by their content.
         """
         deciding = self.to_dict()
-        for key in ("name", "thresholds", "skip", "accept", "stop"):
+        for key in ("name", *NOT_DECIDING):
             del deciding[key]
         del deciding["limits"]["shard_bytes"]
         text = json.dumps(deciding, sort_keys=True, separators=(",", ":"))

@@ -39,10 +39,11 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from mutatenn.api.executor import Executor, Observation
+    from mutatenn.api.executor import Observation
     from mutatenn.api.mutant import Mutant
     from mutatenn.api.program import Program
     from mutatenn.compiler.toolchain import Toolchain
+    from mutatenn.results.reporter import Reporter
     from mutatenn.results.store import Store
 
 
@@ -54,17 +55,10 @@ def run(
     workers: int | None = None,
     reuse: bool = True,
     only: Sequence[str] = (),
-    reporters: Sequence[str] = (),
+    reporters: Sequence[str | Reporter] = (),
     host: PluginHost | None = None,
 ) -> Run:
-    """Run a campaign file to the end, or continue its run where it stopped, and return the run.
-
-    ``out`` is the run directory (default ``runs/<name>``), ``workers`` the number of mutants run at a time
-    (default: one per processor). ``reuse=False`` computes every mutant from the first kernel, for checking.
-    ``only`` names the mutants to run, by id, beginning or pattern; the others wait for another time.
-    ``reporters`` names reporters that follow the campaign. Raises InputError, BaselineError,
-    InfrastructureError.
-    """
+    """Run a campaign file, or continue its run; see :func:`mutatenn.run`."""
     host = host or PluginHost.installed()
     setup = set_up(campaign, host)
     directory = Path(out) if out is not None else Path("runs") / setup.campaign.name
@@ -87,12 +81,13 @@ def run(
 
 
 @contextlib.contextmanager
-def _followed(host: PluginHost, reporters: Sequence[str]) -> Iterator[None]:
+def _followed(host: PluginHost, reporters: Sequence[str | Reporter]) -> Iterator[None]:
     """Let reporters hear of the campaign."""
     with contextlib.ExitStack() as stack:
-        for name in reporters:
-            host.register(create(host.get("reporter", name), {}), f"reporter:{name}")
-            stack.callback(host.unregister, f"reporter:{name}")
+        for each in reporters:
+            reporter = create(host.get("reporter", each), {}) if isinstance(each, str) else each
+            host.register(reporter, f"reporter:{reporter.name}")
+            stack.callback(host.unregister, f"reporter:{reporter.name}")
         yield
 
 
@@ -228,8 +223,8 @@ class Trials:
 
     def execute(self) -> None:
         """Bring every mutant to a verdict."""
-        book, setup = self.book, self.session.setup
-        executor: Executor = create(setup.host.get("executor", self.toolchain.backend.executor), {})
+        book = self.book
+        executor = self.session.setup.executor(book.environment)
         for shard, images in enumerate(book.shards):
             waiting = [] if self._enough() else self._waiting(shard)
             job = self._job(images)

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
     from mutatenn.api.backend import Backend
     from mutatenn.api.comparator import Comparator
+    from mutatenn.api.executor import Executor
     from mutatenn.api.frontend import Frontend
     from mutatenn.api.values import Bounds, Model
     from mutatenn.campaign.config.values import Campaign, Environment, Oracles, ScoreKind
@@ -90,6 +91,15 @@ class Setup:
             return None
         return [label + self.campaign.model.label_offset for label in self.dataset.truth]
 
+    def executor(self, environment: str) -> Executor:
+        """Return the executor of an environment: the campaign's, or the one that suits its backend.
+
+        Raises InputError for options that it does not take.
+        """
+        section = self.campaign.execution
+        name = section.executor or self.backends[environment].executor
+        return create(self.host.get("executor", name), section.options)
+
     def judge(self, run: Run, environment: str) -> Judge:
         """Return the judge of an environment whose original has run.
 
@@ -103,15 +113,15 @@ class Setup:
 
         Several environments may do without mutations: their originals are compared.
         """
-        plans = {name: self._plan(toolchain) for name, toolchain in self.toolchains.items()}
+        plans = {name: self._plan(name, toolchain) for name, toolchain in self.toolchains.items()}
         differential = len(self.campaign.environments) > 1 and not self.campaign.mutations
         if not (differential or any(each.mutants for each in plans.values())):
             raise InputError(_nothing_planned(plans))
         return plans
 
-    def _plan(self, toolchain: Toolchain) -> Plan:
+    def _plan(self, environment: str, toolchain: Toolchain) -> Plan:
         planned = plan(toolchain, self.campaign.mutations, self.host.mutators(), self.campaign.seed)
-        self.host.modify_plan(planned.mutants)
+        self.host.modify_plan(planned.mutants, environment)
         return planned.recounted()
 
 
@@ -130,7 +140,10 @@ def set_up(path: str | Path, host: PluginHost) -> Setup:
     _try_oracles(oracles, campaign.model.scores, classes)
     images = load_images(dataset, campaign.preprocess, next(iter(imported.values())).model.input)
     kill = campaign.oracles.kill.name
-    return Setup(host, campaign, imported, dataset, images, kill, oracles, backends)
+    setup = Setup(host, campaign, imported, dataset, images, kill, oracles, backends)
+    for environment in backends:
+        setup.executor(environment)  # options that it does not take are told before any work
+    return setup
 
 
 def _check(campaign: Campaign, path: str | Path) -> None:
@@ -164,6 +177,8 @@ def catalogues(host: PluginHost) -> dict[str, list[str]]:
         "schemes": sorted({URL, *(scheme for cls in host.frontends().values() for scheme in cls.schemes)}),
         "backends": [*host.backends(), REFERENCE],
         "comparators": list(host.comparators()),
+        "executors": list(host.executors()),
+        "reporters": list(host.reporters()),
     }
 
 
