@@ -25,8 +25,9 @@ if TYPE_CHECKING:
 class Device(ABC):
     """An open device: builds kernels, holds tensors, runs. Tensors and built kernels are opaque to core.
 
-    Every method may raise :class:`mutatenn.DeviceLostError`; what else :meth:`launch` raises, but TypeError
-    and ValueError, is the kernel's own doing.
+    Around a tensor stand the guards of :mod:`mutatenn.api.memory`, so that small accesses out of bounds do
+    the same in every run and reach no other tensor. Every method may raise :class:`mutatenn.DeviceLostError`;
+    what else :meth:`launch` raises, but TypeError and ValueError, is the kernel's own doing.
     """
 
     @abstractmethod
@@ -39,7 +40,7 @@ class Device(ABC):
 
     @abstractmethod
     def allocate(self, spec: TensorSpec, *, poison: bool = True) -> Any:
-        """Return a tensor; poisoned, its floats are NaN, so that a kernel that writes too little shows."""
+        """Return a tensor; poisoned, it is full of ``memory.poison``, so that what is not written shows."""
 
     @abstractmethod
     def launch(self, built: Any, tensors: Sequence[Any]) -> None:
