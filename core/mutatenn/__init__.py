@@ -50,9 +50,11 @@ from mutatenn.errors import (
     MutatennError,
     PluginError,
 )
+from mutatenn.files import whole
 from mutatenn.host.hookspecs import hookimpl
+from mutatenn.jsonable import jsonable
 from mutatenn.nearest import unknown_name
-from mutatenn.printable import one_line
+from mutatenn.printable import one_line, signal_name
 from mutatenn.results.reporter import Reporter
 
 if TYPE_CHECKING:
@@ -72,7 +74,7 @@ if TYPE_CHECKING:
     from mutatenn.results.run import Image, Record, Run
     from mutatenn.results.score import MutationScore
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 
 def run(
@@ -215,6 +217,7 @@ __all__ = [
     "device_code",
     "hookimpl",
     "ir",
+    "jsonable",
     "kernel_cache",
     "kernel_library",
     "kernel_symbol",
@@ -228,7 +231,9 @@ __all__ = [
     "open_run",
     "run",
     "save_comparison",
+    "signal_name",
     "source_digest",
     "unknown_name",
+    "whole",
     "worth",
 ]

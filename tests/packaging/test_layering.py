@@ -14,7 +14,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 # From bottom to top; what stands on one line is one layer. "mutatenn" is the public name itself.
 LAYERS: list[set[str]] = [
-    {"code_digest", "errors", "locks", "nearest", "printable", "private", "typed"},
+    {"code_digest", "errors", "jsonable", "locks", "nearest", "printable", "private", "typed"},
     {"files", "globbing"},
     {"api"},
     {"border"},

@@ -17,6 +17,8 @@ class Capability(ABC):
     """
 
     name: ClassVar[str]
+    packages: ClassVar[tuple[str, ...]] = ()
+    """Distributions whose versions decide what it does; a run records those that are installed."""
 
     @classmethod
     def summary(cls) -> str:

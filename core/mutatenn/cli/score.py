@@ -87,16 +87,11 @@ def execute(args: argparse.Namespace, host: PluginHost) -> int:
 
 def _configured(run: Run) -> tuple[str, dict[str, Any]]:
     """Return the campaign's own kill oracle and its options."""
+    from mutatenn.campaign.config.load import load_oracles
     from mutatenn.results.run import CAMPAIGN_FILE
 
-    path = run.directory / CAMPAIGN_FILE
-    try:
-        kill = tomllib.loads(path.read_text(encoding="utf-8"))["oracles"]["kill"]
-    except (OSError, ValueError, KeyError) as error:
-        raise InputError(f"cannot read the oracle from {path} ({error}); name one with --kill") from None
-    if isinstance(kill, str):
-        return kill, {}
-    return kill.pop("name"), kill
+    kill = load_oracles(run.directory / CAMPAIGN_FILE).kill
+    return kill.name, dict(kill.options)
 
 
 def _options(pairs: Sequence[str]) -> dict[str, Any]:

@@ -111,7 +111,7 @@ def check_capability(kind: Kind, found: Any) -> None:
             raise PluginError(
                 f"class {cls.__qualname__} sets {attribute} = {one_line(repr(word))}; it is one of {listed}"
             )
-    for attribute in TEXTS.get(kind, ()):
+    for attribute in ("packages", *TEXTS.get(kind, ())):
         texts = getattr(cls, attribute)
         if not (isinstance(texts, tuple) and all(isinstance(text, str) for text in texts)):
             raise PluginError(f"class {cls.__qualname__} must set {attribute} to a tuple of strings")
