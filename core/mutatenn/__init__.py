@@ -9,6 +9,7 @@ from mutatenn.api import memory
 from mutatenn.api.backend import Backend, Device
 from mutatenn.api.baseline import Baseline
 from mutatenn.api.capability import Kind
+from mutatenn.api.command import Command
 from mutatenn.api.comparator import Comparator
 from mutatenn.api.executor import Executor, Job, Limits, Observation, Outcome
 from mutatenn.api.frontend import Frontend, Inner
@@ -153,6 +154,7 @@ __all__ = [
     "BuildError",
     "Call",
     "Category",
+    "Command",
     "Comparator",
     "ComparedEnvironment",
     "Comparison",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC
 from typing import ClassVar, Literal
 
-Kind = Literal["frontend", "mutator", "backend", "executor", "comparator", "reporter"]
+Kind = Literal["frontend", "mutator", "backend", "executor", "comparator", "reporter", "command"]
 
 
 class Capability(ABC):

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, get_args
 import attrs
 
 from mutatenn.api.backend import Backend
+from mutatenn.api.command import Command
 from mutatenn.api.comparator import Comparator
 from mutatenn.api.executor import Executor
 from mutatenn.api.frontend import Frontend
@@ -34,6 +35,7 @@ KINDS: dict[Kind, type[Any]] = {
     "executor": Executor,
     "comparator": Comparator,
     "reporter": Reporter,
+    "command": Command,
 }
 WORDS: dict[Kind, dict[str, tuple[str, ...]]] = {
     "comparator": {"worse": ("higher", "lower")},
