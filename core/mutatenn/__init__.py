@@ -53,7 +53,7 @@ from mutatenn.errors import (
 )
 from mutatenn.files import whole
 from mutatenn.host.hookspecs import hookimpl
-from mutatenn.jsonable import jsonable
+from mutatenn.json_values import jsonable
 from mutatenn.nearest import unknown_name
 from mutatenn.printable import one_line, signal_name
 from mutatenn.results.reporter import Reporter

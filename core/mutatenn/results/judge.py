@@ -9,7 +9,7 @@ import numpy as np
 
 from mutatenn.api.values import Scores
 from mutatenn.api.verdict import Status, Verdict
-from mutatenn.jsonable import finite
+from mutatenn.json_values import finite
 from mutatenn.results.oracles import measured, noticed, own_measure
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ import attrs
 import numpy as np
 
 from mutatenn.api.values import Scores
-from mutatenn.jsonable import finite
+from mutatenn.json_values import finite
 from mutatenn.results.oracles import measured, noticed
 
 if TYPE_CHECKING:

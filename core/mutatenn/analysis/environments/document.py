@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import attrs
 
 from mutatenn.files import whole
-from mutatenn.jsonable import jsonable
+from mutatenn.json_values import jsonable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

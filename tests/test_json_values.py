@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from mutatenn.jsonable import finite, jsonable
+from mutatenn.json_values import finite, jsonable
 
 
 def test_it_reaches_every_depth() -> None:
