@@ -24,7 +24,7 @@ LAYERS: list[set[str]] = [
     {"engine"},
     {"campaign"},
     {"analysis", "offline"},
-    {"mutatenn", "testing", "_testing_device"},
+    {"mutatenn", "testing"},
     {"cli"},
     {"__main__"},
 ]

@@ -5,20 +5,20 @@ from __future__ import annotations
 import contextlib
 from typing import TYPE_CHECKING
 
-from mutatenn._testing_device.bench import Bench
-from mutatenn._testing_device.comparisons import COMPARISONS
-from mutatenn._testing_device.guards import GUARDS
-from mutatenn._testing_device.kernels import KERNELS
-from mutatenn._testing_device.sharing import SHARING
-from mutatenn._testing_device.tensors import TENSORS
 from mutatenn.engine.isolate import call_isolated
 from mutatenn.errors import DeviceLostError, InfrastructureError, InputError
+from mutatenn.testing.devices.bench import Bench
+from mutatenn.testing.devices.comparisons import COMPARISONS
+from mutatenn.testing.devices.guards import GUARDS
+from mutatenn.testing.devices.kernels import KERNELS
+from mutatenn.testing.devices.sharing import SHARING
+from mutatenn.testing.devices.tensors import TENSORS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from mutatenn._testing_device.bench import Check
     from mutatenn.api.backend import Backend
+    from mutatenn.testing.devices.bench import Check
 
 
 def check_device(backend: Backend, *, guards: bool = True) -> None:

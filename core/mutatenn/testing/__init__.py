@@ -1,0 +1,8 @@
+"""Checks for plugin authors to call in their tests; a broken promise is an AssertionError that names it."""
+
+from mutatenn.testing.comparators import check_comparator
+from mutatenn.testing.devices.check import check_device
+from mutatenn.testing.mutators import check_mutator
+from mutatenn.testing.plugin_module import check_plugin_module
+
+__all__ = ["check_comparator", "check_device", "check_mutator", "check_plugin_module"]
