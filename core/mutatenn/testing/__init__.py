@@ -4,5 +4,14 @@ from mutatenn.testing.comparators import check_comparator
 from mutatenn.testing.devices.check import check_device
 from mutatenn.testing.mutators import check_mutator
 from mutatenn.testing.plugin_module import check_plugin_module
+from mutatenn.testing.reporters import check_reporter
+from mutatenn.testing.runs import made_run
 
-__all__ = ["check_comparator", "check_device", "check_mutator", "check_plugin_module"]
+__all__ = [
+    "check_comparator",
+    "check_device",
+    "check_mutator",
+    "check_plugin_module",
+    "check_reporter",
+    "made_run",
+]
