@@ -2,6 +2,7 @@
 
 from mutatenn.testing.comparators import check_comparator
 from mutatenn.testing.devices.check import check_device
+from mutatenn.testing.executors import check_executor
 from mutatenn.testing.mutators import check_mutator
 from mutatenn.testing.plugin_module import check_plugin_module
 from mutatenn.testing.reporters import check_reporter
@@ -10,6 +11,7 @@ from mutatenn.testing.runs import made_run
 __all__ = [
     "check_comparator",
     "check_device",
+    "check_executor",
     "check_mutator",
     "check_plugin_module",
     "check_reporter",
