@@ -41,7 +41,7 @@ class Device(ABC):
 
     @abstractmethod
     def allocate(self, spec: TensorSpec, *, poison: bool = True) -> Any:
-        """Return a tensor, poisoned full of ``memory.poison``: a kernel that writes too little shows."""
+        """Return a tensor; poisoned, it is full of ``memory.poison``, so that what is not written shows."""
 
     @abstractmethod
     def launch(self, built: Any, tensors: Sequence[Any]) -> None:

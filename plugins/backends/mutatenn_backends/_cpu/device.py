@@ -8,16 +8,7 @@ from typing import TYPE_CHECKING, Any
 import attrs
 import numpy as np
 
-from mutatenn import (
-    Device,
-    InfrastructureError,
-    Kernel,
-    build_kernel,
-    ir,
-    kernel_symbol,
-    load_library,
-    memory,
-)
+from mutatenn import Device, InfrastructureError, build_kernel, ir, kernel_symbol, load_library, memory
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,7 +16,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from mutatenn import TensorSpec
+    from mutatenn import Kernel, TensorSpec
 
 LIBC = ctypes.CDLL(None)
 M_TRIM_THRESHOLD = -1

@@ -32,8 +32,8 @@ if TYPE_CHECKING:
 GUARD = int.from_bytes(bytes([memory.GUARD_BYTE] * WORD), "little")
 REMOTE = "RPCError: Error caught from RPC call:"
 """How TVM begins the message of what was raised on the server: the session goes on."""
-MISFIT = "when calling:"
 EXPIRED = "session has expired"
+MISFIT = "when calling:"
 """Stands in the message of a kernel that was given other arguments than it takes."""
 
 

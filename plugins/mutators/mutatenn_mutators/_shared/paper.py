@@ -7,6 +7,10 @@ PAPER = (
     "Louloudakis et al., 2023"
 )
 CODE = "MutateNN's published code (github.com/luludak/MutateNN, mutators/core/tir.py), beside the paper"
+DEEPMUTATION = (
+    "DeepMutation: Mutation Testing of Deep Learning Systems, Ma et al., ISSRE 2018; "
+    "DeepMutation++: A Mutation Testing Framework for Deep Learning Systems, Hu et al., ASE 2019"
+)
 
 MUTATIONS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     ("LN", "ReLU to sigmoid", ("relu-to-sigmoid",)),

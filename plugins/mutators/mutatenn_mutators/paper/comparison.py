@@ -19,10 +19,18 @@ class ReplaceComparison(KernelMutator):
     category = "CSO"
     other: ClassVar[str]
     """Name of the TIR node class that takes the place."""
+    shown: ClassVar[tuple[str, str]]
+    """A condition, and what becomes of it."""
 
     def rewrite(self, node: Any) -> Any:
         """Return the other relation of the same operands."""
         return getattr(ir.tirx, self.other)(node.a, node.b)
+
+    @classmethod
+    def examples(cls) -> list[Example]:
+        """Show the condition of a statement."""
+        before, after = (kernel(f"if {condition}:\n    B[i] = A[i]") for condition in cls.shown)
+        return [Example(before, after)]
 
 
 class LtToLe(ReplaceComparison):
@@ -33,6 +41,7 @@ class LtToLe(ReplaceComparison):
     origin = PAPER
     nodes = ("LT",)
     other = "LE"
+    shown = ("i < 7", "i <= 7")
     needs = "< in the kernels"
 
     @classmethod
@@ -43,7 +52,7 @@ class LtToLe(ReplaceComparison):
                 B[i] = T.if_then_else(i < 4, A[i], A[0])
         """
         return [
-            Example(kernel(before), kernel(before.replace("i < 7", "i <= 7")), sites=(0,)),
+            Example(kernel(before), kernel(before.replace(*cls.shown)), sites=(0,)),
             Example(kernel(before), kernel(before.replace("i < 4", "i <= 4")), sites=(1,)),
         ]
 
@@ -55,11 +64,7 @@ class LeToLt(ReplaceComparison):
     nodes = ("LE",)
     other = "LT"
     needs = "<= in the kernels"
-
-    @classmethod
-    def examples(cls) -> list[Example]:
-        """Show the condition of a statement."""
-        return [Example(kernel("if 1 <= i:\n    B[i] = A[i]"), kernel("if 1 < i:\n    B[i] = A[i]"))]
+    shown = ("1 <= i", "1 < i")
 
 
 class LtToGt(ReplaceComparison):
@@ -71,11 +76,7 @@ class LtToGt(ReplaceComparison):
     nodes = ("LT",)
     other = "GT"
     needs = "< in the kernels"
-
-    @classmethod
-    def examples(cls) -> list[Example]:
-        """Show the condition of a statement."""
-        return [Example(kernel("if i < 7:\n    B[i] = A[i]"), kernel("if i > 7:\n    B[i] = A[i]"))]
+    shown = ("i < 7", "i > 7")
 
 
 class GtToGe(ReplaceComparison):
@@ -87,11 +88,7 @@ class GtToGe(ReplaceComparison):
     nodes = ("GT",)
     other = "GE"
     needs = "> in the kernels (TVM turns a > b into b < a)"
-
-    @classmethod
-    def examples(cls) -> list[Example]:
-        """Show the condition of a statement."""
-        return [Example(kernel("if i > 1:\n    B[i] = A[i]"), kernel("if i >= 1:\n    B[i] = A[i]"))]
+    shown = ("i > 1", "i >= 1")
 
 
 class GtToLt(ReplaceComparison):
@@ -103,11 +100,7 @@ class GtToLt(ReplaceComparison):
     nodes = ("GT",)
     other = "LT"
     needs = "> in the kernels (TVM turns a > b into b < a)"
-
-    @classmethod
-    def examples(cls) -> list[Example]:
-        """Show the condition of a statement."""
-        return [Example(kernel("if i > 1:\n    B[i] = A[i]"), kernel("if i < 1:\n    B[i] = A[i]"))]
+    shown = ("i > 1", "i < 1")
 
 
 class ThresholdPlusHalf(KernelMutator):

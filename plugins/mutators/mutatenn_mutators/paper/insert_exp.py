@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Any
+from abc import abstractmethod
+from typing import Any, ClassVar
 
 from mutatenn import Example, GraphMutator, Mutator, hookimpl, ir
 from mutatenn_mutators._shared.calls import is_dense, is_float, with_argument
 from mutatenn_mutators._shared.paper import PAPER
 from mutatenn_mutators._shared.sources import graph
 
-_CONV2D: dict[str, tuple[int, ...]] = {"x": (1, 3, 8, 8), "w": (4, 3, 3, 3)}
-_DENSE = {"x": (1, 8), "w": (8, 4)}
-_BATCH_NORM: dict[str, tuple[int, ...]] = {"x": (1, 4, 8, 8)} | dict.fromkeys("gbmv", (4,))
+_CONV2D = "y = R.nn.conv2d(x, w)"
+_DENSE = "y = R.matmul(x, w)"
+_BATCH_NORM = "n = R.nn.batch_norm(x, g, b, m, v, axis=1)\ny = n[0]"
+_SHAPES: dict[str, dict[str, tuple[int, ...]]] = {
+    _CONV2D: {"x": (1, 3, 8, 8), "w": (4, 3, 3, 3)},
+    _DENSE: {"x": (1, 8), "w": (8, 4)},
+    _BATCH_NORM: {"x": (1, 4, 8, 8)} | dict.fromkeys("gbmv", (4,)),
+}
 
 
 class InsertExp(GraphMutator):
@@ -21,10 +27,23 @@ class InsertExp(GraphMutator):
     groups = ("paper",)
     origin = PAPER
     needs = "layer of floats"
+    layer: ClassVar[str]
+    """The layer in an example."""
 
     def matches(self, call: Any) -> bool:
-        """Accept layers of floats; the exponential of integers is no operator."""
-        return is_float(call.args[0])
+        """Accept layers of floats, not of integers, which have no exponential; no products of two batches."""
+        return is_float(call.args[0]) and (call.op.name != "relax.matmul" or is_dense(call))
+
+    @classmethod
+    def examples(cls) -> list[Example]:
+        """Show one layer."""
+        shapes = _SHAPES[cls.layer]
+        return [Example(graph(cls.layer, **shapes), graph(cls.with_exp(), **shapes))]
+
+    @classmethod
+    @abstractmethod
+    def with_exp(cls) -> str:
+        """Return the layer of the example with the exponential."""
 
 
 class ExpBefore(InsertExp):
@@ -34,6 +53,11 @@ class ExpBefore(InsertExp):
         """Return the call on the exponential of its first argument."""
         return with_argument(call, 0, builder.emit(ir.relax.op.exp(call.args[0])))
 
+    @classmethod
+    def with_exp(cls) -> str:
+        """Return the layer on the exponential."""
+        return "e = R.exp(x)\n" + cls.layer.replace("(x,", "(e,")
+
 
 class ExpAfter(InsertExp):
     """Insert an exponential after a layer."""
@@ -42,18 +66,18 @@ class ExpAfter(InsertExp):
         """Return the exponential of the call's value."""
         return ir.relax.op.exp(builder.emit(call))
 
+    @classmethod
+    def with_exp(cls) -> str:
+        """Return the exponential of the layer."""
+        return cls.layer.replace("y =", "c =") + "\ny = R.exp(c)"
+
 
 class ExpConv2dBefore(ExpBefore):
     """Insert an exponential before a convolution."""
 
     name = "exp-conv2d-before"
     ops = ("relax.nn.conv2d",)
-
-    @classmethod
-    def examples(cls) -> list[Example]:
-        """Show one layer."""
-        after = "e = R.exp(x)\ny = R.nn.conv2d(e, w)"
-        return [Example(graph("y = R.nn.conv2d(x, w)", **_CONV2D), graph(after, **_CONV2D))]
+    layer = _CONV2D
 
 
 class ExpConv2dAfter(ExpAfter):
@@ -61,12 +85,7 @@ class ExpConv2dAfter(ExpAfter):
 
     name = "exp-conv2d-after"
     ops = ("relax.nn.conv2d",)
-
-    @classmethod
-    def examples(cls) -> list[Example]:
-        """Show one layer."""
-        after = "c = R.nn.conv2d(x, w)\ny = R.exp(c)"
-        return [Example(graph("y = R.nn.conv2d(x, w)", **_CONV2D), graph(after, **_CONV2D))]
+    layer = _CONV2D
 
 
 class ExpDenseBefore(ExpBefore):
@@ -75,16 +94,7 @@ class ExpDenseBefore(ExpBefore):
     name = "exp-dense-before"
     version = 2
     ops = ("relax.matmul",)
-
-    def matches(self, call: Any) -> bool:
-        """Accept layers of floats, but not products of two batches."""
-        return super().matches(call) and is_dense(call)
-
-    @classmethod
-    def examples(cls) -> list[Example]:
-        """Show one layer."""
-        after = "e = R.exp(x)\ny = R.matmul(e, w)"
-        return [Example(graph("y = R.matmul(x, w)", **_DENSE), graph(after, **_DENSE))]
+    layer = _DENSE
 
 
 class ExpDenseAfter(ExpAfter):
@@ -93,16 +103,7 @@ class ExpDenseAfter(ExpAfter):
     name = "exp-dense-after"
     version = 2
     ops = ("relax.matmul",)
-
-    def matches(self, call: Any) -> bool:
-        """Accept layers of floats, but not products of two batches."""
-        return super().matches(call) and is_dense(call)
-
-    @classmethod
-    def examples(cls) -> list[Example]:
-        """Show one layer."""
-        after = "d = R.matmul(x, w)\ny = R.exp(d)"
-        return [Example(graph("y = R.matmul(x, w)", **_DENSE), graph(after, **_DENSE))]
+    layer = _DENSE
 
 
 class ExpBatchNormBefore(ExpBefore):
@@ -110,13 +111,7 @@ class ExpBatchNormBefore(ExpBefore):
 
     name = "exp-batch-norm-before"
     ops = ("relax.nn.batch_norm",)
-
-    @classmethod
-    def examples(cls) -> list[Example]:
-        """Show one layer."""
-        before = "n = R.nn.batch_norm(x, g, b, m, v, axis=1)\ny = n[0]"
-        after = "e = R.exp(x)\nn = R.nn.batch_norm(e, g, b, m, v, axis=1)\ny = n[0]"
-        return [Example(graph(before, **_BATCH_NORM), graph(after, **_BATCH_NORM))]
+    layer = _BATCH_NORM
 
 
 class ExpBatchNormAfter(InsertExp):
@@ -124,6 +119,7 @@ class ExpBatchNormAfter(InsertExp):
 
     name = "exp-batch-norm-after"
     ops = ("relax.nn.batch_norm",)
+    layer = _BATCH_NORM
 
     def rewrite(self, call: Any, builder: Any) -> Any:
         """Return the layer's results, the normalised tensor (the first) replaced by its exponential."""
@@ -132,10 +128,9 @@ class ExpBatchNormAfter(InsertExp):
         return ir.relax.Tuple([ir.relax.op.exp(normalised), mean, variance])
 
     @classmethod
-    def examples(cls) -> list[Example]:
-        """Show one layer."""
-        before = "n = R.nn.batch_norm(x, g, b, m, v, axis=1)\ny = n[0]"
-        after = """
+    def with_exp(cls) -> str:
+        """Return the layer with the exponential among its results."""
+        return """
             r = R.nn.batch_norm(x, g, b, m, v, axis=1)
             f = r[0]
             e = R.exp(f)
@@ -144,7 +139,6 @@ class ExpBatchNormAfter(InsertExp):
             n = e, mean, var
             y = n[0]
         """
-        return [Example(graph(before, **_BATCH_NORM), graph(after, **_BATCH_NORM))]
 
 
 @hookimpl

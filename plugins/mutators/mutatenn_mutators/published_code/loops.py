@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import attrs
 
@@ -19,7 +19,21 @@ class LoopBound(KernelMutator):
     groups = ("loops",)
     origin = CODE
     nodes = ("For",)
+    sign: ClassVar[int]
+    bounds: ClassVar[tuple[int, int]]
+    """Of a loop from 0 to 8, once it is changed by one."""
     amount: int = attrs.field(default=1, validator=attrs.validators.ge(1))
+
+    def changed(self, bound: Any) -> Any:
+        """Return a bound that is so much larger, or smaller."""
+        return integer_like(int(bound) + self.sign * self.amount, bound)
+
+    @classmethod
+    def examples(cls) -> list[Example]:
+        """Show one loop."""
+        start, stop = cls.bounds
+        before, span = kernel("B[i] = A[i]"), f"{start}, {stop}" if start else str(stop)
+        return [Example(before, before.replace("range(8)", f"range({span})"))]
 
 
 @attrs.frozen(kw_only=True)
@@ -27,8 +41,13 @@ class LoopExtent(LoopBound):
     """Change how many steps a loop runs."""
 
     def matches(self, node: Any) -> bool:
-        """Accept loops of a number of steps known at compile time."""
-        return not is_threads(node) and integer(node.extent) is not None
+        """Accept loops of a number of steps known at compile time that still run."""
+        known = not is_threads(node) and integer(node.extent) is not None
+        return known and (self.sign > 0 or int(node.extent) > self.amount)
+
+    def rewrite(self, node: Any) -> Any:
+        """Return the longer, or shorter, loop."""
+        return loop_with(node, extent=self.changed(node.extent))
 
 
 @attrs.frozen(kw_only=True)
@@ -36,16 +55,8 @@ class IncreaseLoopExtent(LoopExtent):
     """Run a loop ``amount`` steps longer, which leaves the bounds of what it accesses."""
 
     name = "increase-loop-extent"
-
-    def rewrite(self, node: Any) -> Any:
-        """Return the longer loop."""
-        return loop_with(node, extent=integer_like(int(node.extent) + self.amount, node.extent))
-
-    @classmethod
-    def examples(cls) -> list[Example]:
-        """Show one loop."""
-        before = kernel("B[i] = A[i]")
-        return [Example(before, before.replace("range(8)", "range(9)"))]
+    sign = 1
+    bounds = (0, 9)
 
 
 @attrs.frozen(kw_only=True)
@@ -53,20 +64,8 @@ class DecreaseLoopExtent(LoopExtent):
     """Run a loop ``amount`` steps shorter, at least one."""
 
     name = "decrease-loop-extent"
-
-    def matches(self, node: Any) -> bool:
-        """Accept loops that still run."""
-        return super().matches(node) and int(node.extent) > self.amount
-
-    def rewrite(self, node: Any) -> Any:
-        """Return the shorter loop."""
-        return loop_with(node, extent=integer_like(int(node.extent) - self.amount, node.extent))
-
-    @classmethod
-    def examples(cls) -> list[Example]:
-        """Show one loop."""
-        before = kernel("B[i] = A[i]")
-        return [Example(before, before.replace("range(8)", "range(7)"))]
+    sign = -1
+    bounds = (0, 7)
 
 
 @attrs.frozen(kw_only=True)
@@ -78,22 +77,18 @@ class LoopMinimum(LoopBound):
         kinds = (ir.tirx.ForKind.SERIAL, ir.tirx.ForKind.UNROLLED)
         return node.kind in kinds and integer(node.min) is not None
 
+    def rewrite(self, node: Any) -> Any:
+        """Return the loop that begins later, or earlier."""
+        return loop_with(node, start=self.changed(node.min))
+
 
 @attrs.frozen(kw_only=True)
 class IncreaseLoopMinimum(LoopMinimum):
     """Begin a loop ``amount`` steps later, for as many steps as before."""
 
     name = "increase-loop-minimum"
-
-    def rewrite(self, node: Any) -> Any:
-        """Return the loop that begins later."""
-        return loop_with(node, start=integer_like(int(node.min) + self.amount, node.min))
-
-    @classmethod
-    def examples(cls) -> list[Example]:
-        """Show one loop."""
-        before = kernel("B[i] = A[i]")
-        return [Example(before, before.replace("range(8)", "range(1, 9)"))]
+    sign = 1
+    bounds = (1, 9)
 
 
 @attrs.frozen(kw_only=True)
@@ -101,16 +96,8 @@ class DecreaseLoopMinimum(LoopMinimum):
     """Begin a loop ``amount`` steps earlier, for as many steps as before."""
 
     name = "decrease-loop-minimum"
-
-    def rewrite(self, node: Any) -> Any:
-        """Return the loop that begins earlier."""
-        return loop_with(node, start=integer_like(int(node.min) - self.amount, node.min))
-
-    @classmethod
-    def examples(cls) -> list[Example]:
-        """Show one loop."""
-        before = kernel("B[i] = A[i]")
-        return [Example(before, before.replace("range(8)", "range(-1, 7)"))]
+    sign = -1
+    bounds = (-1, 7)
 
 
 def is_threads(loop: Any) -> bool:

@@ -10,7 +10,7 @@ import numpy as np
 
 from mutatenn import Mutator
 from mutatenn_mutators._shared import options
-from mutatenn_mutators.weights._deepmutation import DEEPMUTATION
+from mutatenn_mutators._shared.paper import DEEPMUTATION
 from mutatenn_mutators.weights._layer_search import layers, with_constants
 
 if TYPE_CHECKING:

@@ -9,8 +9,8 @@ import attrs
 
 from mutatenn import Example, GraphMutator, Mutator, hookimpl, ir
 from mutatenn_mutators._shared.calls import is_float, with_argument
+from mutatenn_mutators._shared.paper import DEEPMUTATION
 from mutatenn_mutators._shared.sources import graph
-from mutatenn_mutators.weights._deepmutation import DEEPMUTATION
 from mutatenn_mutators.weights._layer_search import bindings, layers
 from mutatenn_mutators.weights._layers import describe
 

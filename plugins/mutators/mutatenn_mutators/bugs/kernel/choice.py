@@ -25,6 +25,8 @@ class SwapMinMax(KernelMutator):
     origin = _MIN_MAX
     other: ClassVar[str]
     """Name of the TIR node class that takes the place."""
+    bound: ClassVar[str]
+    """The other value in an example."""
 
     def matches(self, node: Any) -> bool:
         """Accept operands that differ."""
@@ -34,6 +36,12 @@ class SwapMinMax(KernelMutator):
         """Return the other of the same operands."""
         return getattr(ir.tirx, self.other)(node.a, node.b)
 
+    @classmethod
+    def examples(cls) -> list[Example]:
+        """Show a bound."""
+        before, after = (f"B[i] = T.{name.lower()}(A[i], {cls.bound})" for name in (*cls.nodes, cls.other))
+        return [Example(kernel(before), kernel(after))]
+
 
 class MinToMax(SwapMinMax):
     """Replace a minimum by the maximum."""
@@ -42,13 +50,7 @@ class MinToMax(SwapMinMax):
     nodes = ("Min",)
     other = "Max"
     needs = "minimum of two values"
-
-    @classmethod
-    def examples(cls) -> list[Example]:
-        """Show an upper bound."""
-        return [
-            Example(kernel("B[i] = T.min(A[i], T.float32(6))"), kernel("B[i] = T.max(A[i], T.float32(6))"))
-        ]
+    bound = "T.float32(6)"
 
 
 class MaxToMin(SwapMinMax):
@@ -58,13 +60,7 @@ class MaxToMin(SwapMinMax):
     nodes = ("Max",)
     other = "Min"
     needs = "maximum of two values"
-
-    @classmethod
-    def examples(cls) -> list[Example]:
-        """Show ReLU."""
-        return [
-            Example(kernel("B[i] = T.max(A[i], T.float32(0))"), kernel("B[i] = T.min(A[i], T.float32(0))"))
-        ]
+    bound = "T.float32(0)"
 
 
 class DropBound(KernelMutator):

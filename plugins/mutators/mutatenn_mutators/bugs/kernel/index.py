@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import Any
+from typing import Any, ClassVar
 
 import attrs
 
@@ -49,12 +49,19 @@ class OffBy(WrongIndex):
     """Raise an index by ``amount``."""
 
     origin = _REGION
+    shown: ClassVar[str]
+    """What becomes of ``B[i] = A[i]``."""
     amount: int = attrs.field(default=1, validator=number("a number other than 0", lambda n: n != 0))
 
     def wrong(self, index: Any, extent: int | None) -> Any:
         """Return index + amount."""
         del extent
         return index + integer_like(self.amount, index)
+
+    @classmethod
+    def examples(cls) -> list[Example]:
+        """Show one access."""
+        return [Example(kernel("B[i] = A[i]"), kernel(cls.shown))]
 
 
 @attrs.frozen(kw_only=True)
@@ -91,11 +98,7 @@ class OffByOneLoad(OffBy):
 
     name = "off-by-one-load"
     nodes = ("TensorLoad",)
-
-    @classmethod
-    def examples(cls) -> list[Example]:
-        """Show one load."""
-        return [Example(kernel("B[i] = A[i]"), kernel("B[i] = A[i + 1]"))]
+    shown = "B[i] = A[i + 1]"
 
 
 @attrs.frozen(kw_only=True)
@@ -107,11 +110,7 @@ class OffByOneLoadClamped(OffByClamped):
 
     name = "off-by-one-load-clamped"
     nodes = ("TensorLoad",)
-
-    @classmethod
-    def examples(cls) -> list[Example]:
-        """Show one load."""
-        return [Example(kernel("B[i] = A[i]"), kernel("B[i] = A[T.min(i + 1, 7)]"))]
+    shown = "B[i] = A[T.min(i + 1, 7)]"
 
 
 @attrs.frozen(kw_only=True)
@@ -124,11 +123,7 @@ class OffByOneStore(OffBy):
 
     name = "off-by-one-store"
     nodes = ("BufferStore",)
-
-    @classmethod
-    def examples(cls) -> list[Example]:
-        """Show one store."""
-        return [Example(kernel("B[i] = A[i]"), kernel("B[i + 1] = A[i]"))]
+    shown = "B[i + 1] = A[i]"
 
 
 @attrs.frozen(kw_only=True)
@@ -140,11 +135,7 @@ class OffByOneStoreClamped(OffByClamped):
 
     name = "off-by-one-store-clamped"
     nodes = ("BufferStore",)
-
-    @classmethod
-    def examples(cls) -> list[Example]:
-        """Show one store."""
-        return [Example(kernel("B[i] = A[i]"), kernel("B[T.min(i + 1, 7)] = A[i]"))]
+    shown = "B[T.min(i + 1, 7)] = A[i]"
 
 
 @attrs.frozen(kw_only=True)
@@ -153,6 +144,8 @@ class NarrowIndex(WrongIndex):
 
     stage = "lowered"
     origin = _INT32
+    shown: ClassVar[str]
+    """What becomes of ``B[i] = A[i]``, but for the index."""
     bits: int = attrs.field(default=8, validator=attrs.validators.in_((8, 16, 32)))
     needs = "index beyond what the type can count"
 
@@ -177,6 +170,12 @@ class NarrowIndex(WrongIndex):
         narrow = f"int{self.bits}" if wide.lanes == 1 else f"int{self.bits}x{wide.lanes}"
         return ir.tirx.Cast(wide, ir.tirx.Cast(narrow, index))
 
+    @classmethod
+    def examples(cls) -> list[Example]:
+        """Show one access."""
+        narrow = 'T.Cast("int32", T.Cast("int8", i))'
+        return [Example(long_kernel("B[i] = A[i]"), long_kernel(cls.shown.format(narrow)))]
+
 
 @attrs.frozen(kw_only=True)
 class NarrowLoadIndex(NarrowIndex):
@@ -187,12 +186,7 @@ class NarrowLoadIndex(NarrowIndex):
 
     name = "narrow-load-index"
     nodes = ("TensorLoad",)
-
-    @classmethod
-    def examples(cls) -> list[Example]:
-        """Show one load."""
-        narrow = 'T.Cast("int32", T.Cast("int8", i))'
-        return [Example(long_kernel("B[i] = A[i]"), long_kernel(f"B[i] = A[{narrow}]"))]
+    shown = "B[i] = A[{}]"
 
 
 @attrs.frozen(kw_only=True)
@@ -204,12 +198,7 @@ class NarrowStoreIndex(NarrowIndex):
 
     name = "narrow-store-index"
     nodes = ("BufferStore",)
-
-    @classmethod
-    def examples(cls) -> list[Example]:
-        """Show one store."""
-        narrow = 'T.Cast("int32", T.Cast("int8", i))'
-        return [Example(long_kernel("B[i] = A[i]"), long_kernel(f"B[{narrow}] = A[i]"))]
+    shown = "B[{}] = A[i]"
 
 
 def _largest(index: Any) -> int | None:
