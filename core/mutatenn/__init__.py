@@ -28,6 +28,7 @@ from mutatenn.api.values import (
     TensorSpec,
 )
 from mutatenn.api.verdict import Status, Verdict
+from mutatenn.api.wrapping import WrappedBackend, WrappedDevice
 from mutatenn.code_digest import source_digest
 from mutatenn.compiler import ir
 from mutatenn.compiler.cache import cached_bytes, kernel_cache, load_library
@@ -70,6 +71,7 @@ if TYPE_CHECKING:
     from mutatenn.analysis.images.kill_matrix import KillMatrix, kill_matrix
     from mutatenn.analysis.images.worth import ImageWorth, Survivor, closest_survivors, worth
     from mutatenn.engine.workbench import Workbench
+    from mutatenn.host.installed import installed_backend
     from mutatenn.host.plugin_host import PluginHost
     from mutatenn.results.planned import PlannedOperator
     from mutatenn.results.run import Image, Record, Run
@@ -114,6 +116,7 @@ _LATER = {
     "Record": "mutatenn.results.run",
     "Run": "mutatenn.results.run",
     "PluginHost": "mutatenn.host.plugin_host",
+    "installed_backend": "mutatenn.host.installed",
     "PlannedOperator": "mutatenn.results.planned",
     "MutationScore": "mutatenn.results.score",
     "Comparison": "mutatenn.analysis.environments.comparison",
@@ -209,6 +212,8 @@ __all__ = [
     "TensorSpec",
     "Verdict",
     "Workbench",
+    "WrappedBackend",
+    "WrappedDevice",
     "build_kernel",
     "cached_bytes",
     "call_isolated",
@@ -218,6 +223,7 @@ __all__ = [
     "compile_kernel",
     "device_code",
     "hookimpl",
+    "installed_backend",
     "ir",
     "jsonable",
     "kernel_cache",

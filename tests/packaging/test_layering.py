@@ -30,7 +30,7 @@ LAYERS: list[set[str]] = [
     {"engine"},
     {"campaign"},
     {"analysis", "offline"},
-    {"mutatenn", "testing", "_testing_device"},
+    {"mutatenn", "testing"},
     {"cli"},
     {"__main__"},
 ]

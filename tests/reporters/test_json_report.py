@@ -73,12 +73,6 @@ def test_every_mutant_and_verdict_of_a_real_run(finished: Any, tmp_path: Path) -
         assert written == {**about, **remarks, "verdicts": json.loads(json.dumps(verdicts))}
 
 
-def test_the_same_run_gives_the_same_bytes(finished: Any, tmp_path: Path) -> None:
-    write(finished.run, tmp_path / "one")
-    write(mutatenn.open_run(finished.run.directory), tmp_path / "two")
-    assert (tmp_path / "one/report.json").read_bytes() == (tmp_path / "two/report.json").read_bytes()
-
-
 def test_a_mutant_is_a_line(finished: Any, tmp_path: Path) -> None:
     mutants = write(finished.run, tmp_path)["mutants"]
     lines = (tmp_path / "report.json").read_text().splitlines()
