@@ -9,6 +9,7 @@ from mutatenn.api import memory
 from mutatenn.api.backend import Backend, Device
 from mutatenn.api.baseline import Baseline
 from mutatenn.api.capability import Kind
+from mutatenn.api.command import Command
 from mutatenn.api.comparator import Comparator
 from mutatenn.api.executor import Executor, Job, Limits, Observation, Outcome
 from mutatenn.api.frontend import Frontend, Inner
@@ -51,9 +52,11 @@ from mutatenn.errors import (
     MutatennError,
     PluginError,
 )
+from mutatenn.files import whole
 from mutatenn.host.hookspecs import hookimpl
+from mutatenn.json_values import jsonable
 from mutatenn.nearest import unknown_name
-from mutatenn.printable import one_line
+from mutatenn.printable import one_line, signal_name
 from mutatenn.results.reporter import Reporter
 
 if TYPE_CHECKING:
@@ -74,7 +77,7 @@ if TYPE_CHECKING:
     from mutatenn.results.run import Image, Record, Run
     from mutatenn.results.score import MutationScore
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 
 def run(
@@ -154,6 +157,7 @@ __all__ = [
     "BuildError",
     "Call",
     "Category",
+    "Command",
     "Comparator",
     "ComparedEnvironment",
     "Comparison",
@@ -221,6 +225,7 @@ __all__ = [
     "hookimpl",
     "installed_backend",
     "ir",
+    "jsonable",
     "kernel_cache",
     "kernel_library",
     "kernel_symbol",
@@ -234,7 +239,9 @@ __all__ = [
     "open_run",
     "run",
     "save_comparison",
+    "signal_name",
     "source_digest",
     "unknown_name",
+    "whole",
     "worth",
 ]

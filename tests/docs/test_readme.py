@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 import mutatenn
-from mutatenn.cli.main import COMMANDS
+from mutatenn.cli.main import OWN
+from mutatenn.host.plugin_host import PluginHost
 
 README = (Path(__file__).parents[2] / "README.md").read_text()
 PLUGIN_FILES = re.findall(r"```\w+\n# (mutatenn_half\.py|pyproject\.toml)\n(.*?)```", README, re.DOTALL)
@@ -62,7 +63,7 @@ def test_the_readme_plugin_runs_a_campaign(environment: dict[str, str], tmp_path
         assert record.verdicts["cpu"].infected > 0
 
 
-@pytest.mark.parametrize("name", COMMANDS)
+@pytest.mark.parametrize("name", [*(command.name for command in OWN), *PluginHost.installed().commands()])
 def test_every_command_is_in_the_readme(name: str) -> None:
     assert f"`mutatenn {name}" in README
 

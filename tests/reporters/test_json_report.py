@@ -119,11 +119,6 @@ def test_what_is_not_finite_is_null(make: Make, tmp_path: Path) -> None:
     assert document["noise_between_environments"][0]["max_abs"] is None
 
 
-def test_plain_reaches_every_depth() -> None:
-    value = {"a": (1, [math.nan, {"b": -math.inf}]), 2: None, "c": 0.5, "d": True}
-    assert reporter.plain(value) == {"a": [1, [None, {"b": None}]], "2": None, "c": 0.5, "d": True}
-
-
 def test_any_name_is_kept(make: Make, tmp_path: Path) -> None:
     name = '"\x1b]0;x\x07\u202e\n/'
     assert write(make({"cpu": {}}, name=name), tmp_path)["campaign"] == name

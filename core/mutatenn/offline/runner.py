@@ -27,6 +27,7 @@ from mutatenn.engine.original import run_original
 from mutatenn.engine.shards import shards
 from mutatenn.engine.workbench import Workbench
 from mutatenn.errors import InputError, MutatennError
+from mutatenn.files import whole
 from mutatenn.offline.records import load_arrays, read_outcome, read_program, save_arrays, write_observation
 from mutatenn.printable import printable, shortened
 from mutatenn.typed import build, conforms
@@ -256,12 +257,10 @@ def _original(bundle: Bundle, program: Program) -> tuple[NDArray[np.float32], fl
 
 
 def _pack(bundle: Bundle, archive: Path) -> None:
-    temporary = archive.with_name(f".{archive.name}.tmp")
-    with zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as file:
+    with whole(archive) as place, zipfile.ZipFile(place, "w", zipfile.ZIP_DEFLATED) as file:
         file.write(bundle.folder / MANIFEST, MANIFEST)
         for path in _files(bundle.results):
             file.write(path, f"{RESULTS}/{path.relative_to(bundle.results).as_posix()}")
-    temporary.replace(archive)
 
 
 def _files(folder: Path) -> Iterator[Path]:
