@@ -166,7 +166,8 @@ class GraphMutator(Mutator):
         """Return what stands in the call's place, which the calls that read it can take.
 
         That is an expression, made with ``mutatenn.ir.relax.op`` of ``call.args``, say;
-        ``builder.emit(expr)`` binds an intermediate value and returns its variable. The call itself cannot be modified.
+        ``builder.emit(expr)`` binds an intermediate value and returns its variable. The call itself cannot be
+        modified.
         """
 
     def sites(self, unit: Any) -> Sequence[str]:
