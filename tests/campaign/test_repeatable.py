@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -87,16 +89,13 @@ def in_five_ways(campaign: Path, another_cache: Any) -> None:
     expected = ends(first)
     for number, (workers, place, load) in enumerate([(8, "", 0), (2, "off", 0), (8, "off", 2), (2, "", 2)]):
         another_cache(place)
-        busy = [os.fork() for _ in range(load)]
-        if 0 in busy:
-            while True:
-                pass
+        busy = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(load)]
         try:
             check(mutatenn.run(campaign, campaign.parent / str(number), workers=workers), expected)
         finally:
             for process in busy:
-                os.kill(process, 9)
-                os.waitpid(process, 0)
+                process.kill()
+                process.wait()
 
 
 @pytest.mark.soak
