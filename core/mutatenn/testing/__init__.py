@@ -4,6 +4,7 @@ from mutatenn.testing.comparators import check_comparator
 from mutatenn.testing.devices.check import check_device
 from mutatenn.testing.executors import check_executor
 from mutatenn.testing.frontends import check_frontend
+from mutatenn.testing.jobs import made_job
 from mutatenn.testing.mutators import check_mutator
 from mutatenn.testing.plugin_module import check_plugin_module
 from mutatenn.testing.reporters import check_reporter
@@ -17,5 +18,6 @@ __all__ = [
     "check_mutator",
     "check_plugin_module",
     "check_reporter",
+    "made_job",
     "made_run",
 ]
