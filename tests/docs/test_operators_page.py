@@ -2,26 +2,18 @@
 
 from __future__ import annotations
 
-import importlib.util
 from collections import Counter
-from pathlib import Path
 from typing import Any
 
 import pytest
+from page_scripts import script
 
 from mutatenn_mutators._shared.paper import MUTATIONS
 
-SCRIPT = Path(__file__).parents[2] / "scripts" / "operators_page.py"
 
-
-@pytest.fixture(scope="module")
-def script() -> Any:
-    spec = importlib.util.spec_from_file_location("operators_page", SCRIPT)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+@pytest.fixture(scope="module", name="script")
+def the_script() -> Any:
+    return script("operators_page")
 
 
 def test_the_page_says_what_the_code_says(script: Any) -> None:

@@ -2,26 +2,18 @@
 
 from __future__ import annotations
 
-import importlib.util
-from pathlib import Path
 from typing import Any
 
 import pytest
+from page_scripts import script
 
 from mutatenn.host.plugin_host import PluginHost
 from mutatenn_mutators._shared.paper import MUTATIONS
 
-SCRIPT = Path(__file__).parents[2] / "scripts" / "paper_sites.py"
 
-
-@pytest.fixture(scope="module")
-def script() -> Any:
-    spec = importlib.util.spec_from_file_location("paper_sites", SCRIPT)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+@pytest.fixture(scope="module", name="script")
+def the_script() -> Any:
+    return script("paper_sites")
 
 
 @pytest.fixture(scope="module")
