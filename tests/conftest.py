@@ -5,6 +5,7 @@ import importlib.util
 import os
 import shutil
 import tempfile
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from random import Random
@@ -24,6 +25,13 @@ if "PYTEST_XDIST_WORKER" in os.environ or "MUTATENN_KERNEL_CACHE" not in os.envi
 # A busy machine is no reason to fail: hypothesis' deadlines say nothing about the code.
 settings.register_profile("mutatenn", deadline=None)
 settings.load_profile("mutatenn")
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """Say why tests were skipped, a line for each reason."""
+    reasons = Counter(str(report.longrepr[2]) for report in terminalreporter.stats.get("skipped", []))
+    for reason, count in sorted(reasons.items()):
+        terminalreporter.write_line(f"skipped {count:4}: {reason.removeprefix('Skipped: ')}")
 
 
 @pytest.fixture(scope="session")

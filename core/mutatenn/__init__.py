@@ -9,6 +9,7 @@ from mutatenn.api import memory
 from mutatenn.api.backend import Backend, Device
 from mutatenn.api.baseline import Baseline
 from mutatenn.api.capability import Kind
+from mutatenn.api.command import Command
 from mutatenn.api.comparator import Comparator
 from mutatenn.api.executor import Executor, Job, Limits, Observation, Outcome
 from mutatenn.api.frontend import Frontend, Inner
@@ -27,6 +28,7 @@ from mutatenn.api.values import (
     TensorSpec,
 )
 from mutatenn.api.verdict import Status, Verdict
+from mutatenn.api.wrapping import WrappedBackend, WrappedDevice
 from mutatenn.code_digest import source_digest
 from mutatenn.compiler import ir
 from mutatenn.compiler.cache import cached_bytes, kernel_cache, load_library
@@ -50,9 +52,11 @@ from mutatenn.errors import (
     MutatennError,
     PluginError,
 )
+from mutatenn.files import whole
 from mutatenn.host.hookspecs import hookimpl
+from mutatenn.json_values import jsonable
 from mutatenn.nearest import unknown_name
-from mutatenn.printable import one_line
+from mutatenn.printable import one_line, signal_name
 from mutatenn.results.reporter import Reporter
 
 if TYPE_CHECKING:
@@ -67,12 +71,13 @@ if TYPE_CHECKING:
     from mutatenn.analysis.images.kill_matrix import KillMatrix, kill_matrix
     from mutatenn.analysis.images.worth import ImageWorth, Survivor, closest_survivors, worth
     from mutatenn.engine.workbench import Workbench
+    from mutatenn.host.installed import installed_backend
     from mutatenn.host.plugin_host import PluginHost
     from mutatenn.results.planned import PlannedOperator
     from mutatenn.results.run import Image, Record, Run
     from mutatenn.results.score import MutationScore
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 
 def run(
@@ -111,6 +116,7 @@ _LATER = {
     "Record": "mutatenn.results.run",
     "Run": "mutatenn.results.run",
     "PluginHost": "mutatenn.host.plugin_host",
+    "installed_backend": "mutatenn.host.installed",
     "PlannedOperator": "mutatenn.results.planned",
     "MutationScore": "mutatenn.results.score",
     "Comparison": "mutatenn.analysis.environments.comparison",
@@ -151,6 +157,7 @@ __all__ = [
     "BuildError",
     "Call",
     "Category",
+    "Command",
     "Comparator",
     "ComparedEnvironment",
     "Comparison",
@@ -205,6 +212,8 @@ __all__ = [
     "TensorSpec",
     "Verdict",
     "Workbench",
+    "WrappedBackend",
+    "WrappedDevice",
     "build_kernel",
     "cached_bytes",
     "call_isolated",
@@ -214,7 +223,9 @@ __all__ = [
     "compile_kernel",
     "device_code",
     "hookimpl",
+    "installed_backend",
     "ir",
+    "jsonable",
     "kernel_cache",
     "kernel_library",
     "kernel_symbol",
@@ -228,7 +239,9 @@ __all__ = [
     "open_run",
     "run",
     "save_comparison",
+    "signal_name",
     "source_digest",
     "unknown_name",
+    "whole",
     "worth",
 ]

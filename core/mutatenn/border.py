@@ -18,6 +18,8 @@ from mutatenn.printable import one_line, shortened
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from importlib_metadata import Distribution
+
     from mutatenn.api.backend import Backend
     from mutatenn.api.capability import Capability
 
@@ -138,17 +140,21 @@ def _one_line(value: object) -> str:
         return "(it cannot be shown)"
 
 
-def _origin(cls: type) -> str:
-    """Return name and version of the distribution that a plugin's class comes with, or else its module."""
+def distribution_of(cls: type) -> Distribution | None:
+    """Return the distribution that a plugin's class comes with, None where that is not known."""
     try:
         import importlib_metadata
     except ImportError:  # on a board, which has no more than a bundle carries
-        return one_line(f"module {cls.__module__}")
+        return None
     package = cls.__module__.partition(".")[0]
-    for point in importlib_metadata.entry_points(group=GROUP):
-        if point.dist and point.value.partition(":")[0].partition(".")[0] == package:
-            return one_line(f"{point.dist.name} {point.dist.version}")
-    return one_line(f"module {cls.__module__}")
+    points = importlib_metadata.entry_points(group=GROUP)
+    found = (p.dist for p in points if p.value.partition(":")[0].partition(".")[0] == package)
+    return next(filter(None, found), None)
+
+
+def _origin(cls: type) -> str:
+    found = distribution_of(cls)
+    return one_line(f"{found.name} {found.version}" if found else f"module {cls.__module__}")
 
 
 def _class(plugin: Any) -> type[Any]:

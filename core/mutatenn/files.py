@@ -8,13 +8,14 @@ import io
 import os
 import re
 import stat
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 
 from mutatenn.errors import InfrastructureError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -24,17 +25,27 @@ LARGEST = 2**31
 """Bytes of one file: more is none of ours."""
 
 
-def write_atomically(path: Path, content: bytes) -> None:
-    """Write a file so that it is either absent or whole, whenever the process dies."""
+@contextlib.contextmanager
+def whole(path: Path) -> Iterator[IO[bytes]]:
+    """Open a file for writing that is either absent, or as it was, or whole, whenever the process dies.
+
+    Folders above it are made. Whatever the body raises leaves nothing behind.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         temporary.unlink(missing_ok=True)
         with temporary.open("xb") as file:  # never through a link that somebody has put there
-            file.write(content)
+            yield file
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Write a file so that it is either absent or whole, whenever the process dies."""
+    with whole(path) as file:
+        file.write(content)
 
 
 def drop_leftovers(folder: Path) -> None:

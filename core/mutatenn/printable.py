@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+
 LONGEST = 500
 """Characters of a line that tells something: enough for a path and a sentence."""
 GAP = " ... "
@@ -29,3 +31,11 @@ def shortened(text: object, longest: int = LONGEST) -> str:
         return line
     kept = longest - len(GAP)
     return line[: kept - kept // 2] + GAP + line[-(kept // 2) :]
+
+
+def signal_name(number: int) -> str:
+    """Return ``SIGSEGV``, or ``signal 77`` for one that has no name."""
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"

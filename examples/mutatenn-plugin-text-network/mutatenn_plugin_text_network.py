@@ -61,7 +61,8 @@ class TextNetwork(Frontend):
         network = read(model.source)
         if network.digest != model.digest:
             raise InputError(f"{model.source}: has changed since it was imported; run the campaign again")
-        return np.concatenate([compute(network, image[np.newaxis]) for image in images])
+        none = np.zeros((0, model.output.shape[1]), np.float32)
+        return np.concatenate([none, *(compute(network, image[np.newaxis]) for image in images)])
 
 
 def read(source: Path) -> Network:

@@ -488,9 +488,10 @@ def test_mutants_judged_by_other_oracles_are_refused(make: Make) -> None:
 
 
 def test_oracles_have_the_campaigns_options(make: Make) -> None:
-    run = make({"a": Env(), "b": Env()}, kill='kill = { name = "max-abs", threshold = 0.5 }\n')
+    run = make({"a": Env(), "b": Env()}, kill='kill = { name = "top-k-jaccard", k = 2 }\n')
     comparison = compare([run])
-    assert list(comparison.oracles) == ["max-abs", "kl", "kendall-tau"]
+    assert list(comparison.oracles) == ["top-k-jaccard", "max-abs", "kl", "kendall-tau"]
+    assert attrs.asdict(comparison.oracles["top-k-jaccard"])["k"] == 2
     (run.directory / "campaign.toml").unlink()
     assert compare([run], oracles={}).floors[0].distance.oracles == {}
     with pytest.raises(InputError, match=r"cannot read the oracles from .*campaign\.toml"):

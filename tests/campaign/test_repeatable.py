@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +16,8 @@ import mutatenn
 from mutatenn.compiler.cache import kernel_cache
 from mutatenn.results.run import Run
 
+DATA = Path(os.environ.get("MUTATENN_TEST_DATA", "absent"))
+MOBILE_NET = DATA / "models" / "mobilenet_v2_1.0_224.onnx"
 CAMPAIGN = """
 name = "twins"
 [model]
@@ -78,22 +82,34 @@ def test_twins_end_alike(tmp_path: Path) -> None:
     assert {"killed", "survived", "out-of-bounds"} <= statuses.keys()
 
 
-@pytest.mark.soak
-def test_all_operators_at_all_sites_end_alike_in_five_runs(tmp_path: Path, another_cache: Any) -> None:
-    """With 2 workers and 8, kernels kept and not, beside other work and alone."""
-    (tmp_path / "twins.toml").write_text(CAMPAIGN.replace("{sites}", '"each"'))
-    first = mutatenn.run(tmp_path / "twins.toml", tmp_path / "first", workers=2)
+def in_five_ways(campaign: Path, another_cache: Any) -> None:
+    """Check runs with 2 workers and 8, kernels kept and not, beside other work and alone."""
+    first = mutatenn.run(campaign, campaign.parent / "first", workers=2)
     check(first)
     expected = ends(first)
     for number, (workers, place, load) in enumerate([(8, "", 0), (2, "off", 0), (8, "off", 2), (2, "", 2)]):
         another_cache(place)
-        busy = [os.fork() for _ in range(load)]
-        if 0 in busy:
-            while True:
-                pass
+        busy = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(load)]
         try:
-            check(mutatenn.run(tmp_path / "twins.toml", tmp_path / str(number), workers=workers), expected)
+            check(mutatenn.run(campaign, campaign.parent / str(number), workers=workers), expected)
         finally:
             for process in busy:
-                os.kill(process, 9)
-                os.waitpid(process, 0)
+                process.kill()
+                process.wait()
+
+
+@pytest.mark.soak
+def test_all_operators_at_all_sites_end_alike(tmp_path: Path, another_cache: Any) -> None:
+    (tmp_path / "twins.toml").write_text(CAMPAIGN.replace("{sites}", '"each"'))
+    in_five_ways(tmp_path / "twins.toml", another_cache)
+
+
+@pytest.mark.soak
+@pytest.mark.skipif(not MOBILE_NET.exists(), reason="the test data is absent (MUTATENN_TEST_DATA)")
+def test_three_hundred_mutants_of_a_larger_network_end_alike(tmp_path: Path, another_cache: Any) -> None:
+    campaign = CAMPAIGN.replace("{sites}", "{ sample = 300, stratified = true }")
+    campaign = campaign.replace("mutatenn:digits.onnx", str(MOBILE_NET)).replace("limit = 6", "limit = 2")
+    campaign = campaign.replace("mutatenn:digits/*_00[01]*.png", str(DATA / "imagenet" / "*.jpg"))
+    crop = "[preprocess]\nresize = 256\ncrop = 224\n"
+    (tmp_path / "twins.toml").write_text(campaign.replace("[preprocess]\n", crop))
+    in_five_ways(tmp_path / "twins.toml", another_cache)

@@ -8,7 +8,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import onnx
 import onnx.parser
 import pytest
@@ -186,11 +185,11 @@ def test_an_image_that_does_not_fit_the_campaign(folder: Path, command: Command)
     assert "preprocess gives 8x9x1, the model's input `image` is 1x1x8x8: set crop = 8" in done.err
 
 
-def test_what_is_known_of_names() -> None:
-    from mutatenn.campaign.config.load import preprocess_section
-    from mutatenn.campaign.inputs.input_contract import KERAS, preset
+def test_what_a_frontend_left_word_of(tmp_path: Path) -> None:
+    from mutatenn.campaign.inputs.input_contract import preset
 
-    assert preset("keras:VGG16", Path("/none/VGG16.keras")) == KERAS["VGG16"]
-    assert preset("keras:Unheard", Path("/none/x")) == preset(None, Path("/none/x")) == {}
-    for values in KERAS.values():
-        assert np.size(preprocess_section(values).mean) in {1, 3}
+    model = tmp_path / "net.keras"
+    assert preset("keras:net", model) == {}
+    (tmp_path / "preprocess.json").write_text('{"mean": 1.0}')
+    assert preset("keras:net", model) == {"mean": 1.0}
+    assert preset(None, model) == {}

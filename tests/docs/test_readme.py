@@ -11,9 +11,11 @@ from pathlib import Path
 import pytest
 
 import mutatenn
-from mutatenn.cli.main import COMMANDS
+from mutatenn.cli.main import OWN
+from mutatenn.host.plugin_host import PluginHost
 
 README = (Path(__file__).parents[2] / "README.md").read_text()
+COMMAND = re.findall(r"```python\n(# mutatenn_killed\.py\n.*?)```", README, re.DOTALL)
 PLUGIN_FILES = re.findall(r"```\w+\n# (mutatenn_half\.py|pyproject\.toml)\n(.*?)```", README, re.DOTALL)
 
 CAMPAIGN = """
@@ -60,9 +62,29 @@ def test_the_readme_plugin_runs_a_campaign(environment: dict[str, str], tmp_path
     for record in run.mutants:
         assert record.operator == "store-half"
         assert record.verdicts["cpu"].infected > 0
+    lists_killed(tmp_path, environment)
 
 
-@pytest.mark.parametrize("name", COMMANDS)
+def lists_killed(folder: Path, environment: dict[str, str]) -> None:
+    """Assert that the README's command, installed too, lists the killed mutants of the run in a folder."""
+    (folder / "mutatenn_killed.py").write_text(*COMMAND)
+    metadata = folder / "killed-1.0.dist-info"
+    metadata.mkdir()
+    (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: killed\nVersion: 1.0\n")
+    (metadata / "entry_points.txt").write_text("[mutatenn]\nkilled = mutatenn_killed\n")
+    more = {"PYTHONPATH": os.pathsep.join([str(folder), environment["PYTHONPATH"]])}
+    command = [sys.executable, "-m", "mutatenn", "killed", str(folder / "run")]
+    done = subprocess.run(command, env=environment | more, check=True, text=True, stdout=subprocess.PIPE)
+    killed = [each.id for each in mutatenn.open_run(folder / "run").mutants if is_killed(each)]
+    assert killed
+    assert done.stdout.splitlines() == killed
+
+
+def is_killed(record: mutatenn.Record) -> bool:
+    return record.verdicts["cpu"].status == "killed"
+
+
+@pytest.mark.parametrize("name", [*(command.name for command in OWN), *PluginHost.installed().commands()])
 def test_every_command_is_in_the_readme(name: str) -> None:
     assert f"`mutatenn {name}" in README
 

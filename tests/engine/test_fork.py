@@ -301,14 +301,6 @@ def test_a_failure_of_our_own_says_what_failed(either: Any) -> None:
     assert seen["weaker"].outcome == "ran"
 
 
-def test_the_number_of_workers_changes_nothing(either: Any) -> None:
-    faults = {f"{unit}-{n}": either.store(unit, times(n)) for unit in ("multiply", "softmax") for n in (2, 3)}
-    runs = [either.run(faults, workers=workers) for workers in (1, 2, 4)]
-    assert all(each.outcome == "ran" for each in runs[0].values())
-    for name in faults:
-        assert len({facts(run[name]) for run in runs}) == 1
-
-
 def test_no_more_workers_than_asked_for(either: Any, tmp_path: Any) -> None:
     def watch(node: Any) -> Any:
         mine = tmp_path / str(os.getpid())

@@ -9,16 +9,17 @@ from collections.abc import Callable
 
 import pytest
 
-from mutatenn import BaselineError, InfrastructureError, InputError, __version__
+from mutatenn import BaselineError, Command, InfrastructureError, InputError, __version__
 from mutatenn.cli import main as command_line
-from mutatenn.cli import plugins
+from mutatenn.cli.plugins import PluginsCommand
 from mutatenn.host.plugin_host import PluginHost
 
 Install = Callable[..., None]
+COMMANDS = [*(command.name for command in command_line.OWN), *PluginHost.installed().commands()]
 
 
-def raising(error: BaseException) -> Callable[[Namespace, PluginHost], int]:
-    def execute(args: Namespace, host: PluginHost) -> int:
+def raising(error: BaseException) -> Callable[[Command, Namespace, PluginHost], int]:
+    def execute(self: Command, args: Namespace, host: PluginHost) -> int:
         raise error
 
     return execute
@@ -31,13 +32,13 @@ def raising(error: BaseException) -> Callable[[Namespace, PluginHost], int]:
 def test_an_error_on_purpose_is_one_line(
     error: Exception, code: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(plugins, "execute", raising(error))
+    monkeypatch.setattr(PluginsCommand, "execute", raising(error))
     assert command_line.main(["plugins"]) == code
     assert capsys.readouterr().err == f"mutatenn: error: {error}\n"
 
 
 def test_a_bug_shows_its_trace(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    monkeypatch.setattr(plugins, "execute", raising(RuntimeError("a bug")))
+    monkeypatch.setattr(PluginsCommand, "execute", raising(RuntimeError("a bug")))
     assert command_line.main(["plugins"]) == 4
     err = capsys.readouterr().err
     assert err.startswith("Traceback")
@@ -47,22 +48,34 @@ def test_a_bug_shows_its_trace(monkeypatch: pytest.MonkeyPatch, capsys: pytest.C
 def test_an_interrupt_is_one_line(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(plugins, "execute", raising(KeyboardInterrupt()))
+    monkeypatch.setattr(PluginsCommand, "execute", raising(KeyboardInterrupt()))
     assert command_line.main(["plugins"]) == 130
     assert capsys.readouterr().err == "mutatenn: interrupted\n"
 
 
 def test_what_a_command_returns_is_the_exit_code(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(plugins, "execute", lambda args, host: 1)
+    monkeypatch.setattr(PluginsCommand, "execute", lambda self, args, host: 1)
     assert command_line.main(["plugins"]) == 1
 
 
-@pytest.mark.parametrize("argv", [[], ["no-such-command"], ["plugins", "--no-such-option"]])
+@pytest.mark.parametrize(
+    "argv", [[], [""], ["--", "no-such-command"], ["no-such-command"], ["plugins", "--no-such-option"]]
+)
 def test_wrong_usage_exits_with_2(argv: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as caught:
         command_line.main(argv)
     assert caught.value.code == 2
     assert "usage: mutatenn" in capsys.readouterr().err
+
+
+def test_an_unknown_command_is_met_with_the_nearest(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        command_line.main(["comapre", "run"])
+    assert caught.value.code == 2
+    told = capsys.readouterr().err.splitlines()[-1]
+    assert told == (
+        "mutatenn: error: unknown command 'comapre'; did you mean 'compare'? `mutatenn --help` lists all"
+    )
 
 
 def test_the_version(capsys: pytest.CaptureFixture[str]) -> None:
@@ -72,10 +85,10 @@ def test_the_version(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().out == f"mutatenn {__version__}\n"
 
 
-@pytest.mark.parametrize("module", command_line.COMMANDS)
-def test_every_command_has_help(module: str, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_has_help(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as caught:
-        command_line.main([module, "--help"])
+        command_line.main([name, "--help"])
     assert caught.value.code == 0
     assert "--block-plugin" in capsys.readouterr().out
 

@@ -201,3 +201,25 @@ def test_built_ins_come_by_the_same_door() -> None:
     (found,) = (each for each in host.records if each.name == "comparators.cosine")
     assert (found.distribution, found.target) == ("mutatenn", "mutatenn_comparators.cosine")
     assert issubclass(host.comparators()["cosine"], Comparator)
+
+
+def test_a_kind_comes_first_and_the_rest_later(install: Install, caplog: pytest.LogCaptureFixture) -> None:
+    install("a-good", GOOD.format(name="count"))
+    install("bad", "1 / 0")
+    install("copy", GOOD.format(name="count"))
+    host = PluginHost()
+    with caplog.at_level(logging.WARNING):
+        host.discover("command")
+        early = [each.name for each in host.records]
+        host.discover()
+    assert early == ["a-good", "bad", *(name for name in early if name.startswith("commands.")), "copy"]
+    assert caplog.text.count("bad is broken") == 1
+    assert caplog.text.count("comparator 'count' comes from plugins 'a-good' and 'copy'") == 1
+    assert host.records == PluginHost.installed().records
+
+
+def test_what_is_blocked_is_checked_when_all_are_known() -> None:
+    host = PluginHost(["no-such-plugin"])
+    host.discover("command")
+    with pytest.raises(InputError, match="cannot block plugin 'no-such-plugin'"):
+        host.discover()

@@ -11,6 +11,7 @@ import pytest
 
 from mutatenn import (
     Backend,
+    Command,
     Comparator,
     Executor,
     Frontend,
@@ -85,6 +86,11 @@ def test_mutatenn_comparators() -> None:
 def test_mutatenn_reporters() -> None:
     host, cls = contribute(Reporter)
     assert host.reporters() == {"made": cls}
+
+
+def test_mutatenn_commands() -> None:
+    host, cls = contribute(Command)
+    assert host.commands() == {"made": cls}
 
 
 def test_one_name_may_be_of_several_kinds() -> None:

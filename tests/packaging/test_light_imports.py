@@ -8,6 +8,9 @@ import sys
 
 import pytest
 
+from mutatenn.cli.main import OWN
+from mutatenn.host.plugin_host import PluginHost
+
 HEAVY = [
     "PIL",
     "ai_edge_litert",
@@ -36,7 +39,12 @@ print(json.dumps(sorted(sys.modules)))
 """
 
 
-@pytest.mark.parametrize("argv", [["--help"], ["plugins"], ["plugins", "--json"], ["plugins", "--help"]])
+COMMANDS = [*(command.name for command in OWN), *PluginHost.installed().commands()]
+
+
+@pytest.mark.parametrize(
+    "argv", [["--help"], ["plugins"], ["plugins", "--json"], *([name, "--help"] for name in COMMANDS)]
+)
 def test_it_imports_nothing_heavy(argv: list[str]) -> None:
     program = [sys.executable, "-c", PROGRAM.format(argv=argv)]
     done = subprocess.run(program, check=True, text=True, stdout=subprocess.PIPE)

@@ -61,12 +61,6 @@ def test_a_real_run(finished: Any, written: Path) -> None:
                 assert measured["mean"] == pytest.approx(verdict.oracles["max-abs"]["mean"])
 
 
-def test_the_same_run_gives_the_same_files(finished: Any, written: Path, tmp_path: Path) -> None:
-    devices.Devices().report(finished.run, tmp_path)
-    for path in written.iterdir():
-        assert path.read_bytes() == (tmp_path / path.name).read_bytes()
-
-
 def test_one_environment_is_an_error(make: Make, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="nothing to compare it with"):
         devices.Devices().report(make({"cpu": {"lt-to-le.x.0.1": KILLED}}), tmp_path / "report")

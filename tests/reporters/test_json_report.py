@@ -73,12 +73,6 @@ def test_every_mutant_and_verdict_of_a_real_run(finished: Any, tmp_path: Path) -
         assert written == {**about, **remarks, "verdicts": json.loads(json.dumps(verdicts))}
 
 
-def test_the_same_run_gives_the_same_bytes(finished: Any, tmp_path: Path) -> None:
-    write(finished.run, tmp_path / "one")
-    write(mutatenn.open_run(finished.run.directory), tmp_path / "two")
-    assert (tmp_path / "one/report.json").read_bytes() == (tmp_path / "two/report.json").read_bytes()
-
-
 def test_a_mutant_is_a_line(finished: Any, tmp_path: Path) -> None:
     mutants = write(finished.run, tmp_path)["mutants"]
     lines = (tmp_path / "report.json").read_text().splitlines()
@@ -123,11 +117,6 @@ def test_what_is_not_finite_is_null(make: Make, tmp_path: Path) -> None:
     assert document["environments"][0]["noise_floor"] is None
     assert document["environments"][0]["baseline"]["reference_difference"] is None
     assert document["noise_between_environments"][0]["max_abs"] is None
-
-
-def test_plain_reaches_every_depth() -> None:
-    value = {"a": (1, [math.nan, {"b": -math.inf}]), 2: None, "c": 0.5, "d": True}
-    assert reporter.plain(value) == {"a": [1, [None, {"b": None}]], "2": None, "c": 0.5, "d": True}
 
 
 def test_any_name_is_kept(make: Make, tmp_path: Path) -> None:

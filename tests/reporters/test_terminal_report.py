@@ -47,7 +47,8 @@ all                30       5      1        1        1       1     1  0.50
 no site in this model: gt-to-ge
 survivors:
   store-int8.conv.0.cd
-    infected 10 of 10 images, changed the output on 9 by up to 0.25
+    infected 10 of 10 images, changed the output on 9 by up to 0.25, took 100%
+    of a top-1 margin
 crashed:
   store-int8.conv.2.ab
     SIGSEGV

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from mutatenn import BuildError, DeviceLostError, InputError, ir
-from mutatenn._testing_device import check_device
+from mutatenn.testing import check_device
 from mutatenn_backends.llvm import Cpu, Llvm
 
 

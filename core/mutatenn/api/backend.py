@@ -45,7 +45,13 @@ class Device(ABC):
 
     @abstractmethod
     def launch(self, built: Any, tensors: Sequence[Any]) -> None:
-        """Run a built kernel on (arguments, results) and wait for it."""
+        """Run a built kernel on (arguments, results) and wait for it.
+
+        The tensors are those of the kernel's parameters, in their order: arguments first, which it only
+        reads, then results. Where results begin is not said; they may come from :meth:`allocate`, from an
+        earlier launch, or from :meth:`upload`, when a mutant is tried with another content of memory. A
+        kernel that has a ``monitor`` (see :class:`mutatenn.Kernel`) gets that as a last one.
+        """
 
     @abstractmethod
     def fetch(self, tensor: Any) -> NDArray[np.generic]:

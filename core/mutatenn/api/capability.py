@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC
 from typing import ClassVar, Literal
 
-Kind = Literal["frontend", "mutator", "backend", "executor", "comparator", "reporter"]
+Kind = Literal["frontend", "mutator", "backend", "executor", "comparator", "reporter", "command"]
 
 
 class Capability(ABC):
@@ -17,6 +17,8 @@ class Capability(ABC):
     """
 
     name: ClassVar[str]
+    packages: ClassVar[tuple[str, ...]] = ()
+    """Distributions whose versions decide what it does; a run records those that are installed."""
 
     @classmethod
     def summary(cls) -> str:

@@ -16,6 +16,7 @@ from mutatenn.api.values import Model, TensorSpec
 from mutatenn.border import broken, calling, is_built_in, named
 from mutatenn.compiler import ir
 from mutatenn.compiler.mutators import Descriptions
+from mutatenn.compiler.outline import bindings
 from mutatenn.engine.probe import probe
 from mutatenn.errors import InputError, PluginError
 from mutatenn.printable import one_line
@@ -59,8 +60,7 @@ def load_model(frontend: Frontend, path: Path) -> Model:
 
 def _check_sizes(main: Any, path: Path) -> None:
     """Raise InputError for a value that no machine should be asked for."""
-    bindings = [binding for block in getattr(main.body, "blocks", ()) for binding in block.bindings]
-    for variable in (*main.params, *(binding.var for binding in bindings)):
+    for variable in (*main.params, *(binding.var for binding in bindings(main))):
         sizes = [getattr(size, "value", 1) for size in getattr(variable.ty, "shape", None) or ()]
         if math.prod(map(int, sizes)) > LARGEST_VALUE:
             shape = "x".join(map(str, sizes))

@@ -38,6 +38,8 @@ def open_reporters(
     known = host.reporters()
     for name in names:
         host.get("reporter", name)  # an unknown one is told before anything of the file
-    options = {spec.name: spec.options for spec in load_reporters(Path(campaign), known)}
+    path = Path(campaign)
+    specs = load_reporters(path, known) if path.exists() else ()  # gone? told by who needs it
+    options = {spec.name: spec.options for spec in specs}
     wanted = dict.fromkeys(names or options or default)
     return {name: create(host.get("reporter", name), options.get(name, {})) for name in wanted}

@@ -5,7 +5,9 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
+from mutatenn.api.command import Command
 from mutatenn.cli._text import columns
+from mutatenn.host.hookspecs import hookimpl
 from mutatenn.printable import printable
 
 if TYPE_CHECKING:
@@ -18,8 +20,6 @@ if TYPE_CHECKING:
     from mutatenn.host.plugin_host import PluginHost
     from mutatenn.results.score import MutationScore
 
-NAME = "compare"
-HELP = "compare environments: how far their originals are apart, what is killed here and survives there"
 EPILOG = """
 A mutant diverges where it behaved differently in two environments: killed here, unnoticed there; crashed
 here, killed there. It differs where it diverges, or where the kill oracle notices more of a difference
@@ -29,36 +29,40 @@ device_evaluation.json, which docs/report-schema.md describes.
 SHOWN = 10
 
 
-def configure(parser: argparse.ArgumentParser) -> None:
-    """Declare the options."""
-    parser.add_argument("runs", metavar="RUN", nargs="+", help="a run directory; all of the same images")
-    parser.add_argument(
-        "--environment", metavar="NAME", action="append", default=[], help="one of these; may be repeated"
-    )
-    parser.add_argument(
-        "--discrepancies", action="store_true", help="only the mutants that differ, all of them"
-    )
-    parser.add_argument("--json", action="store_true", help="print an object, every mutant in it")
-    parser.epilog = EPILOG
+class CompareCommand(Command):
+    """Compare environments: how far their originals are apart, what is killed here and survives there."""
 
+    name = "compare"
 
-def execute(args: argparse.Namespace, host: PluginHost) -> int:
-    """Print the comparison."""
-    import mutatenn
-    from mutatenn.analysis.environments.comparison import compare
+    def configure(self, parser: argparse.ArgumentParser) -> None:
+        """Declare the options."""
+        parser.add_argument("runs", metavar="RUN", nargs="+", help="a run directory; all of the same images")
+        parser.add_argument(
+            "--environment", metavar="NAME", action="append", default=[], help="one of these; may be repeated"
+        )
+        parser.add_argument(
+            "--discrepancies", action="store_true", help="only the mutants that differ, all of them"
+        )
+        parser.add_argument("--json", action="store_true", help="print an object, every mutant in it")
+        parser.epilog = EPILOG
 
-    runs = [mutatenn.open_run(path) for path in args.runs]
-    deep = args.json or args.discrepancies  # what is printed else needs labels and scores only
-    found = compare(runs, None if deep else {}, environments=args.environment, host=host)
-    if args.json:
-        from mutatenn.analysis.environments.document import comparison_document
+    def execute(self, args: argparse.Namespace, host: PluginHost) -> int:
+        """Print the comparison."""
+        import mutatenn
+        from mutatenn.analysis.environments.comparison import compare
 
-        sys.stdout.writelines(comparison_document(found, "differing" if args.discrepancies else "all"))
-    elif args.discrepancies:
-        sys.stdout.writelines(_differing(found))
-    else:
-        print("\n\n".join(_sections(found)))
-    return 0
+        runs = [mutatenn.open_run(path) for path in args.runs]
+        deep = args.json or args.discrepancies  # what is printed else needs labels and scores only
+        found = compare(runs, None if deep else {}, environments=args.environment, host=host)
+        if args.json:
+            from mutatenn.analysis.environments.document import comparison_document
+
+            sys.stdout.writelines(comparison_document(found, "differing" if args.discrepancies else "all"))
+        elif args.discrepancies:
+            sys.stdout.writelines(_differing(found))
+        else:
+            print("\n\n".join(_sections(found)))
+        return 0
 
 
 def _sections(found: Comparison) -> Iterator[str]:
@@ -139,3 +143,9 @@ def _told(compared: MutantComparison) -> list[str]:
 
 def _table(title: str, rows: Sequence[Sequence[object]], right: Sequence[int]) -> str:
     return "\n".join([title, *(f"  {line}" for line in columns(rows, right=right).splitlines())])
+
+
+@hookimpl
+def mutatenn_commands() -> list[type[Command]]:
+    """Contribute the command."""
+    return [CompareCommand]

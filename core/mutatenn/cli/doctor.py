@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Literal, TypeVar
 
 import attrs
 
+from mutatenn.api.command import Command
 from mutatenn.border import broken, calling, described
 from mutatenn.cli._model_contract import show_contract
 from mutatenn.cli._text import columns
@@ -29,8 +30,6 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-NAME = "doctor"
-HELP = "check what this machine can build and run"
 EPILOG = """
 Exits with 4 if something needed does not work. With --json, an object: "ok" (true or false) and "checks",
 a list of objects: "name", "state" ("ok", "warning", "problem"), "detail", "cure". With --model and --json, a
@@ -63,30 +62,39 @@ class Check:
         return f"{self.detail}; {self.cure}" if self.cure else self.detail
 
 
-def configure(parser: argparse.ArgumentParser) -> None:
-    """Declare the options."""
-    parser.add_argument(
-        "--model",
-        metavar="MODEL",
-        help="instead, tell what a model takes and gives: a file or folder, scheme:name, or a campaign file",
-    )
-    parser.add_argument("--json", action="store_true", help="print an object")
-    parser.epilog = EPILOG
+class DoctorCommand(Command):
+    """Check what this machine can build and run."""
 
+    name = "doctor"
 
-def execute(args: argparse.Namespace, host: PluginHost) -> int:
-    """Print a line per check; return 0 if everything needed works."""
-    if args.model is not None:
-        show_contract(args.model, host, as_json=args.json)
-        return 0
-    checks = examine(host)
-    problems = sum(check.state == "problem" for check in checks)
-    if args.json:
-        print(json.dumps({"ok": not problems, "checks": [attrs.asdict(check) for check in checks]}, indent=2))
-    else:
-        print(columns((each.state, each.name, each.advice) for each in checks))
-        print(f"\n{problems or 'no'} problem{'' if problems == 1 else 's'}")
-    return PROBLEM if problems else 0
+    def configure(self, parser: argparse.ArgumentParser) -> None:
+        """Declare the options."""
+        parser.add_argument(
+            "--model",
+            metavar="MODEL",
+            help="instead, tell what a model takes and gives: a file or folder, scheme:name, or a campaign "
+            "file",
+        )
+        parser.add_argument("--json", action="store_true", help="print an object")
+        parser.epilog = EPILOG
+
+    def execute(self, args: argparse.Namespace, host: PluginHost) -> int:
+        """Print a line per check; return 0 if everything needed works."""
+        if args.model is not None:
+            show_contract(args.model, host, as_json=args.json)
+            return 0
+        checks = examine(host)
+        problems = sum(check.state == "problem" for check in checks)
+        if args.json:
+            print(
+                json.dumps(
+                    {"ok": not problems, "checks": [attrs.asdict(check) for check in checks]}, indent=2
+                )
+            )
+        else:
+            print(columns((each.state, each.name, each.advice) for each in checks))
+            print(f"\n{problems or 'no'} problem{'' if problems == 1 else 's'}")
+        return PROBLEM if problems else 0
 
 
 def examine(host: PluginHost) -> list[Check]:

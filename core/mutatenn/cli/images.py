@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
+from mutatenn.api.command import Command
 from mutatenn.cli._text import columns
 from mutatenn.errors import InputError
+from mutatenn.host.hookspecs import hookimpl
 from mutatenn.nearest import unknown_name
 from mutatenn.printable import printable
 
@@ -21,8 +23,6 @@ if TYPE_CHECKING:
     from mutatenn.host.plugin_host import PluginHost
     from mutatenn.results.run import Run
 
-NAME = "images"
-HELP = "say which images are needed, which add nothing, and what they nearly killed"
 EPILOG = """
 With --json, an object by environment, null before a mutant was judged there: "mutants" (valid ones judged),
 "killed" (by some image), "cover" (a smallest set of images that kills these: "images", each with how many
@@ -37,27 +37,31 @@ NEEDED = 10
 SHOWN = 5
 
 
-def configure(parser: argparse.ArgumentParser) -> None:
-    """Declare the options."""
-    parser.add_argument("run", metavar="RUN", help="the run directory")
-    parser.add_argument("--environment", metavar="NAME", help="only this environment")
-    parser.add_argument("--json", action="store_true", help="print an object, every image in it")
-    parser.epilog = EPILOG
+class ImagesCommand(Command):
+    """Say which images are needed, which add nothing, and what they nearly killed."""
 
+    name = "images"
 
-def execute(args: argparse.Namespace, host: PluginHost) -> int:  # noqa: ARG001  # no plugin is asked
-    """Print what the images of each environment are worth."""
-    import mutatenn
+    def configure(self, parser: argparse.ArgumentParser) -> None:
+        """Declare the options."""
+        parser.add_argument("run", metavar="RUN", help="the run directory")
+        parser.add_argument("--environment", metavar="NAME", help="only this environment")
+        parser.add_argument("--json", action="store_true", help="print an object, every image in it")
+        parser.epilog = EPILOG
 
-    run = mutatenn.open_run(args.run)
-    if args.environment is not None and args.environment not in run.environments:
-        raise InputError(unknown_name("environment", args.environment, run.environments))
-    names = [name for name in run.environments if args.environment in (None, name)]
-    if args.json:
-        print(json.dumps({name: _plain(run, name) for name in names}, indent=2))
-    else:
-        print("\n\n".join("\n\n".join(_sections(run, name)) for name in names))
-    return 0
+    def execute(self, args: argparse.Namespace, host: PluginHost) -> int:  # noqa: ARG002  # no plugin is asked
+        """Print what the images of each environment are worth."""
+        import mutatenn
+
+        run = mutatenn.open_run(args.run)
+        if args.environment is not None and args.environment not in run.environments:
+            raise InputError(unknown_name("environment", args.environment, run.environments))
+        names = [name for name in run.environments if args.environment in (None, name)]
+        if args.json:
+            print(json.dumps({name: _plain(run, name) for name in names}, indent=2))
+        else:
+            print("\n\n".join("\n\n".join(_sections(run, name)) for name in names))
+        return 0
 
 
 def _found(run: Run, environment: str) -> ImageWorth | None:
@@ -184,3 +188,9 @@ def _kill(images: Collection[str]) -> str:
 
 def _count(number: int, what: str) -> str:
     return f"{number} {what}{'s' * (number != 1)}"
+
+
+@hookimpl
+def mutatenn_commands() -> list[type[Command]]:
+    """Contribute the command."""
+    return [ImagesCommand]

@@ -8,6 +8,7 @@ import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mutatenn.api.command import Command
 from mutatenn.cli._model_contract import section_of
 from mutatenn.cli._streams import tell
 from mutatenn.errors import InputError, MutatennError
@@ -19,8 +20,6 @@ if TYPE_CHECKING:
     from mutatenn.campaign.config.values import ModelSection
     from mutatenn.host.plugin_host import PluginHost
 
-NAME = "init"
-HELP = "write a campaign to start from"
 
 STARTER = """\
 # A campaign of mutatenn. A line such as `# seed = 0` is an optional key: its default, or an example.
@@ -29,6 +28,8 @@ STARTER = """\
 name = "digits"                  # of the run directory, too
 # seed = 0                       # of every random choice
 # stop = { width = 0.1, confidence = 0.95 }  # once the score's interval is so narrow; default: run all
+# execution = { executor = "worker" }        # who runs the mutants; default: what suits each backend
+# reporters = [{ name = "json" }, { name = "terminal" }]  # who follows the run and presents it
 # skip = [{ mutants = "store-int8.*", reason = "why" }]   # mutants not to run
 # accept = [{ mutants = "store-int8.*", reason = "why" }] # survivors that are known
 
@@ -100,41 +101,45 @@ min_accuracy = 0.97              # share of images whose top-1 class is right; n
 COMMENT_COLUMN = 33
 
 
-def configure(parser: argparse.ArgumentParser) -> None:
-    """Declare the options."""
-    parser.add_argument(
-        "file",
-        metavar="FILE",
-        nargs="?",
-        default="campaign.toml",
-        help="what to write (default: %(default)s)",
-    )
-    parser.add_argument(
-        "--model",
-        metavar="MODEL",
-        help="a file, a folder, or a source such as torchvision:resnet18 (default: the bundled digits)",
-    )
-    parser.add_argument("--images", metavar="GLOB", help="the images, such as 'photos/*.jpg'")
-    parser.add_argument("--force", action="store_true", help="overwrite FILE")
+class InitCommand(Command):
+    """Write a campaign to start from."""
 
+    name = "init"
 
-def execute(args: argparse.Namespace, host: PluginHost) -> int:
-    """Write the file and tell the next command."""
-    path = Path(args.file)
-    if os.path.lexists(path) and not args.force:
-        raise InputError(f"{path} exists; name another file, or overwrite it with --force")
-    text = starter(path.parent, args.model, args.images, host)
-    try:
-        path.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise InputError(f"cannot write {path}: {error.strerror}; name another file") from None
-    except UnicodeEncodeError as error:
-        raise InputError(f"the name {error.object!a} is not UTF-8; rename the file") from None
-    unset = [key for key in ("mean", "std") if re.search(rf"^# {key} = ", text, re.MULTILINE)]
-    unknown = [*unset, *([] if args.images else ["images"])] if args.model else []
-    todo = f"set {', '.join(unknown)} in it, then" if unknown else "next"
-    print(printable(f"wrote {path}; {todo}: mutatenn run {shlex.quote(str(path))}"))
-    return 0
+    def configure(self, parser: argparse.ArgumentParser) -> None:
+        """Declare the options."""
+        parser.add_argument(
+            "file",
+            metavar="FILE",
+            nargs="?",
+            default="campaign.toml",
+            help="what to write (default: %(default)s)",
+        )
+        parser.add_argument(
+            "--model",
+            metavar="MODEL",
+            help="a file, a folder, or a source such as torchvision:resnet18 (default: the bundled digits)",
+        )
+        parser.add_argument("--images", metavar="GLOB", help="the images, such as 'photos/*.jpg'")
+        parser.add_argument("--force", action="store_true", help="overwrite FILE")
+
+    def execute(self, args: argparse.Namespace, host: PluginHost) -> int:
+        """Write the file and tell the next command."""
+        path = Path(args.file)
+        if os.path.lexists(path) and not args.force:
+            raise InputError(f"{path} exists; name another file, or overwrite it with --force")
+        text = starter(path.parent, args.model, args.images, host)
+        try:
+            path.write_text(text, encoding="utf-8")
+        except OSError as error:
+            raise InputError(f"cannot write {path}: {error.strerror}; name another file") from None
+        except UnicodeEncodeError as error:
+            raise InputError(f"the name {error.object!a} is not UTF-8; rename the file") from None
+        unset = [key for key in ("mean", "std") if re.search(rf"^# {key} = ", text, re.MULTILINE)]
+        unknown = [*unset, *([] if args.images else ["images"])] if args.model else []
+        todo = f"set {', '.join(unknown)} in it, then" if unknown else "next"
+        print(printable(f"wrote {path}; {todo}: mutatenn run {shlex.quote(str(path))}"))
+        return 0
 
 
 def starter(folder: Path, model: str | None, images: str | None, host: PluginHost) -> str:

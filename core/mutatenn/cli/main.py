@@ -2,38 +2,59 @@
 
 from __future__ import annotations
 
-import argparse
 import os
 import resource
 import sys
 import traceback
-from importlib import import_module
-from typing import NoReturn
+from typing import TYPE_CHECKING
 
-from mutatenn import MutatennError, PluginError, __version__
-from mutatenn.border import described
+from mutatenn.border import broken, described
+from mutatenn.cli._parser import ParserExit, blocked_plugins, guarded, parse
 from mutatenn.cli._streams import discard_output, prepare_streams, tell, tell_error, tell_trace
-from mutatenn.host.plugin_host import BLOCK_VARIABLE, PluginHost
-from mutatenn.printable import shortened
+from mutatenn.cli.doctor import DoctorCommand
+from mutatenn.cli.init import InitCommand
+from mutatenn.cli.plan import PlanCommand
+from mutatenn.cli.plugins import PluginsCommand
+from mutatenn.cli.report import ReportCommand
+from mutatenn.cli.run import RunCommand
+from mutatenn.cli.score import ScoreCommand
+from mutatenn.errors import MutatennError, PluginError
+from mutatenn.host.hookspecs import hookimpl
+from mutatenn.host.plugin_host import CORE, PluginHost
 
-COMMANDS = (
-    *("init", "plan", "run", "show", "report", "score", "compare", "images"),
-    *("bundle", "ingest", "plugins", "doctor"),
-)
-"""Modules of this package; each has NAME, HELP, ``configure(parser)`` and ``execute(args, host) -> int``."""
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from mutatenn.api.command import Command
 
 INTERRUPTED = 128 + 2
 PIPE_CLOSED = 128 + 13
+LARGEST_CODE = 255
+OWN: tuple[type[Command], ...] = (
+    *(InitCommand, PlanCommand, RunCommand, ReportCommand, ScoreCommand),
+    *(PluginsCommand, DoctorCommand),
+)
+"""The commands that core does not go without, as help lists them; all others are plugins."""
 
 
-def main(argv: list[str] | None = None) -> int:
+class Own:
+    """Contributes the commands that are core's own."""
+
+    @hookimpl
+    def mutatenn_commands(self) -> tuple[type[Command], ...]:
+        """Return them."""
+        return OWN
+
+
+def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line and return the exit code; wrong usage exits with 2 right away."""
     _limit_threads()
     prepare_streams()
-    args = _parser().parse_args(argv)
     try:
-        code: int = args.execute(args, PluginHost.installed(args.block_plugin))
+        code = _call(sys.argv[1:] if argv is None else argv)
         sys.stdout.flush()  # a closed pipe shows here, not after the last line of Python
+    except ParserExit:
+        raise
     except MutatennError as error:
         tell_error(error)
         return error.exit_code
@@ -49,6 +70,20 @@ def main(argv: list[str] | None = None) -> int:
         return MutatennError.exit_code
     except BaseException as error:
         return _unforeseen(error)
+    return code
+
+
+def _call(argv: Sequence[str]) -> int:
+    """Call the command that a command line names, and return its exit code."""
+    host = PluginHost(blocked_plugins(argv))
+    host.register(Own(), CORE)
+    host.discover("command")
+    command, args = parse(argv, {cls.name: cls for cls in OWN} | host.commands(), host)
+    host.discover()
+    with guarded(type(command), "execute"):
+        code = command.execute(args, host)
+    if not isinstance(code, int) or isinstance(code, bool) or not 0 <= code <= LARGEST_CODE:
+        raise broken(command, "execute", f"an exit code, 0 to {LARGEST_CODE}", code)
     return code
 
 
@@ -73,39 +108,6 @@ def _want_of_memory(error: BaseException) -> str:
     reason = " ".join(str(error).split()) or type(error).__name__
     cure = "raise the limit of address space (ulimit -v)" if limited else "free some, or add some"
     return f"out of memory ({reason}); {cure} and run again"
-
-
-class _Parser(argparse.ArgumentParser):
-    """Shows what the user typed as it shows everything else."""
-
-    def error(self, message: str) -> NoReturn:
-        """Tell the wrong usage and exit with 2."""
-        super().error(shortened(message))
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(
-        prog="mutatenn", description="Mutation and differential testing of compiled image classifiers."
-    )
-    parser.add_argument("--version", action="version", version=f"mutatenn {__version__}")
-    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
-    for name in COMMANDS:
-        module = import_module(f"mutatenn.cli.{name}")
-        command = commands.add_parser(module.NAME, help=module.HELP, description=module.HELP)
-        module.configure(command)
-        _add_common(command)
-        command.set_defaults(execute=module.execute)
-    return parser
-
-
-def _add_common(command: argparse.ArgumentParser) -> None:
-    command.add_argument(
-        "--block-plugin",
-        metavar="NAME",
-        action="append",
-        default=[],
-        help=f"leave out an installed plugin; may be repeated (also: {BLOCK_VARIABLE}=NAME,...)",
-    )
 
 
 def _limit_threads() -> None:

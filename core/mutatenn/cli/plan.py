@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
+from mutatenn.api.command import Command
 from mutatenn.cli._text import columns
 from mutatenn.errors import InputError
 from mutatenn.nearest import unknown_name
@@ -24,8 +25,6 @@ if TYPE_CHECKING:
     from mutatenn.campaign.planning.plan import Plan
     from mutatenn.host.plugin_host import PluginHost
 
-NAME = "plan"
-HELP = "count the sites and mutants of a campaign, running nothing"
 EPILOG = """
 With --json, an object: "campaign" (its name), "model", "images" (how many) and "environments", a list of
 objects: "name", "backend", "target", "profile", "kernels" (how many different ones), "fallback" (why the
@@ -35,35 +34,41 @@ level, stage, options, parts, sites: unit, ordinal, detail).
 """
 
 
-def configure(parser: argparse.ArgumentParser) -> None:
-    """Declare the options."""
-    parser.add_argument("file", metavar="FILE", help="the campaign file")
-    parser.add_argument("--list", action="store_true", help="a line per mutant: id, unit, ordinal, code")
-    parser.add_argument("--layers", action="store_true", help="count mutants by layer instead of operator")
-    parser.add_argument(
-        "--only",
-        metavar="MUTANT",
-        action="append",
-        default=[],
-        help="only this mutant, by id, its beginning, or a pattern with * and ?; may be repeated",
-    )
-    parser.add_argument("--environment", metavar="NAME", help="only this environment")
-    parser.add_argument("--json", action="store_true", help="print an object, every mutant in it")
-    parser.epilog = EPILOG
+class PlanCommand(Command):
+    """Count the sites and mutants of a campaign, running nothing."""
 
+    name = "plan"
 
-def execute(args: argparse.Namespace, host: PluginHost) -> int:
-    """Print the plan of each environment."""
-    from mutatenn.campaign.execution.setup import set_up
+    def configure(self, parser: argparse.ArgumentParser) -> None:
+        """Declare the options."""
+        parser.add_argument("file", metavar="FILE", help="the campaign file")
+        parser.add_argument("--list", action="store_true", help="a line per mutant: id, unit, ordinal, code")
+        parser.add_argument(
+            "--layers", action="store_true", help="count mutants by layer instead of operator"
+        )
+        parser.add_argument(
+            "--only",
+            metavar="MUTANT",
+            action="append",
+            default=[],
+            help="only this mutant, by id, its beginning, or a pattern with * and ?; may be repeated",
+        )
+        parser.add_argument("--environment", metavar="NAME", help="only this environment")
+        parser.add_argument("--json", action="store_true", help="print an object, every mutant in it")
+        parser.epilog = EPILOG
 
-    setup = set_up(args.file, host)
-    if args.environment is not None and args.environment not in setup.toolchains:
-        raise InputError(unknown_name("environment", args.environment, setup.toolchains))
-    plans = {name: plan for name, plan in setup.plans().items() if args.environment in (None, name)}
-    if args.only:
-        plans = {name: _filtered(plan, args.only) for name, plan in plans.items()}
-    sys.stdout.writelines(_json(setup, plans) if args.json else _text(setup, plans, args))
-    return 0
+    def execute(self, args: argparse.Namespace, host: PluginHost) -> int:
+        """Print the plan of each environment."""
+        from mutatenn.campaign.execution.setup import set_up
+
+        setup = set_up(args.file, host)
+        if args.environment is not None and args.environment not in setup.toolchains:
+            raise InputError(unknown_name("environment", args.environment, setup.toolchains))
+        plans = {name: plan for name, plan in setup.plans().items() if args.environment in (None, name)}
+        if args.only:
+            plans = {name: _filtered(plan, args.only) for name, plan in plans.items()}
+        sys.stdout.writelines(_json(setup, plans) if args.json else _text(setup, plans, args))
+        return 0
 
 
 def _filtered(plan: Plan, names: Sequence[str]) -> Plan:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import attrs
 
+from mutatenn.api.command import Command
 from mutatenn.cli._text import columns
 from mutatenn.host.admission import KINDS
 
@@ -16,8 +17,6 @@ if TYPE_CHECKING:
 
     from mutatenn.host.plugin_host import PluginHost, PluginRecord
 
-NAME = "plugins"
-HELP = "list the installed plugins and what they provide"
 COLUMNS = ("kind", "name", "distribution", "version", "state", "summary")
 
 
@@ -43,22 +42,26 @@ class Row:
     summary: str
 
 
-def configure(parser: argparse.ArgumentParser) -> None:
-    """Declare the options."""
-    parser.add_argument("--json", action="store_true", help="print a list of objects")
-    parser.add_argument("--kind", choices=tuple(KINDS), help="only what is of this kind")
+class PluginsCommand(Command):
+    """List the installed plugins and what they provide."""
 
+    name = "plugins"
 
-def execute(args: argparse.Namespace, host: PluginHost) -> int:
-    """Print one row per capability, and one per plugin that provides none."""
-    rows = [row for record in host.records for row in _rows(record) if args.kind in (None, row.kind)]
-    order: list[str | None] = [*KINDS, None]
-    rows.sort(key=lambda row: (order.index(row.kind), row.name or row.plugin, row.distribution))
-    if args.json:
-        print(json.dumps([attrs.asdict(row) for row in rows], indent=2))
-    else:
-        print(columns([COLUMNS, *map(_cells, rows)]))
-    return 0
+    def configure(self, parser: argparse.ArgumentParser) -> None:
+        """Declare the options."""
+        parser.add_argument("--json", action="store_true", help="print a list of objects")
+        parser.add_argument("--kind", choices=tuple(KINDS), help="only what is of this kind")
+
+    def execute(self, args: argparse.Namespace, host: PluginHost) -> int:
+        """Print one row per capability, and one per plugin that provides none."""
+        rows = [row for record in host.records for row in _rows(record) if args.kind in (None, row.kind)]
+        order: list[str | None] = [*KINDS, None]
+        rows.sort(key=lambda row: (order.index(row.kind), row.name or row.plugin, row.distribution))
+        if args.json:
+            print(json.dumps([attrs.asdict(row) for row in rows], indent=2))
+        else:
+            print(columns([COLUMNS, *map(_cells, rows)]))
+        return 0
 
 
 def _rows(record: PluginRecord) -> Iterator[Row]:

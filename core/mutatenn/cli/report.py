@@ -7,6 +7,7 @@ import re
 import sys
 from typing import TYPE_CHECKING
 
+from mutatenn.api.command import Command
 from mutatenn.border import broken, calling
 from mutatenn.cli._reporters import add_reporter, open_reporters
 from mutatenn.cli._thresholds import TELLING, add_min_score, conclude, demanding, min_score
@@ -21,33 +22,35 @@ if TYPE_CHECKING:
     from mutatenn.results.reporter import Reporter
     from mutatenn.results.run import Run
 
-NAME = "report"
-HELP = "present a run, finished or interrupted"
 DEFAULT = "terminal"
 STEERING = re.compile(r"\x1b(?!\[[0-9;]*m)|[\x00-\x08\x0b-\x1a\x1c-\x1f\x7f-\x9f]")
 """Characters that do something to a terminal, but for colours, tabs and line feeds."""
 
 
-def configure(parser: argparse.ArgumentParser) -> None:
-    """Declare the options."""
-    parser.add_argument("run", metavar="RUN", help="the run directory")
-    add_reporter(parser, [DEFAULT], "; files go to RUN/report")
-    add_min_score(parser)
-    parser.epilog = "Exit codes: 0 done, 1 a threshold failed, 2 wrong input or a reporter failed."
+class ReportCommand(Command):
+    """Present a run, finished or interrupted."""
 
+    name = "report"
 
-def execute(args: argparse.Namespace, host: PluginHost) -> int:
-    """Print what the reporters return; the exit code tells whether a threshold failed."""
-    import mutatenn
-    from mutatenn.results.run import CAMPAIGN_FILE
+    def configure(self, parser: argparse.ArgumentParser) -> None:
+        """Declare the options."""
+        parser.add_argument("run", metavar="RUN", help="the run directory")
+        add_reporter(parser, [DEFAULT], "; files go to RUN/report")
+        add_min_score(parser)
+        parser.epilog = "Exit codes: 0 done, 1 a threshold failed, 2 wrong input or a reporter failed."
 
-    for name in args.reporter:
-        host.get("reporter", name)  # an unknown one is told, and nothing else
-    run = demanding(mutatenn.open_run(args.run), min_score(args))
-    reporters = open_reporters(run.directory / CAMPAIGN_FILE, args.reporter, [DEFAULT], host)
-    code = conclude(run.failed_thresholds, told=TELLING in reporters)
-    present(run, reporters)
-    return code
+    def execute(self, args: argparse.Namespace, host: PluginHost) -> int:
+        """Print what the reporters return; the exit code tells whether a threshold failed."""
+        import mutatenn
+        from mutatenn.results.run import CAMPAIGN_FILE
+
+        for name in args.reporter:
+            host.get("reporter", name)  # an unknown one is told, and nothing else
+        run = demanding(mutatenn.open_run(args.run), min_score(args))
+        reporters = open_reporters(run.directory / CAMPAIGN_FILE, args.reporter, [DEFAULT], host)
+        code = conclude(run.failed_thresholds, told=TELLING in reporters)
+        present(run, reporters)
+        return code
 
 
 def present(run: Run, reporters: Mapping[str, Reporter]) -> None:

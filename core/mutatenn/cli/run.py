@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from mutatenn.api.command import Command
 from mutatenn.cli._reporters import add_reporter, open_reporters
 from mutatenn.cli._streams import tell
 from mutatenn.cli._thresholds import TELLING, add_min_score, conclude, demanding, min_score
@@ -17,57 +18,59 @@ if TYPE_CHECKING:
     from mutatenn.host.plugin_host import PluginHost
     from mutatenn.results.run import Run
 
-NAME = "run"
-HELP = "run a campaign, or continue it where it stopped"
 REPORTERS = ("json", "terminal")
 FAILED = 4
 
 
-def configure(parser: argparse.ArgumentParser) -> None:
-    """Declare the options."""
-    parser.add_argument("file", metavar="FILE", help="the campaign file")
-    parser.add_argument("--out", metavar="DIR", help="the run directory (default: runs/NAME)")
-    parser.add_argument("--workers", metavar="N", help="mutants at a time (default: one per processor)")
-    parser.add_argument(
-        "--no-reuse", action="store_true", help="compute every mutant from the first kernel, for checking"
-    )
-    parser.add_argument(
-        "--only",
-        metavar="MUTANT",
-        action="append",
-        default=[],
-        help="run only this mutant, by id, its beginning, or a pattern with * and ?; may be repeated",
-    )
-    add_reporter(parser, REPORTERS)
-    add_min_score(parser)
-    parser.epilog = (
-        "Exit codes: 0 done, 1 a threshold failed, 2 wrong input, 3 the original fails the "
-        "baseline gate, 4 the machinery failed, 130 interrupted."
-    )
+class RunCommand(Command):
+    """Run a campaign, or continue it where it stopped."""
 
+    name = "run"
 
-def execute(args: argparse.Namespace, host: PluginHost) -> int:
-    """Run the campaign, then let the reporters present it."""
-    import mutatenn
-
-    workers, least = _workers(args.workers), min_score(args)
-    reporters = open_reporters(args.file, args.reporter, REPORTERS, host)
-    try:
-        run = mutatenn.run(
-            args.file,
-            args.out,
-            workers=workers,
-            reuse=not args.no_reuse,
-            only=args.only,
-            reporters=list(reporters.values()),
-            host=host,
+    def configure(self, parser: argparse.ArgumentParser) -> None:
+        """Declare the options."""
+        parser.add_argument("file", metavar="FILE", help="the campaign file")
+        parser.add_argument("--out", metavar="DIR", help="the run directory (default: runs/NAME)")
+        parser.add_argument("--workers", metavar="N", help="mutants at a time (default: one per processor)")
+        parser.add_argument(
+            "--no-reuse", action="store_true", help="compute every mutant from the first kernel, for checking"
         )
-    except KeyboardInterrupt:
-        raise KeyboardInterrupt("run the same command again to continue") from None
-    run = demanding(run, least)
-    code = _conclude(run, reporters)
-    present(run, reporters)
-    return code
+        parser.add_argument(
+            "--only",
+            metavar="MUTANT",
+            action="append",
+            default=[],
+            help="run only this mutant, by id, its beginning, or a pattern with * and ?; may be repeated",
+        )
+        add_reporter(parser, REPORTERS)
+        add_min_score(parser)
+        parser.epilog = (
+            "Exit codes: 0 done, 1 a threshold failed, 2 wrong input, 3 the original fails the "
+            "baseline gate, 4 the machinery failed, 130 interrupted."
+        )
+
+    def execute(self, args: argparse.Namespace, host: PluginHost) -> int:
+        """Run the campaign, then let the reporters present it."""
+        import mutatenn
+
+        workers, least = _workers(args.workers), min_score(args)
+        reporters = open_reporters(args.file, args.reporter, REPORTERS, host)
+        try:
+            run = mutatenn.run(
+                args.file,
+                args.out,
+                workers=workers,
+                reuse=not args.no_reuse,
+                only=args.only,
+                reporters=list(reporters.values()),
+                host=host,
+            )
+        except KeyboardInterrupt:
+            raise KeyboardInterrupt("run the same command again to continue") from None
+        run = demanding(run, least)
+        code = _conclude(run, reporters)
+        present(run, reporters)
+        return code
 
 
 def _conclude(run: Run, reporters: Collection[str]) -> int:

@@ -19,6 +19,8 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
+from mutatenn.api.command import Command
+
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Sequence
@@ -30,8 +32,6 @@ if TYPE_CHECKING:
     from mutatenn.results.score import MutationScore
     from mutatenn.results.thresholds import Failed
 
-NAME = "score"
-HELP = "judge the stored outputs again, with another oracle; runs and changes nothing"
 EPILOG = """
 With --json, an object: "kill", "options", and "environments", an object by name: "score" (null when no mutant
 was valid), "counts" (by status), "waiting" (mutants that have not run); and "failed_thresholds", a list of
@@ -40,63 +40,65 @@ wrong input.
 """
 
 
-def configure(parser: argparse.ArgumentParser) -> None:
-    """Declare the options."""
-    parser.add_argument("run", metavar="RUN", help="the run directory")
-    parser.add_argument("--kill", metavar="NAME", help="the oracle that decides (default: the campaign's)")
-    parser.add_argument(
-        "--option",
-        metavar="KEY=VALUE",
-        action="append",
-        default=[],
-        help="an option of the oracle, such as threshold=0.1; may be repeated",
-    )
-    add_min_score(parser)
-    parser.add_argument("--json", action="store_true", help="print an object")
-    parser.epilog = EPILOG
+class ScoreCommand(Command):
+    """Judge the stored outputs again, with another oracle; runs and changes nothing."""
 
+    name = "score"
 
-def execute(args: argparse.Namespace, host: PluginHost) -> int:
-    """Print the counts and the score line of each environment."""
-    import mutatenn
-    from mutatenn.host.options import create
-    from mutatenn.results.score import MutationScore
+    def configure(self, parser: argparse.ArgumentParser) -> None:
+        """Declare the options."""
+        parser.add_argument("run", metavar="RUN", help="the run directory")
+        parser.add_argument(
+            "--kill", metavar="NAME", help="the oracle that decides (default: the campaign's)"
+        )
+        parser.add_argument(
+            "--option",
+            metavar="KEY=VALUE",
+            action="append",
+            default=[],
+            help="an option of the oracle, such as threshold=0.1; may be repeated",
+        )
+        add_min_score(parser)
+        parser.add_argument("--json", action="store_true", help="print an object")
+        parser.epilog = EPILOG
 
-    run = demanding(mutatenn.open_run(args.run), min_score(args))
-    kill, options = (args.kill, {}) if args.kill else _configured(run)
-    options |= _options(args.option)
-    oracle = create(host.get("comparator", kill), options)
-    operators = {name: _judged(run, name, kill, oracle) for name in run.environments}
-    failed = run.check_thresholds(operators)
-    scores = {
-        name: MutationScore.total(each.counts for each in found.values()) for name, found in operators.items()
-    }
-    waiting = {name: sum(run.waiting(name).values()) for name in scores}
-    if args.json:
-        environments = {name: _plain(score, waiting[name]) for name, score in scores.items()}
-        judged = {"kill": kill, "options": options, "environments": environments}
-        print(json.dumps({**judged, "failed_thresholds": list(map(_failure, failed))}, indent=2))
+    def execute(self, args: argparse.Namespace, host: PluginHost) -> int:
+        """Print the counts and the score line of each environment."""
+        import mutatenn
+        from mutatenn.host.options import create
+        from mutatenn.results.score import MutationScore
+
+        run = demanding(mutatenn.open_run(args.run), min_score(args))
+        kill, options = (args.kill, {}) if args.kill else _configured(run)
+        options |= _options(args.option)
+        oracle = create(host.get("comparator", kill), options)
+        operators = {name: _judged(run, name, kill, oracle) for name in run.environments}
+        failed = run.check_thresholds(operators)
+        scores = {
+            name: MutationScore.total(each.counts for each in found.values())
+            for name, found in operators.items()
+        }
+        waiting = {name: sum(run.waiting(name).values()) for name in scores}
+        if args.json:
+            environments = {name: _plain(score, waiting[name]) for name, score in scores.items()}
+            judged = {"kill": kill, "options": options, "environments": environments}
+            print(json.dumps({**judged, "failed_thresholds": list(map(_failure, failed))}, indent=2))
+            return conclude(failed, told=True)
+        for each in failed:
+            print(printable(each))
+        shown = "".join(f" {name}={value}" for name, value in options.items())
+        print(one_line(f"killed by {kill}{shown}") + "\n")
+        print("\n\n".join(_text(name, score, waiting[name]) for name, score in scores.items()))
         return conclude(failed, told=True)
-    for each in failed:
-        print(printable(each))
-    shown = "".join(f" {name}={value}" for name, value in options.items())
-    print(one_line(f"killed by {kill}{shown}") + "\n")
-    print("\n\n".join(_text(name, score, waiting[name]) for name, score in scores.items()))
-    return conclude(failed, told=True)
 
 
 def _configured(run: Run) -> tuple[str, dict[str, Any]]:
     """Return the campaign's own kill oracle and its options."""
+    from mutatenn.campaign.config.load import load_oracles
     from mutatenn.results.run import CAMPAIGN_FILE
 
-    path = run.directory / CAMPAIGN_FILE
-    try:
-        kill = tomllib.loads(path.read_text(encoding="utf-8"))["oracles"]["kill"]
-    except (OSError, ValueError, KeyError) as error:
-        raise InputError(f"cannot read the oracle from {path} ({error}); name one with --kill") from None
-    if isinstance(kill, str):
-        return kill, {}
-    return kill.pop("name"), kill
+    kill = load_oracles(run.directory / CAMPAIGN_FILE).kill
+    return kill.name, dict(kill.options)
 
 
 def _options(pairs: Sequence[str]) -> dict[str, Any]:

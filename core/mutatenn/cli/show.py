@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Any
 import attrs
 import numpy as np
 
+from mutatenn.api.command import Command
 from mutatenn.api.values import CATEGORIES
 from mutatenn.cli._text import coloured, columns
 from mutatenn.errors import InputError
+from mutatenn.host.hookspecs import hookimpl
 from mutatenn.nearest import unknown_name
 from mutatenn.printable import printable
 
@@ -26,8 +28,6 @@ if TYPE_CHECKING:
     from mutatenn.host.plugin_host import PluginHost
     from mutatenn.results.run import Record, Run
 
-NAME = "show"
-HELP = "show one mutant: where it is, what it changes, what became of it"
 EPILOG = """
 With --json, an object: id, operator, summary (the operator's), category, level, stage, options, sites (unit,
 ordinal, detail) and "environments", an object by name: "verdict" (null before it ran), "diff" (of its code,
@@ -56,42 +56,50 @@ class Labels:
     mutant: int | None
 
 
-def configure(parser: argparse.ArgumentParser) -> None:
-    """Declare the options."""
-    parser.add_argument("run", metavar="RUN", help="the run directory")
-    parser.add_argument("mutant", metavar="MUTANT", help="its id, or the beginning of it")
-    parser.add_argument("--environment", metavar="NAME", help="only this environment")
-    ways = parser.add_mutually_exclusive_group()
-    ways.add_argument("--trace", action="store_true", help="follow the difference kernel by kernel")
-    ways.add_argument("--source", metavar="KIND", help="compare generated code: llvm, asm, opencl, cuda, ptx")
-    parser.add_argument("--image", metavar="NAME", help="the image to trace (default: one that noticed it)")
-    parser.add_argument("--json", action="store_true", help="print an object")
-    parser.epilog = EPILOG
+class ShowCommand(Command):
+    """Show one mutant: where it is, what it changes, what became of it."""
 
+    name = "show"
 
-def execute(args: argparse.Namespace, host: PluginHost) -> int:
-    """Print the mutant."""
-    import mutatenn
+    def configure(self, parser: argparse.ArgumentParser) -> None:
+        """Declare the options."""
+        parser.add_argument("run", metavar="RUN", help="the run directory")
+        parser.add_argument("mutant", metavar="MUTANT", help="its id, or the beginning of it")
+        parser.add_argument("--environment", metavar="NAME", help="only this environment")
+        ways = parser.add_mutually_exclusive_group()
+        ways.add_argument("--trace", action="store_true", help="follow the difference kernel by kernel")
+        ways.add_argument(
+            "--source", metavar="KIND", help="compare generated code: llvm, asm, opencl, cuda, ptx"
+        )
+        parser.add_argument(
+            "--image", metavar="NAME", help="the image to trace (default: one that noticed it)"
+        )
+        parser.add_argument("--json", action="store_true", help="print an object")
+        parser.epilog = EPILOG
 
-    run = mutatenn.open_run(args.run)
-    if args.environment is not None and args.environment not in run.environments:
-        raise InputError(unknown_name("environment", args.environment, run.environments))
-    record = run.mutant(args.mutant)
-    names = [name for name in run.environments if args.environment in (None, name)]
-    if args.trace:
-        return _print_traces(run, record, names, args, host)
-    if args.image is not None:
-        raise InputError("--image goes with --trace; give both")
-    if args.source is not None:
-        return _print_code(run, record, names, args, host)
-    mutator = host.mutators().get(record.operator)
-    summary = mutator.summary() if mutator else ""  # its plugin may be gone since
-    print(
-        json.dumps(_plain(run, record, summary, names), indent=2)
-        if args.json
-        else "\n\n".join(_sections(run, record, summary, names))
-    )
-    return 0
+    def execute(self, args: argparse.Namespace, host: PluginHost) -> int:
+        """Print the mutant."""
+        import mutatenn
+
+        run = mutatenn.open_run(args.run)
+        if args.environment is not None and args.environment not in run.environments:
+            raise InputError(unknown_name("environment", args.environment, run.environments))
+        record = run.mutant(args.mutant)
+        names = [name for name in run.environments if args.environment in (None, name)]
+        if args.trace:
+            return _print_traces(run, record, names, args, host)
+        if args.image is not None:
+            raise InputError("--image goes with --trace; give both")
+        if args.source is not None:
+            return _print_code(run, record, names, args, host)
+        mutator = host.mutators().get(record.operator)
+        summary = mutator.summary() if mutator else ""  # its plugin may be gone since
+        print(
+            json.dumps(_plain(run, record, summary, names), indent=2)
+            if args.json
+            else "\n\n".join(_sections(run, record, summary, names))
+        )
+        return 0
 
 
 def _print_traces(
@@ -277,3 +285,9 @@ def _number(value: float | None) -> str:
 
 def _indented(text: str) -> str:
     return "\n".join(f"  {line}" for line in text.splitlines())
+
+
+@hookimpl
+def mutatenn_commands() -> list[type[Command]]:
+    """Contribute the command."""
+    return [ShowCommand]

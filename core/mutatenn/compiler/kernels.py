@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from mutatenn.compiler import ir
 from mutatenn.compiler.cache import kernel_cache, load_library
+from mutatenn.compiler.lane_masks import takes_signs_apart, without_mask_moves
 from mutatenn.compiler.linking import find_linker, link_library
 from mutatenn.compiler.rounding import expose_products, fix_device_rounding, fix_rounding
 from mutatenn.errors import BuildError, InfrastructureError, InputError
@@ -110,7 +111,12 @@ def compile_kernels(kernels: Mapping[str, Kernel], target: Any) -> Any:
     _, after = pipeline()
     with target:
         module = as_build_error(ir.tvm.ir.transform.Sequential(after), ir.tvm.IRModule(functions))
-        return as_build_error(functools.partial(_generate, target=target), module)
+        library = as_build_error(functools.partial(_generate, target=target), module)
+    spared = without_mask_moves(target)
+    if spared is None or not takes_signs_apart(library):
+        return library
+    with spared:
+        return as_build_error(functools.partial(_generate, target=spared), module)
 
 
 def _refuse_undefined(function: Any) -> None:

@@ -14,7 +14,7 @@ import attrs
 from mutatenn.api.program import Kernel
 from mutatenn.border import broken, calling, is_built_in
 from mutatenn.code_digest import source_digest
-from mutatenn.compiler import ir, kernels, rounding
+from mutatenn.compiler import ir, kernels, lane_masks, rounding
 from mutatenn.compiler.cache import cached_bytes, kernel_cache, text_digest
 from mutatenn.compiler.kernels import as_build_error, lower_kernel
 from mutatenn.compiler.monitor import watch
@@ -161,7 +161,7 @@ def digest(*parts: Any) -> str:
 @functools.cache
 def _generator() -> str:
     """Return the digest of the code that has code generated of what is lowered."""
-    content = b"".join(Path(module.__file__ or "").read_bytes() for module in (kernels, rounding))
+    content = b"".join(Path(module.__file__ or "").read_bytes() for module in (kernels, lane_masks, rounding))
     return hashlib.blake2b(content, digest_size=16).hexdigest()
 
 

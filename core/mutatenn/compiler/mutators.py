@@ -144,18 +144,31 @@ class GraphMutator(Mutator):
     level: ClassVar[Level] = "graph"
     stage: ClassVar[Stage] = "graph"
     ops: ClassVar[tuple[str, ...]]
-    """Names of Relax operators, such as ``("relax.nn.conv2d",)``."""
+    """Names of Relax operators, such as ``("relax.nn.conv2d",)``.
+
+    The graph is as the frontend gives it, not lowered nor fused: what an importer spells out, such as a dense
+    layer, has the names of its parts. Print a :class:`mutatenn.Model`'s ``module`` to see those of a model.
+    """
     computed: ClassVar[int | None] = None
     """How many of a call's arguments depend on the input image, the others being constant; None: any."""
 
     def matches(self, call: Any) -> bool:
-        """Tell whether a call of the right operator can be changed, and a change can make a difference."""
+        """Tell whether a call of the right operator can be changed, and a change can make a difference.
+
+        ``call`` is a Relax call: ``call.args`` are variables or constants, which have a ``ty`` of shape and
+        dtype as the call itself has, and ``call.attrs`` what else the operator is told, strides and the like.
+        """
         del call
         return True
 
     @abstractmethod
     def rewrite(self, call: Any, builder: Any) -> Any:
-        """Return what stands in the call's place; ``builder.emit(expr)`` binds an intermediate value."""
+        """Return what stands in the call's place, which the calls that read it can take.
+
+        That is an expression, made with ``mutatenn.ir.relax.op`` of ``call.args``, say;
+        ``builder.emit(expr)`` binds an intermediate value and returns its variable. The call itself cannot be
+        modified.
+        """
 
     def sites(self, unit: Any) -> Sequence[str]:
         """Describe each site: the variable, the operator and the shapes it reads."""

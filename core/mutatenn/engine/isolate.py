@@ -26,6 +26,7 @@ from mutatenn.border import described
 from mutatenn.engine import orphans
 from mutatenn.engine.messages import Inbox, clean
 from mutatenn.errors import InfrastructureError
+from mutatenn.printable import signal_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -119,7 +120,7 @@ def _portable(error: BaseException) -> Exception:
 
 def _cause_of_death(exitcode: int | None) -> str:
     if exitcode is not None and exitcode < 0:
-        return f"the process died of {signal.Signals(-exitcode).name}"
+        return f"the process died of {signal_name(-exitcode)}"
     return f"the process ended with exit code {exitcode}"
 
 

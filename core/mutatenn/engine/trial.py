@@ -9,6 +9,7 @@ import attrs
 from mutatenn.api.executor import Job, Observation, Outcome
 from mutatenn.engine import isolate, messages
 from mutatenn.engine.messages import End, GarbledError, Phase, Problem
+from mutatenn.printable import signal_name
 
 BUILD = "build"
 ORIGINAL = "original"
@@ -140,7 +141,7 @@ class Trial:
         if self.result is not None:
             return self._excuse(self.result)
         if number in RUNTIME_SIGNALS:
-            name = signal.Signals(number).name
+            name = signal_name(number)
             if self.building:
                 return self._excuse(Observation(self.mutant, "build-error", f"{COMPILER_DIED} {name}"))
             return Observation(self.mutant, "crashed", name, signal=number)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, get_args
 import attrs
 
 from mutatenn.api.backend import Backend
+from mutatenn.api.command import Command
 from mutatenn.api.comparator import Comparator
 from mutatenn.api.executor import Executor
 from mutatenn.api.frontend import Frontend
@@ -34,6 +35,7 @@ KINDS: dict[Kind, type[Any]] = {
     "executor": Executor,
     "comparator": Comparator,
     "reporter": Reporter,
+    "command": Command,
 }
 WORDS: dict[Kind, dict[str, tuple[str, ...]]] = {
     "comparator": {"worse": ("higher", "lower")},
@@ -111,7 +113,7 @@ def check_capability(kind: Kind, found: Any) -> None:
             raise PluginError(
                 f"class {cls.__qualname__} sets {attribute} = {one_line(repr(word))}; it is one of {listed}"
             )
-    for attribute in TEXTS.get(kind, ()):
+    for attribute in ("packages", *TEXTS.get(kind, ())):
         texts = getattr(cls, attribute)
         if not (isinstance(texts, tuple) and all(isinstance(text, str) for text in texts)):
             raise PluginError(f"class {cls.__qualname__} must set {attribute} to a tuple of strings")

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from mutatenn.api.backend import Backend
     from mutatenn.api.baseline import Baseline
+    from mutatenn.api.command import Command
     from mutatenn.api.comparator import Comparator
     from mutatenn.api.executor import Executor
     from mutatenn.api.frontend import Frontend
@@ -59,6 +60,12 @@ def mutatenn_comparators() -> Iterable[type[Comparator]]:
 @hookspec
 def mutatenn_reporters() -> Iterable[type[Reporter]]:
     """Return the reporter classes this plugin contributes; called once, when it is registered."""
+    return ()
+
+
+@hookspec
+def mutatenn_commands() -> Iterable[type[Command]]:
+    """Return the command classes this plugin contributes; called once, when it is registered."""
     return ()
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
-import itertools
 import logging
 import os
 from typing import TYPE_CHECKING, Any, Literal, cast, overload
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from mutatenn.api.backend import Backend
     from mutatenn.api.capability import Capability, Kind
+    from mutatenn.api.command import Command
     from mutatenn.api.comparator import Comparator
     from mutatenn.api.executor import Executor
     from mutatenn.api.frontend import Frontend
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 BLOCK_VARIABLE = "MUTATENN_BLOCK_PLUGINS"
+CORE = "mutatenn itself"
+"""The name under which core registers what is its own: whoever offers the same, core's stays."""
 
 
 @attrs.frozen
@@ -83,7 +86,7 @@ class PluginHost:
         self._manager.add_hookspecs(hookspecs)
         listed = os.environ.get(BLOCK_VARIABLE, "").split(",")
         self._blocked = {name for name in (*blocked, *map(str.strip, listed)) if name}
-        self._records: list[PluginRecord] = []
+        self._records: dict[tuple[str, ...], PluginRecord] = {}
         self._offers: dict[tuple[Kind, str], dict[str, type[Capability]]] = {}
         self._told: set[tuple[str, str]] = set()
 
@@ -94,21 +97,25 @@ class PluginHost:
         host.discover()
         return host
 
-    def discover(self) -> None:
+    def discover(self, kind: Kind | None = None) -> None:
         """Register every installed plugin; a broken one is listed in :attr:`records` and left out.
 
-        Raises :class:`mutatenn.InputError` if a name to block is not the name of an installed plugin.
+        With a kind, only those that may provide it: of the built-ins those that are named after it, and all
+        others. What has been discovered before stays as it is. Raises :class:`mutatenn.InputError` if a name
+        to block is not the name of an installed plugin, unless a kind is given.
         """
-        found = importlib_metadata.entry_points(group=GROUP)
-        points = sorted(found, key=lambda point: (point.name, *_origin(point), point.value))
-        self._check_blocked([point.name for point in points])
-        for _, group in itertools.groupby(points, key=lambda point: point.name):
-            twins = list(group)
-            for point in twins:
-                self._records.append(self._admit(point, [twin for twin in twins if twin is not point]))
-        for (kind, name), offers in self._offers.items():
-            if len(offers) > 1:
-                log.warning("%s", self._clash(kind, name))
+        points = _installed()
+        if kind is None:
+            self._check_blocked([point.name for point in points.values()])
+        for key, point in points.items():
+            if key not in self._records and _may_provide(point, kind):
+                rivals = [each for each in points.values() if each.name == point.name and each is not point]
+                self._records[key] = self._admit(point, rivals)
+        for offered, name in self._offers:
+            clash = self._clash(offered, name)
+            if clash and kind in (None, offered) and (offered, name) not in self._told:
+                self._told.add((offered, name))
+                log.warning("%s", clash)
 
     def _check_blocked(self, names: Sequence[str]) -> None:
         for name in sorted(self._blocked.difference(names)):
@@ -179,7 +186,7 @@ class PluginHost:
     @property
     def records(self) -> tuple[PluginRecord, ...]:
         """Every discovered plugin, sorted by name."""
-        return tuple(self._with_clashes(record) for record in self._records)
+        return tuple(self._with_clashes(self._records[key]) for key in sorted(self._records))
 
     def _with_clashes(self, record: PluginRecord) -> PluginRecord:
         if record.state != "active":
@@ -197,7 +204,7 @@ class PluginHost:
 
     def _clash(self, kind: Kind, name: str) -> str:
         """Return an error that names all who offer the same name, and the cure; empty for no clash."""
-        owners = list(self._offers.get((kind, name), ()))
+        owners = sorted(self._offers.get((kind, name), ()), key=lambda owner: (owner != CORE, owner))
         if len(owners) < 2:  # noqa: PLR2004 - it takes two to clash
             return ""
         return (
@@ -229,11 +236,15 @@ class PluginHost:
         """Return the reporters by name, sorted."""
         return self._catalogue("reporter")
 
+    def commands(self) -> dict[str, type[Command]]:
+        """Return the commands by name, sorted."""
+        return self._catalogue("command")
+
     def _catalogue(self, kind: Kind) -> dict[str, Any]:
         return {
-            name: next(iter(offers.values()))
+            name: offers.get(CORE) or next(iter(offers.values()))
             for (offered, name), offers in sorted(self._offers.items())
-            if offered == kind and len(offers) == 1
+            if offered == kind and (len(offers) == 1 or CORE in offers)
         }
 
     @overload
@@ -248,6 +259,8 @@ class PluginHost:
     def get(self, kind: Literal["comparator"], name: str) -> type[Comparator]: ...
     @overload
     def get(self, kind: Literal["reporter"], name: str) -> type[Reporter]: ...
+    @overload
+    def get(self, kind: Literal["command"], name: str) -> type[Command]: ...
     def get(self, kind: Kind, name: str) -> type[Any]:
         """Return one capability by kind and name.
 
@@ -259,13 +272,13 @@ class PluginHost:
             return cast("type[Any]", cls)
         if clash := self._clash(kind, name):
             raise PluginError(clash)
-        for record in self._records:
+        for record in self._records.values():
             if record.name == f"{kind}s.{name}" and record.state != "active":
                 raise InputError(
                     f"{_noun(kind)} {name!r} is not available: its plugin is {record.state}: {record.reason}"
                 )
-        hint = suggestion(name, catalogue) or ";"
-        raise InputError(f"unknown {_noun(kind)} {name!r}{hint} `mutatenn plugins` lists all")
+        hint, listing = suggestion(name, catalogue) or ";", "--help" if kind == "command" else "plugins"
+        raise InputError(f"unknown {_noun(kind)} {name!r}{hint} `mutatenn {listing}` lists all")
 
     def modify_plan(self, plan: list[Mutant], environment: str) -> None:
         """Let every plugin drop or reorder an environment's planned mutants in place, one after another.
@@ -305,8 +318,29 @@ def _noun(kind: Kind) -> str:
     return "operator" if kind == "mutator" else kind
 
 
+def _installed() -> dict[tuple[str, ...], importlib_metadata.EntryPoint]:
+    """Return the entry points of all plugins by what tells them apart, sorted."""
+    found = {
+        (point.name, *_origin(point), point.value): point
+        for point in importlib_metadata.entry_points(group=GROUP)
+    }
+    return dict(sorted(found.items()))
+
+
+def _may_provide(point: importlib_metadata.EntryPoint, kind: Kind | None) -> bool:
+    """Tell whether a plugin may provide a kind: of the built-ins, the name says what they do provide."""
+    return kind is None or _origin(point)[0] != GROUP or point.name.startswith(f"{kind}s.")
+
+
 def _origin(point: importlib_metadata.EntryPoint) -> tuple[str, str]:
-    return (point.dist.name, point.dist.version) if point.dist else ("", "")
+    if not point.dist:
+        return "", ""
+    return _name_and_version(point.dist)  # type: ignore[arg-type]  # each can be hashed
+
+
+@functools.cache  # what tells them is a file with a whole README in it, parsed anew each time
+def _name_and_version(distribution: importlib_metadata.Distribution) -> tuple[str, str]:
+    return distribution.name, distribution.version
 
 
 def _check_rivals(

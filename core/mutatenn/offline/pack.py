@@ -19,6 +19,7 @@ from mutatenn.campaign.execution.reopen import continued
 from mutatenn.engine.isolate import call_isolated
 from mutatenn.engine.same_code import SAME_MACHINE_CODE, same_code, same_program
 from mutatenn.errors import BuildError, InfrastructureError, InputError
+from mutatenn.files import whole
 from mutatenn.nearest import unknown_name
 from mutatenn.offline.records import program_record
 from mutatenn.offline.runner import FORMAT, MANIFEST, file_digest
@@ -200,14 +201,9 @@ def _sources(package: str) -> Iterator[tuple[Path, Path]]:
 
 
 def _zip(folder: Path, archive: Path) -> None:
-    temporary = archive.with_name(f".{archive.name}.tmp")
     try:
-        archive.parent.mkdir(parents=True, exist_ok=True)
-        with zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as file:
+        with whole(archive) as place, zipfile.ZipFile(place, "w", zipfile.ZIP_DEFLATED) as file:
             for path in sorted(folder.rglob("*")):
                 file.write(path, Path(archive.stem, path.relative_to(folder)))
-        temporary.replace(archive)
     except OSError as error:
         raise InputError(f"cannot write {archive}: {error.strerror}; name another file with --out") from None
-    finally:
-        temporary.unlink(missing_ok=True)

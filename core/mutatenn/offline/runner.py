@@ -18,14 +18,16 @@ from typing import TYPE_CHECKING, Any
 import attrs
 import numpy as np
 
-from mutatenn.api.backend import Backend, Device
+from mutatenn.api.backend import Backend
 from mutatenn.api.executor import Job, Limits
+from mutatenn.api.wrapping import WrappedBackend, WrappedDevice
 from mutatenn.engine.caretaker import caretaker
 from mutatenn.engine.isolate import call_isolated
 from mutatenn.engine.original import run_original
 from mutatenn.engine.shards import shards
 from mutatenn.engine.workbench import Workbench
 from mutatenn.errors import InputError, MutatennError
+from mutatenn.files import whole
 from mutatenn.offline.records import load_arrays, read_outcome, read_program, save_arrays, write_observation
 from mutatenn.printable import printable, shortened
 from mutatenn.typed import build, conforms
@@ -36,8 +38,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from mutatenn.api.backend import Device
     from mutatenn.api.program import Kernel, Program
-    from mutatenn.api.values import TensorSpec
 
 MANIFEST = "manifest.json"
 RESULTS = "results"
@@ -55,52 +57,24 @@ KINDS: dict[str, Any] = {
 """What a bundle needs of its manifest."""
 
 
-class Loading(Device):
+class Loading(WrappedDevice):
     """A device that loads the kernels of a bundle instead of building them."""
 
     def __init__(self, device: Device, folder: Path) -> None:
-        self.device, self.folder = device, folder
+        super().__init__(device)
+        self.folder = folder
 
     def build(self, kernel: Kernel) -> Any:
         """Load the kernel."""
         return self.device.load(self.folder / "kernels" / f"{kernel.digest}.so", kernel)
 
-    def upload(self, array: NDArray[np.generic]) -> Any:
-        """Pass on."""
-        return self.device.upload(array)
-
-    def allocate(self, spec: TensorSpec, *, poison: bool = True) -> Any:
-        """Pass on."""
-        return self.device.allocate(spec, poison=poison)
-
-    def launch(self, built: Any, tensors: Sequence[Any]) -> None:
-        """Pass on."""
-        self.device.launch(built, tensors)
-
-    def fetch(self, tensor: Any) -> NDArray[np.generic]:
-        """Pass on."""
-        return self.device.fetch(tensor)
-
-    def sketch(self, tensor: Any) -> bytes:
-        """Pass on."""
-        return self.device.sketch(tensor)
-
-    def same(self, one: Any, other: Any) -> bool:
-        """Pass on."""
-        return self.device.same(one, other)
-
 
 @attrs.frozen(kw_only=True)
-class Elsewhere(Backend):
+class Elsewhere(WrappedBackend):
     """The backend of a bundle, on its own machine."""
 
     name = "elsewhere"
-    backend: Backend
     folder: Path
-
-    def target(self) -> Any:
-        """Return the target that the kernels were built for."""
-        return self.backend.target()
 
     def open(self) -> Device:
         """Open the device that loads the bundle's kernels."""
@@ -283,12 +257,10 @@ def _original(bundle: Bundle, program: Program) -> tuple[NDArray[np.float32], fl
 
 
 def _pack(bundle: Bundle, archive: Path) -> None:
-    temporary = archive.with_name(f".{archive.name}.tmp")
-    with zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as file:
+    with whole(archive) as place, zipfile.ZipFile(place, "w", zipfile.ZIP_DEFLATED) as file:
         file.write(bundle.folder / MANIFEST, MANIFEST)
         for path in _files(bundle.results):
             file.write(path, f"{RESULTS}/{path.relative_to(bundle.results).as_posix()}")
-    temporary.replace(archive)
 
 
 def _files(folder: Path) -> Iterator[Path]:

@@ -9,6 +9,7 @@ import numpy as np
 
 from mutatenn.api.values import Scores
 from mutatenn.api.verdict import Status, Verdict
+from mutatenn.json_values import finite
 from mutatenn.results.oracles import measured, noticed, own_measure
 
 if TYPE_CHECKING:
@@ -166,8 +167,4 @@ def _summary(oracle: Comparator, measure: NDArray[np.float64]) -> dict[str, floa
     if not len(measure):
         return {"mean": None, "worst": None}
     worst = measure.max() if oracle.worse == "higher" else measure.min()
-    return {"mean": _number(measure.mean()), "worst": _number(worst)}
-
-
-def _number(value: Any) -> float | None:
-    return float(value) if np.isfinite(value) else None
+    return {"mean": finite(measure.mean()), "worst": finite(worst)}

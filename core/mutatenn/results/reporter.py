@@ -27,5 +27,6 @@ class Reporter(Capability):
     def report(self, run: Run, directory: Path) -> str:
         """Present the finished (or interrupted) run; write files, if any, into ``directory``.
 
-        Returns what to print on standard output, possibly nothing.
+        The directory may not exist. Returns what to print on standard output, possibly nothing, without
+        control characters. Raises InputError for a run that it cannot present, or a file it cannot write.
         """

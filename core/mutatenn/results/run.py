@@ -92,7 +92,14 @@ class Record:
 
 @attrs.frozen(eq=False)
 class Run:
-    """One campaign's run directory.
+    """One campaign's run directory: what was planned, and what has been seen of it so far.
+
+    Of the campaign it knows ``name``, ``facts``, ``images``, ``environments`` and ``thresholds``; of the
+    original ``baselines`` and :meth:`outputs`; of mutants, one by one, :meth:`records`, :meth:`mutant`,
+    :meth:`verdict`, :meth:`outputs` and :meth:`changes`; and counted, :meth:`score`, :meth:`scores` by
+    operator, :meth:`operators` with their sites, :meth:`waiting` and :meth:`interval`. An environment whose
+    original has not run yet is in ``environments``, but not in ``baselines``; a mutant without a verdict is
+    among the records, but has none in its ``verdicts``.
 
     ``min_score``, where it is not None, stands in the place of the campaign's own, and asks of what has run
     so far: mutants that still wait have no benefit of the doubt.

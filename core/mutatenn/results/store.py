@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import weakref
@@ -13,6 +14,7 @@ from mutatenn.api.executor import Outcome
 from mutatenn.api.verdict import Status
 from mutatenn.errors import InfrastructureError, InputError
 from mutatenn.files import load_array, save_array
+from mutatenn.printable import one_line
 from mutatenn.results.codec import (
     FACTS,
     check_facts,
@@ -112,9 +114,7 @@ class Store:
             ) from None
         if began:
             if store.meta("schema_version") != SCHEMA_VERSION:
-                raise InputError(
-                    f"{path} was written by another version of mutatenn; use that one, or run again"
-                )
+                raise InputError(f"{path} was written by {_writer(store)}; use that, or run again")
             store._check()
         elif any((directory / OUTPUTS).glob("*/*.npy")):
             raise damaged(path, "it has no plan, though there are outputs")
@@ -402,6 +402,14 @@ class Store:
         if "/" in name or "\0" in name:  # ids come from plugins and bundles
             raise InputError(f"{name!r} cannot be the id of a mutant; it would name a file elsewhere")
         return self.directory / OUTPUTS / environment / f"{name}.npy"
+
+
+def _writer(store: Store) -> str:
+    """Return the version that wrote a database of another schema, as far as it tells."""
+    with contextlib.suppress(InputError):
+        if version := (store.meta("facts") or {}).get("versions", {}).get("mutatenn"):
+            return f"mutatenn {one_line(version)}"
+    return "another version of mutatenn"
 
 
 def _reading(directory: Path) -> str:

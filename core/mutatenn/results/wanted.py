@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import attrs
 
+SHARE = attrs.validators.and_(attrs.validators.ge(0.0), attrs.validators.le(1.0))
+
 
 @attrs.frozen
 class Stop:
     """Stop when the mutation score's interval, of this confidence, is no wider than ``width``, 0 to 1."""
 
-    width: float
-    confidence: float = 0.95
+    width: float = attrs.field(validator=SHARE)
+    confidence: float = attrs.field(default=0.95, validator=SHARE)
 
 
 @attrs.frozen
@@ -21,5 +23,5 @@ class Thresholds:
     must have a verdict, 0 for none.
     """
 
-    min_score: float | None = None
-    min_valid: float = 0.5
+    min_score: float | None = attrs.field(default=None, validator=attrs.validators.optional(SHARE))
+    min_valid: float = attrs.field(default=0.5, validator=SHARE)

@@ -10,7 +10,7 @@ import pytest
 from mutatenn_plugin_text_network import TextNetwork
 
 from mutatenn import InputError
-from mutatenn.testing import check_plugin_module
+from mutatenn.testing import check_frontend, check_plugin_module
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -35,9 +35,11 @@ def write(folder: Path, text: str = GOOD) -> Path:
     return path
 
 
-def test_the_plugin_keeps_its_promises() -> None:
+def test_the_plugin_keeps_its_promises(tmp_path: Path) -> None:
     """Raises an AssertionError that names the promise that does not hold."""
     check_plugin_module(mutatenn_plugin_text_network)
+    images = np.random.default_rng(2).normal(size=(3, 1, 4, 4))
+    check_frontend(TextNetwork, write(tmp_path), images)
 
 
 def test_what_it_loads(tmp_path: Path) -> None:

@@ -38,6 +38,7 @@ class Cuda(Backend):
     """
 
     name = "cuda"
+    packages = ("cuda-bindings", "nvidia-cuda-nvrtc")
     shares_fork = False
     sources = ("cuda", "ptx")
     arch: str = attrs.field(default=NATIVE, validator=_check_arch)

@@ -28,6 +28,7 @@ class OpenCl(Backend):
     """
 
     name = "opencl"
+    packages = ("pyopencl", "pocl-binary-distribution")
     shares_fork = False
     sources = ("opencl",)
     platform: str = ""

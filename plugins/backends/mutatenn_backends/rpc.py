@@ -31,6 +31,7 @@ class Rpc(Llvm):
     """
 
     name = "rpc"
+    packages = ("cloudpickle", "tornado")
     shares_fork = False
     host: str = "127.0.0.1"
     port: int = attrs.field(default=9090, validator=attrs.validators.in_(range(1, 2**16)))

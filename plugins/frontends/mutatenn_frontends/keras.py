@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,8 +16,9 @@ import numpy as np
 from mutatenn import Frontend, Model, TensorSpec, hookimpl
 from mutatenn_frontends._keras import file as keras_file
 from mutatenn_frontends._keras import importer as keras_importer
+from mutatenn_frontends._keras.applications import APPLICATIONS
 from mutatenn_frontends._keras.process import ask, require
-from mutatenn_frontends._shared.files import naming, require_unchanged
+from mutatenn_frontends._shared.files import PREPROCESS, naming, require_unchanged
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -37,6 +39,14 @@ class Keras(Frontend):
     """Keras models (.keras, .h5), compared with Keras on TensorFlow (install with mutatenn[keras])."""
 
     name: ClassVar[str] = "keras"
+    packages: ClassVar[tuple[str, ...]] = (
+        "keras",
+        "tensorflow-cpu",
+        "tensorflow",
+        "tf2onnx",
+        "tflite",
+        "torch",
+    )
     suffixes: ClassVar[tuple[str, ...]] = (".keras", ".h5", ".hdf5")
     routes: ClassVar[tuple[str, ...]] = tuple(PACKAGES)
     schemes: ClassVar[tuple[str, ...]] = ("keras",)
@@ -51,12 +61,13 @@ class Keras(Frontend):
         nothing can be downloaded.
         """
         path = folder / f"{name}.keras"
-        if name.isidentifier() and path.exists():
-            return path
-        require("keras", "tensorflow")
-        with TemporaryDirectory(dir=folder) as scratch:
-            ask(Path(scratch), {"task": "obtain", "name": name})
-            os.replace(Path(scratch, "model.keras"), path)
+        if not (name.isidentifier() and path.exists()):
+            require("keras", "tensorflow")
+            with TemporaryDirectory(dir=folder) as scratch:
+                ask(Path(scratch), {"task": "obtain", "name": name})
+                os.replace(Path(scratch, "model.keras"), path)
+        if name in APPLICATIONS:
+            (folder / PREPROCESS).write_text(json.dumps(APPLICATIONS[name]))
         return path
 
     def load(self, source: Path) -> Model:

@@ -30,6 +30,7 @@ class PyTorch(Frontend):
     """
 
     name: ClassVar[str] = "pytorch"
+    packages: ClassVar[tuple[str, ...]] = ("torch", "torchvision")
     suffixes: ClassVar[tuple[str, ...]] = (".pt2",)
     schemes: ClassVar[tuple[str, ...]] = ("torchvision", "python")
     folder: str = attrs.field(default=".", metadata={"path": True})

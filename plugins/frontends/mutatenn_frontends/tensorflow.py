@@ -34,6 +34,7 @@ class TensorFlow(Frontend):
     """TensorFlow SavedModels and frozen graphs (.pb), compared with TensorFlow (mutatenn[tensorflow])."""
 
     name: ClassVar[str] = "tensorflow"
+    packages: ClassVar[tuple[str, ...]] = ("tensorflow-cpu", "tensorflow", "tf2onnx", "tflite")
     suffixes: ClassVar[tuple[str, ...]] = (".pb",)
     routes: ClassVar[tuple[str, ...]] = ("onnx", "tflite")
 

@@ -29,6 +29,7 @@ class Tflite(Frontend):
     """TFLite models (.tflite) of floats or int8, compared with TFLite's interpreter."""
 
     name: ClassVar[str] = "tflite"
+    packages: ClassVar[tuple[str, ...]] = ("ai-edge-litert", "tflite")
     suffixes: ClassVar[tuple[str, ...]] = (".tflite",)
 
     def load(self, source: Path) -> Model:

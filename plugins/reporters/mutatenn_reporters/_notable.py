@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import itertools
-import signal
 from typing import TYPE_CHECKING
 
 import attrs
 
-from mutatenn import Status, closest_survivors
+from mutatenn import Status, closest_survivors, signal_name
 from mutatenn_reporters._text import count, number, shorten
 
 if TYPE_CHECKING:
@@ -104,7 +103,4 @@ def _survival(run: Run, view: View, survivor: Survivor) -> str:
 def _cause(verdict: Verdict) -> str:
     if verdict.message or verdict.signal is None:
         return shorten(verdict.message or "no message")
-    try:
-        return signal.Signals(verdict.signal).name
-    except ValueError:
-        return f"signal {verdict.signal}"
+    return signal_name(verdict.signal)

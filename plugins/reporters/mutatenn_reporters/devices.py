@@ -6,10 +6,9 @@ from typing import TYPE_CHECKING, ClassVar
 
 import attrs
 
-from mutatenn import InputError, Reporter, compare, hookimpl, save_comparison
+from mutatenn import InputError, Reporter, compare, hookimpl, save_comparison, whole
 from mutatenn_reporters._matrix import matrix
 from mutatenn_reporters._text import clean
-from mutatenn_reporters.json import write
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -37,10 +36,10 @@ class Devices(Reporter):
         """
         comparison = compare([run])
         try:
-            directory.mkdir(parents=True, exist_ok=True)
             written = save_comparison(comparison, directory)
             if len(comparison.mutated) > 1:
-                write(directory / PICTURE, [matrix(comparison, run.name)], encoding="utf-8")
+                with whole(directory / PICTURE) as file:
+                    file.write(matrix(comparison, run.name).encode())
                 written.append(directory / PICTURE)
         except OSError as error:
             raise InputError(

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import json
-import math
-import os
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import attrs
 
-from mutatenn import InputError, Reporter, hookimpl
+from mutatenn import InputError, Reporter, hookimpl, jsonable, whole
 from mutatenn_reporters._text import clean
 from mutatenn_reporters._view import differences, views
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterator
     from pathlib import Path
 
     from mutatenn import MutationScore, Record, Run
@@ -39,10 +37,10 @@ class Json(Reporter):
 
         Raises InputError if it cannot be written.
         """
-        head = json.dumps(plain(_head(run)), indent=1, allow_nan=False)
+        head = json.dumps(jsonable(_head(run)), indent=1, allow_nan=False)
         try:
-            directory.mkdir(parents=True, exist_ok=True)
-            write(directory / FILE, _with_mutants(head, run))
+            with whole(directory / FILE) as file:
+                file.writelines(piece.encode("ascii") for piece in _with_mutants(head, run))
         except OSError as error:
             raise InputError(
                 f"cannot write {directory / FILE}: {error.strerror}; choose another folder"
@@ -72,7 +70,7 @@ def _with_mutants(head: str, run: Run) -> Iterator[str]:
     """Yield the report piece by piece; a mutant is a line, and no longer in memory than that."""
     yield head.removesuffix("\n}") + ',\n "mutants": ['
     for number, record in enumerate(run.records()):
-        mutant = json.dumps(plain(_mutant(record)), allow_nan=False)
+        mutant = json.dumps(jsonable(_mutant(record)), allow_nan=False)
         yield f"{',' * bool(number)}\n  {mutant}"
     yield "\n ]\n}\n"
 
@@ -106,26 +104,6 @@ def _mutant(record: Record) -> dict[str, Any]:
     verdicts = {name: attrs.asdict(verdict, recurse=False) for name, verdict in record.verdicts.items()}
     remarks = {"skipped": record.skipped or None, "accepted": record.accepted or None}
     return {**attrs.asdict(record.mutant), **remarks, "verdicts": verdicts}
-
-
-def plain(value: Any) -> Any:
-    """Return the value as JSON has it: lists for tuples, null for numbers that are not finite."""
-    if isinstance(value, dict):
-        return {str(key): plain(each) for key, each in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [plain(each) for each in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
-def write(path: Path, pieces: Iterable[str], encoding: str = "ascii") -> None:
-    """Write a file so that a reader finds it either absent or whole."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with temporary.open("w", encoding=encoding) as file:
-            file.writelines(pieces)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 @hookimpl

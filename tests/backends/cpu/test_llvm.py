@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from mutatenn import Kernel, TensorSpec, ir
-from mutatenn._testing_device import check_device
 from mutatenn.api.memory import ALIGNMENT, GUARD, GUARD_BYTE
 from mutatenn.compiler.kernels import lower_kernel
+from mutatenn.testing import check_device
 from mutatenn_backends.llvm import Cpu, Llvm
 
 COPY = """

@@ -17,11 +17,11 @@ import pytest
 
 import mutatenn
 from mutatenn import DeviceLostError, Kernel, Program, TensorSpec, build_kernel, call_isolated, ir
-from mutatenn._testing_device import check_device
 from mutatenn.api.memory import GUARD, GUARD_BYTE
 from mutatenn.compiler.kernels import lower_kernel
 from mutatenn.compiler.profiles import Profile
 from mutatenn.compiler.toolchain import Toolchain
+from mutatenn.testing import check_device
 from mutatenn_backends._cuda import memory
 from mutatenn_backends._cuda.compile import find_nvcc, missing_tool
 from mutatenn_backends._cuda.device import Built, CudaDevice, CudaError, error_name

@@ -18,7 +18,7 @@ from mutatenn import (
     Kernel,
     TensorSpec,
 )
-from mutatenn._testing_device import check_device
+from mutatenn.testing import check_device
 from mutatenn_backends._opencl.device import losses
 from mutatenn_backends._opencl.devices import choose_device, find_devices
 from mutatenn_backends._opencl.memory import fold

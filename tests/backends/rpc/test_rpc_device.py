@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from mutatenn import Kernel, TensorSpec
-from mutatenn._testing_device import check_device
+from mutatenn.testing import check_device
 from mutatenn_backends._rpc.device import RemoteCpu
 from mutatenn_backends._rpc.library import MARGIN
 

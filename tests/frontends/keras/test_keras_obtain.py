@@ -5,9 +5,13 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from mutatenn import InputError
+from mutatenn.campaign.config.load import preprocess_section
+from mutatenn.campaign.inputs.input_contract import preset
+from mutatenn_frontends._keras.applications import APPLICATIONS
 from mutatenn_frontends._shared import packages
 from mutatenn_frontends.keras import Keras
 
@@ -57,3 +61,11 @@ def test_what_is_there_is_used_again(tmp_path: Path, monkeypatch: pytest.MonkeyP
 def test_missing_packages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(packages, "find_spec", lambda name: None)
     assert "pip install 'mutatenn[keras]'" in refused("MobileNetV2", tmp_path)
+
+
+def test_how_images_are_prepared_for_it(tmp_path: Path) -> None:
+    (tmp_path / "VGG16.keras").touch()
+    Keras().obtain("keras", "VGG16", tmp_path)
+    assert preset("keras:VGG16", tmp_path / "VGG16.keras") == APPLICATIONS["VGG16"]
+    for values in APPLICATIONS.values():
+        assert np.size(preprocess_section(values).mean) in {1, 3}

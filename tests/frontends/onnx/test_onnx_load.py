@@ -13,7 +13,8 @@ import numpy as np
 import onnx
 import pytest
 
-from mutatenn import InputError, TensorSpec, ir
+from mutatenn import InputError, TensorSpec
+from mutatenn.testing import check_frontend
 from mutatenn_frontends._shared.scores import stacked
 from mutatenn_frontends.onnx import Onnx, mutatenn_frontends
 
@@ -25,6 +26,11 @@ NORM = {name: np.linspace(0.5, 1.5, 4, dtype=np.float32) for name in ("scale", "
 def test_contribution() -> None:
     assert mutatenn_frontends() == (Onnx,)
     assert (Onnx.name, Onnx.suffixes) == ("onnx", (".onnx",))
+
+
+def test_it_keeps_its_promises(write: Any, build: Any) -> None:
+    images = np.random.default_rng(5).uniform(-1, 1, (3, 3, 8, 8))
+    check_frontend(Onnx, write(build(PLAIN)), images)
 
 
 def test_the_plugin_imports_nothing_heavy() -> None:
@@ -253,19 +259,6 @@ def test_digest_covers_external_weights(tmp_path: Path, build: Any, agree: Any) 
     assert Onnx().load(path).digest != model.digest
     weights.write_bytes(content)
     assert Onnx().load(path).digest == model.digest
-
-
-def test_digest_follows_content_not_name(tmp_path: Path, build: Any) -> None:
-    paths = [tmp_path / name for name in ("one.onnx", "same.onnx", "other.onnx")]
-    for path, factor in zip(paths, (1, 1, 2), strict=True):
-        onnx.save(build(PLAIN, fc=np.full((4, 5), factor, np.float32)), path)
-    one, same, other = (Onnx().load(path) for path in paths)
-    assert one.digest == same.digest != other.digest
-    assert ir.ffi.structural_hash(one.module) == ir.ffi.structural_hash(same.module)
-
-
-def test_reference_of_no_images(load: Any, build: Any) -> None:
-    assert Onnx().reference(load(build(PLAIN)), np.empty((0, 3, 8, 8), np.float32)).shape == (0, 5)
 
 
 def test_onnxruntime_reports_nothing(

@@ -12,6 +12,7 @@ import pytest
 
 import mutatenn
 from mutatenn import CATEGORIES, InputError, Model, TensorSpec, ir
+from mutatenn.testing import check_frontend
 from mutatenn_frontends.pytorch import PyTorch
 
 torch = pytest.importorskip("torch", reason="PyTorch is not installed")
@@ -107,6 +108,10 @@ def test_model(digits: Path, calls: Any) -> None:
     assert last.op.name == "relax.add"
     assert isinstance(last.args[1], ir.tvm.ir.GenericConst)
     assert not {"nn.dropout", "zeros_like", "rsqrt"} & set(found)
+
+
+def test_it_keeps_its_promises(digits: Path) -> None:
+    check_frontend(PyTorch, digits, images(3, 1, 8, 8))
 
 
 def test_a_dead_branch_goes(save: Any, calls: Any) -> None:
@@ -244,11 +249,6 @@ def test_the_number_of_threads_is_put_back(digits: Path) -> None:
     PyTorch().reference(PyTorch().load(digits), images(1, 1, 8, 8))
     assert torch.get_num_threads() == 3
     torch.set_num_threads(before)
-
-
-def test_reference_of_no_images(digits: Path) -> None:
-    model = PyTorch().load(digits)
-    assert PyTorch().reference(model, np.empty((0, 1, 8, 8), np.float32)).shape == (0, 10)
 
 
 def test_campaign(digits: Path) -> None:

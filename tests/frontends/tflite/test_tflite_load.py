@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from mutatenn import TensorSpec
+from mutatenn.testing import check_frontend
 from mutatenn_frontends.tflite import Tflite, mutatenn_frontends
 
 HEAVY = "'tflite', 'flatbuffers', 'ai_edge_litert', 'tflite_runtime', 'tensorflow', 'tvm'"
@@ -38,6 +39,10 @@ def test_model(load: Any, plain: bytes, agree: Any, capfd: pytest.CaptureFixture
     assert "params" not in main.attrs  # the weights are constants of the body, once
     agree(model)
     assert capfd.readouterr() == ("", "")
+
+
+def test_it_keeps_its_promises(write: Any, plain: bytes) -> None:
+    check_frontend(Tflite, write(plain), np.random.default_rng(5).uniform(-1, 1, (3, 8, 8, 3)))
 
 
 LAYERS: dict[str, tuple[tuple[str, dict[str, Any]], tuple[int, ...], tuple[int, ...] | None]] = {
@@ -166,7 +171,3 @@ def test_the_only_classifier_among_the_outputs(net: Any, load: Any, agree: Any, 
 def test_names_may_be_missing(net: Any, load: Any, agree: Any) -> None:
     built = net(name="")
     agree(load(built.content(built.dense(built.pooled()))))
-
-
-def test_reference_of_no_images(load: Any, plain: bytes) -> None:
-    assert Tflite().reference(load(plain), np.empty((0, 8, 8, 3), np.float32)).shape == (0, 5)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import signal
 from typing import TYPE_CHECKING, Literal
 
 import attrs
 
 from mutatenn.api.verdict import Status
+from mutatenn.printable import signal_name
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -141,14 +141,7 @@ def _detail(end: Ending) -> str:
     if end.status == Status.KILLED:
         images = f"{end.verdict.killed} of {end.verdict.images} images"
         return f" ({images if end.verdict.killed else ', '.join(end.verdict.by)})"
-    return f" ({_signal(end.verdict.signal)})" if end.verdict.signal else ""
-
-
-def _signal(number: int) -> str:
-    try:
-        return signal.Signals(number).name
-    except ValueError:
-        return f"signal {number}"
+    return f" ({signal_name(end.verdict.signal)})" if end.verdict.signal else ""
 
 
 def notability(compared: MutantComparison) -> tuple[bool, float]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import heapq
 import itertools
-import sys
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
@@ -23,21 +22,19 @@ from mutatenn.analysis.environments.compared import (
 )
 from mutatenn.analysis.environments.distance import Distance, Measures, measure
 from mutatenn.analysis.environments.sides import ComparedEnvironment, EndStatus, MutantOutputs, open_sides
+from mutatenn.campaign.config.load import load_oracles
+from mutatenn.campaign.oracles import open_oracles
 from mutatenn.errors import InputError
-from mutatenn.host.options import create
 from mutatenn.host.plugin_host import PluginHost
 from mutatenn.nearest import unknown_name
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
+from mutatenn.results.run import CAMPAIGN_FILE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from mutatenn.api.comparator import Comparator
     from mutatenn.api.mutant import Mutant
+    from mutatenn.campaign.config.values import OracleSpec
     from mutatenn.results.run import Run
     from mutatenn.results.score import MutationScore
 
@@ -262,34 +259,17 @@ def _chosen(sides: tuple[ComparedEnvironment, ...], names: Sequence[str]) -> tup
 def _check_judges(one: Run, other: Run) -> None:
     """Refuse mutants that were judged by different oracles."""
     mutated = [run for run in (one, other) if any(map(run.mutants_of, run.environments))]
-    if len(mutated) > 1 and _spec(_oracles(one)["kill"]) != _spec(_oracles(other)["kill"]):
+    if len(mutated) > 1 and _kill(one) != _kill(other):
         raise InputError(
             f"{one.directory} and {other.directory} are judged by different oracles; "
             "run both with the same [oracles] kill"
         )
 
 
+def _kill(run: Run) -> OracleSpec:
+    return load_oracles(run.directory / CAMPAIGN_FILE).kill
+
+
 def configured_oracles(run: Run, host: PluginHost) -> dict[str, Comparator]:
     """Return the oracles of a run's campaign by name, the kill oracle first, with their options."""
-    section = _oracles(run)
-    specs = [_spec(each) for each in (section["kill"], *section.get("also", ()))]
-    named = {spec["name"]: spec for spec in specs}
-    return {
-        name: create(host.get("comparator", name), {key: spec[key] for key in spec if key != "name"})
-        for name, spec in named.items()
-    }
-
-
-def _spec(written: str | dict[str, Any]) -> dict[str, Any]:
-    return {"name": written} if isinstance(written, str) else written
-
-
-def _oracles(run: Run) -> dict[str, Any]:
-    """Return the section of the campaign file that a run keeps."""
-    from mutatenn.results.run import CAMPAIGN_FILE
-
-    path = run.directory / CAMPAIGN_FILE
-    try:
-        return dict(tomllib.loads(path.read_text(encoding="utf-8"))["oracles"])
-    except (OSError, ValueError, KeyError) as error:
-        raise InputError(f"cannot read the oracles from {path} ({error}); put the file back") from None
+    return open_oracles(load_oracles(run.directory / CAMPAIGN_FILE), host)

@@ -8,6 +8,7 @@ import attrs
 import numpy as np
 
 from mutatenn.api.values import Scores
+from mutatenn.json_values import finite
 from mutatenn.results.oracles import measured, noticed
 
 if TYPE_CHECKING:
@@ -72,7 +73,7 @@ class Measures:
         """Sum the images up."""
         largest = float(self.largest.max(initial=0.0))
         spreads = {name: _spread(oracle, self.oracles[name]) for name, oracle in oracles.items()}
-        return Distance(len(self.labels), int(self.labels.sum()), _number(largest), spreads)
+        return Distance(len(self.labels), int(self.labels.sum()), finite(largest), spreads)
 
     def beyond(self, floor: Measures, oracles: Mapping[str, Comparator]) -> tuple[str, ...]:
         """Return the oracles by which this is beyond a noise floor.
@@ -134,10 +135,10 @@ def _spread(oracle: Comparator, values: NDArray[np.float64]) -> Spread:
     ordered = np.sort(_badness(oracle, values))
     sign = 1.0 if oracle.worse == "higher" else -1.0
     places = {name: max(0, int(np.ceil(share * len(values))) - 1) for name, share in QUANTILES.items()}
-    quantiles = {name: _number(sign * float(ordered[place])) for name, place in places.items()}
+    quantiles = {name: finite(sign * float(ordered[place])) for name, place in places.items()}
     with np.errstate(invalid="ignore"):  # infinite minus infinite
         mean = float(values.mean())
-    return Spread(_number(mean), noticed=count, **quantiles)
+    return Spread(finite(mean), noticed=count, **quantiles)
 
 
 def _badness(oracle: Comparator, values: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -151,7 +152,3 @@ def _beyond(oracle: Comparator, values: NDArray[np.float64], floor: NDArray[np.f
     worst = _badness(oracle, floor).max(initial=-np.inf)
     worse = beyond & (_badness(oracle, values) > worst)
     return bool(worse.any() or beyond.sum() > noticed(oracle, floor).sum())
-
-
-def _number(value: float) -> float | None:
-    return value if np.isfinite(value) else None

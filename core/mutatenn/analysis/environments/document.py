@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-import math
-import os
 from typing import TYPE_CHECKING, Any, Literal
 
 import attrs
+
+from mutatenn.files import whole
+from mutatenn.json_values import jsonable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -41,27 +42,17 @@ def save_comparison(comparison: Comparison, directory: Path) -> list[Path]:
     OSError where a file cannot be written; each is either absent or whole.
     """
     paths = {selection: directory / name for selection, name in FILES.items()}
-    parts = {key: path.with_name(f".{path.name}.{os.getpid()}.tmp") for key, path in paths.items()}
-    try:
-        with (
-            parts["all"].open("w", encoding="ascii") as every,
-            parts["differing"].open("w", encoding="ascii") as differing,
-        ):
-            every.write(_opening(comparison, "all"))
-            differing.write(_opening(comparison, "differing"))
-            different = 0
-            for number, each in enumerate(comparison.mutants()):
-                every.write(_entry(each, number))
-                if each.differs:
-                    differing.write(_entry(each, different))
-                    different += 1
-            every.write(END)
-            differing.write(END)
-        for key, part in parts.items():
-            part.replace(paths[key])
-    finally:
-        for part in parts.values():
-            part.unlink(missing_ok=True)
+    with whole(paths["all"]) as every, whole(paths["differing"]) as differing:
+        every.write(_opening(comparison, "all").encode("ascii"))
+        differing.write(_opening(comparison, "differing").encode("ascii"))
+        different = 0
+        for number, each in enumerate(comparison.mutants()):
+            every.write(_entry(each, number).encode("ascii"))
+            if each.differs:
+                differing.write(_entry(each, different).encode("ascii"))
+                different += 1
+        for file in (every, differing):
+            file.write(END.encode("ascii"))
     return list(paths.values())
 
 
@@ -81,13 +72,13 @@ def _opening(comparison: Comparison, selection: Selection) -> str:
         "operators": _operators(comparison),
         "statuses": _statuses(comparison),
     }
-    text = json.dumps(_plain(head), indent=1, allow_nan=False)
+    text = json.dumps(jsonable(head), indent=1, allow_nan=False)
     return text.removesuffix("\n}") + ',\n "mutants": ['
 
 
 def _entry(compared: MutantComparison, number: int) -> str:
     """Return a mutant as a line, after so many others."""
-    return f"{',' * bool(number)}\n  {json.dumps(_plain(_mutant(compared)), allow_nan=False)}"
+    return f"{',' * bool(number)}\n  {json.dumps(jsonable(_mutant(compared)), allow_nan=False)}"
 
 
 def _side(side: ComparedEnvironment) -> dict[str, Any]:
@@ -161,12 +152,3 @@ def _mutant(compared: MutantComparison) -> dict[str, Any]:
         "environments": endings,
         "pairs": [attrs.asdict(pair) for pair in compared.pairs],
     }
-
-
-def _plain(value: Any) -> Any:
-    """Return the value as JSON has it: lists for tuples, null for numbers that are not finite."""
-    if isinstance(value, dict):
-        return {str(key): _plain(each) for key, each in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(each) for each in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value

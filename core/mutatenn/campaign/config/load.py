@@ -84,6 +84,16 @@ def _parse(path: Path) -> dict[str, Any]:
         raise InputError(f"{path}: not valid TOML: {error}") from None
 
 
+def load_oracles(path: Path) -> values.Oracles:
+    """Read the oracles of a run's campaign file and nothing else of it; raises InputError."""
+    if not path.exists():
+        raise InputError(f"cannot read the oracles from {path}: it is gone; put the file back")
+    try:
+        return _oracles({})(_parse(path).get("oracles", {}))
+    except SchemaError as error:
+        raise InputError(*_message(path, _under(".oracles", error))) from None
+
+
 def load_reporters(path: Path, known: Collection[str]) -> tuple[values.ReporterSpec, ...]:
     """Read the reporters of a campaign file and nothing else of it: the files it names may be elsewhere now.
 
@@ -92,8 +102,11 @@ def load_reporters(path: Path, known: Collection[str]) -> tuple[values.ReporterS
     try:
         return _reporters({"reporters": known})(_parse(path).get("reporters", []))
     except SchemaError as error:
-        under = SchemaError(*((f".reporters{where}", what) for where, what in error.problems))
-        raise InputError(*_message(path, under)) from None
+        raise InputError(*_message(path, _under(".reporters", error))) from None
+
+
+def _under(section: str, error: SchemaError) -> SchemaError:
+    return SchemaError(*((f"{section}{where}", what) for where, what in error.problems))
 
 
 def _content(path: Path) -> str:
@@ -135,7 +148,6 @@ def _sets(data: dict[str, Any], section: str, key: str) -> bool:
 
 
 def _campaign(base: Path, catalogues: Catalogues) -> Callable[[Any], values.Campaign]:
-    oracle = _oracle(_listed("comparator", catalogues.get("comparators")))
     remark = table(values.Remark, mutants=_told, reason=_told)
     return table(
         values.Campaign,
@@ -145,7 +157,7 @@ def _campaign(base: Path, catalogues: Catalogues) -> Callable[[Any], values.Camp
         preprocess=_preprocess(),
         environments=array(_environment(catalogues), least=1, key=lambda environment: environment.name),
         mutations=array(_mutation(catalogues)),
-        oracles=table(values.Oracles, kill=oracle, also=array(oracle)),
+        oracles=_oracles(catalogues),
         gate=table(values.Gate, min_accuracy=number(0, 1), tolerance=number(0)),
         thresholds=table(Thresholds, min_score=number(0, 1), min_valid=number(0, 1)),
         checks=table(values.Checks, bounds=by_type('"auto", true or false', bool=bool, str=choice("auto"))),
@@ -179,7 +191,7 @@ def _placed(model: values.ModelSection) -> values.ModelSection:
         raise problem(f"give path (a file or folder) or source ('scheme:name'), {both}")
     problems = Problems()
     with problems.at(".sha256"):
-        if model.sha256 and not (model.source or "").startswith(f"{values.URL}:"):
+        if model.sha256 and not model.downloaded:
             raise problem(f"only for a source '{values.URL}:...'; remove it")
     problems.check()
     return model
@@ -256,7 +268,7 @@ def _environment(catalogues: Catalogues) -> Callable[[Any], values.Environment]:
 def _without_options(environment: values.Environment) -> values.Environment:
     problems = Problems()
     with problems.at(".options"):
-        if environment.backend == values.REFERENCE and environment.options:
+        if environment.own_framework and environment.options:
             raise problem(f"the backend {values.REFERENCE!r} has none; remove them")
     problems.check()
     return environment
@@ -320,6 +332,11 @@ def _limits() -> Callable[[Any], Limits]:
         memory_floor=integer(0, MAX_BYTES),
         shard_bytes=integer(1, MAX_BYTES),
     )
+
+
+def _oracles(catalogues: Catalogues) -> Callable[[Any], values.Oracles]:
+    oracle = _oracle(_listed("comparator", catalogues.get("comparators")))
+    return table(values.Oracles, kill=oracle, also=array(oracle))
 
 
 def _oracle(name: Callable[[Any], str]) -> Callable[[Any], values.OracleSpec]:

@@ -48,6 +48,16 @@ class ModelSection:
     sha256: str | None = None
     options: dict[str, Any] = attrs.field(factory=dict)
 
+    @property
+    def scheme(self) -> str:
+        """What stands before the colon of ``source``; empty where there is none."""
+        return (self.source or "").partition(":")[0]
+
+    @property
+    def downloaded(self) -> bool:
+        """Whether the source is an address."""
+        return self.scheme == URL
+
 
 @attrs.frozen
 class PreprocessSection:
@@ -94,6 +104,11 @@ class Environment:
     options: dict[str, Any] = attrs.field(factory=dict)
     route: str | None = None
     offline: bool = False
+
+    @property
+    def own_framework(self) -> bool:
+        """Whether it is the model's own framework."""
+        return self.backend == REFERENCE
 
 
 @attrs.frozen

@@ -10,20 +10,27 @@ from typing import TYPE_CHECKING, Any
 
 import importlib_metadata
 
+from mutatenn.border import distribution_of
 from mutatenn.campaign.config.values import REFERENCE
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from mutatenn.api.capability import Capability
     from mutatenn.campaign.execution.setup import Setup
 
 PACKAGES = ("mutatenn", "apache-tvm", "apache-tvm-ffi", "onnx", "onnxruntime", "numpy", "scipy", "pillow")
-OF_EXTRAS = ("torch", "ai-edge-litert", "tflite")
+"""Distributions that every run depends on."""
 
 
-def facts(setup: Setup) -> dict[str, Any]:
-    """Return what a reader of the results needs to know about their making, as plain data."""
+def facts(setup: Setup, operators: Iterable[str]) -> dict[str, Any]:
+    """Return what a reader of the results needs to know about their making, as plain data.
+
+    ``operators`` are those of the plan.
+    """
     return {
         "created": datetime.now(timezone.utc).isoformat(timespec="seconds"),
-        "versions": {"python": platform.python_version(), **versions()},
+        "versions": {"python": platform.python_version(), **versions(_packages(setup, operators))},
         "host": {"system": platform.platform(), "machine": platform.machine(), "cpus": cpus()},
         "model": {
             "name": setup.model.name,
@@ -70,13 +77,25 @@ def _own_framework(setup: Setup, name: str) -> dict[str, Any]:
 def identity(setup: Setup) -> str:
     """Return the sha256 (hex) of all that decides a run's results: configuration, models and images."""
     models = dict.fromkeys(each.model.digest for each in setup.imported.values())
-    parts = [setup.campaign.fingerprint(), *models, *setup.dataset.digests()]
+    parts = [setup.campaign.fingerprint(), *models, *setup.dataset.digests]
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
 
-def versions() -> dict[str, str]:
-    """Return the versions of the packages that matter, where installed."""
-    names = (*PACKAGES, *OF_EXTRAS)
+def _packages(setup: Setup, operators: Iterable[str]) -> Iterator[str]:
+    """Yield the distributions that the capabilities of a campaign come with, and depend on."""
+    mutators = setup.host.mutators()
+    used: list[type[Capability]] = [type(each.frontend) for each in setup.imported.values()]
+    used += [*map(type, setup.backends.values()), *map(type, setup.oracles.values())]
+    used += [type(setup.executor(name)) for name in setup.backends]
+    for cls in (*used, *(mutators[name] for name in operators if name in mutators)):
+        yield from cls.packages
+        if distribution := distribution_of(cls):
+            yield distribution.name
+
+
+def versions(packages: Iterable[str] = ()) -> dict[str, str]:
+    """Return the versions of the packages that every run depends on, and of these, where installed."""
+    names = dict.fromkeys((*PACKAGES, *packages))
     installed = {package: list(importlib_metadata.distributions(name=package)) for package in names}
     return {package: found[0].version for package, found in installed.items() if found}
 

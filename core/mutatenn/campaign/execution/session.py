@@ -134,15 +134,16 @@ class Session:
 
     def _plan(self) -> None:
         plans = self.setup.plans()
+        operators = dict.fromkeys(each.operator for plan in plans.values() for each in plan.mutants)
         dataset = self.setup.dataset
         truth = dataset.truth or [None] * len(dataset.names)
         self.store.set_plan(
-            zip(dataset.names, truth, dataset.digests(), strict=True),
+            zip(dataset.names, truth, dataset.digests, strict=True),
             {name: (each.mutants, each.operators) for name, each in plans.items()},
             identity=provenance.identity(self.setup),
             name=self.setup.campaign.name,
             environments=[env.name for env in self.setup.campaign.environments],
-            facts=provenance.facts(self.setup),
+            facts=provenance.facts(self.setup, operators),
             shards=len(shards(len(self.setup.images), self._shard_images())),
             shard_images=self._shard_images(),
         )

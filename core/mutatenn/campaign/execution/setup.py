@@ -16,6 +16,7 @@ from mutatenn.campaign.config.values import REFERENCE, URL
 from mutatenn.campaign.inputs.dataset import open_dataset
 from mutatenn.campaign.inputs.models import import_models, settled
 from mutatenn.campaign.inputs.preprocess import load_images
+from mutatenn.campaign.oracles import open_oracles
 from mutatenn.campaign.planning.plan import Plan, groups, plan
 from mutatenn.campaign.promises import try_oracles
 from mutatenn.compiler.cache import kernel_cache
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
     from mutatenn.api.executor import Executor
     from mutatenn.api.frontend import Frontend
     from mutatenn.api.values import Bounds, Model
-    from mutatenn.campaign.config.values import Campaign, Environment, Oracles, ScoreKind
+    from mutatenn.campaign.config.values import Campaign, Environment, ScoreKind
     from mutatenn.campaign.inputs.dataset import Dataset
     from mutatenn.campaign.inputs.models import ImportedModel
     from mutatenn.host.plugin_host import PluginHost
@@ -130,8 +131,8 @@ def set_up(path: str | Path, host: PluginHost) -> Setup:
     campaign = load_campaign(path, catalogues(host))
     base = Path(os.path.abspath(Path(path).parent))
     campaign = attrs.evolve(campaign, model=settled(campaign.model, base, host))
-    backends = {env.name: _backend(env, host) for env in campaign.environments if env.backend != REFERENCE}
-    oracles = _oracles(campaign.oracles, host)
+    backends = {env.name: _backend(env, host) for env in campaign.environments if not env.own_framework}
+    oracles = open_oracles(campaign.oracles, host)
     _check(campaign, path)
     dataset = open_dataset(campaign.dataset)
     imported = import_models(campaign.model, campaign.environments, host)
@@ -150,7 +151,7 @@ def _check(campaign: Campaign, path: str | Path) -> None:
     """Raise InputError for parts of a campaign that do not go together."""
     if campaign.gate.min_accuracy is not None and campaign.dataset.truth is None:
         raise InputError(f"{path}: gate.min_accuracy needs dataset.truth: give it, or leave min_accuracy out")
-    if campaign.mutations and all(env.backend == REFERENCE for env in campaign.environments):
+    if campaign.mutations and all(env.own_framework for env in campaign.environments):
         raise InputError(
             f"{path}: a model's own framework has no mutants: add an environment with another backend"
         )
@@ -184,16 +185,6 @@ def catalogues(host: PluginHost) -> dict[str, list[str]]:
 
 def _backend(environment: Environment, host: PluginHost) -> Backend:
     return create(host.get("backend", environment.backend), environment.options)
-
-
-def _oracles(section: Oracles, host: PluginHost) -> dict[str, Comparator]:
-    """Return the oracles by name, the kill oracle first; naming it again in ``also`` adds nothing."""
-    specs = (section.kill, *(spec for spec in section.also if spec != section.kill))
-    names = [spec.name for spec in specs]
-    for name in names:
-        if names.count(name) > 1:
-            raise InputError(f"oracle {name!r} is given twice with different options; keep one of them")
-    return {spec.name: create(host.get("comparator", spec.name), spec.options) for spec in specs}
 
 
 def _try_oracles(oracles: Mapping[str, Comparator], kind: ScoreKind, classes: int) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import functools
 import hashlib
 import os
 import re
@@ -27,7 +28,7 @@ LARGEST_CSV = 2**28
 _HEADER = re.compile(r"(image|file|name|filename),(class|label)", re.IGNORECASE)
 
 
-@attrs.frozen
+@attrs.frozen(slots=False)
 class Dataset:
     """Image files in the order of their unique names, and their true classes where these are known."""
 
@@ -35,8 +36,9 @@ class Dataset:
     paths: tuple[Path, ...]
     truth: tuple[int, ...] | None = None
 
+    @functools.cached_property
     def digests(self) -> list[str]:
-        """Return the sha256 (hex) of every image file; raises InputError for one that cannot be read."""
+        """The sha256 (hex) of every image file, read once; raises InputError for one that cannot be read."""
         try:
             return [_digest(path) for path in self.paths]
         except OSError as error:

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mutatenn.border import broken, calling
-from mutatenn.campaign.config.values import URL
 from mutatenn.campaign.inputs.download import download
 from mutatenn.campaign.inputs.option_paths import path_options
 from mutatenn.compiler.cache import cache_folder
@@ -27,8 +26,8 @@ def obtain(section: ModelSection, frontend: Frontend) -> Path:
     """
     if section.path is not None:
         return section.path
-    scheme, _, name = str(section.source).partition(":")
-    if scheme == URL:
+    scheme, name = section.scheme, str(section.source).partition(":")[2]
+    if section.downloaded:
         return download(name, _folder(scheme, name), section.sha256)
     if scheme not in frontend.schemes:
         known = ", ".join(frontend.schemes) or "none"

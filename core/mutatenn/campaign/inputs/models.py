@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 import attrs
 
 from mutatenn.border import calling, is_built_in, named
-from mutatenn.campaign.config.values import URL
 from mutatenn.campaign.inputs.download import file_name
 from mutatenn.campaign.inputs.model_sources import obtain
 from mutatenn.campaign.inputs.option_paths import with_absolute_paths
@@ -82,7 +81,7 @@ def _load(frontend: Frontend, path: Path, section: ModelSection) -> Model:
         _try(frontend, path)
         return load_model(frontend, path)
     except InputError as error:
-        if (section.source or "").startswith(f"{URL}:"):  # an error page, maybe
+        if section.downloaded:  # an error page, maybe
             raise InputError(f"{error} (delete the file to download it again)") from error.__cause__
         raise
 
@@ -172,8 +171,8 @@ def _able(section: ModelSection, host: PluginHost) -> tuple[list[str], str]:
     if section.path is not None:
         able = [name for name, cls in frontends.items() if _reads(cls, section.path)]
         return able, "folders of this kind" if section.path.is_dir() else f"{section.path.suffix!r} files"
-    scheme, _, name = str(section.source).partition(":")
-    if scheme != URL:
+    scheme, name = section.scheme, str(section.source).partition(":")[2]
+    if not section.downloaded:
         return [name for name, cls in frontends.items() if scheme in cls.schemes], f"the scheme {scheme!r}"
     suffix = Path(file_name(name)).suffix.lower()
     return [name for name, cls in frontends.items() if suffix in cls.suffixes], f"{suffix!r} files"

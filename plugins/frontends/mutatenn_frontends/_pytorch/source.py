@@ -14,12 +14,12 @@ import importlib_metadata
 
 from mutatenn import InputError
 from mutatenn_frontends._shared.child import ask
+from mutatenn_frontends._shared.files import PREPROCESS
 
 MODULE = "mutatenn_frontends._pytorch.export"
 KEPT = 5
 """Exports of one source, the newest of which is the one in use."""
 REQUEST = "source.json"
-PREPROCESS = "preprocess.json"
 
 
 def obtain(scheme: str, name: str, cache: Path, folder: str, weights: str | None) -> Path:

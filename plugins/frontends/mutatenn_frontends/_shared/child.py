@@ -16,7 +16,7 @@ from pathlib import Path
 from tempfile import TemporaryFile
 from typing import IO, TYPE_CHECKING, Any
 
-from mutatenn import InfrastructureError, InputError
+from mutatenn import InfrastructureError, InputError, signal_name
 from mutatenn_frontends._shared.files import LONGEST_REASON
 
 if TYPE_CHECKING:
@@ -86,7 +86,7 @@ def _whole(file: IO[bytes]) -> tuple[dict[str, Any], bytes] | None:
 
 def _end(code: int) -> str:
     if code < 0:
-        return f"died of {signal.Signals(-code).name}"
+        return f"died of {signal_name(-code)}"
     return f"ended with exit code {code} and no answer"
 
 

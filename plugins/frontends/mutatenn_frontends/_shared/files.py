@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
     from mutatenn import Model
 
+PREPROCESS = "preprocess.json"
+"""The file, beside a model that was obtained, that says how its images are prepared."""
 LONGEST_REASON = 240
 LARGEST = 2**31
 """Bytes of a file that is read at once: neither protobuf nor FlatBuffers go further."""

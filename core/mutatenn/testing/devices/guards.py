@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mutatenn._testing_device.bench import EIGHT, equal, numbers, require
 from mutatenn.api import memory
+from mutatenn.testing.devices.bench import EIGHT, equal, numbers, require
 
 if TYPE_CHECKING:
-    from mutatenn._testing_device.bench import Bench, Check
+    from mutatenn.testing.devices.bench import Bench, Check
 
 BEYOND = np.full(4, memory.GUARD_BYTE, np.uint8).view(np.float32)[0]
 FURTHEST = memory.GUARD // BEYOND.nbytes  # elements

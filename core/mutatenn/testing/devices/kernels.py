@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mutatenn._testing_device.bench import COMPUTED, EIGHT, SHAPES, equal, numbers, require
 from mutatenn.api.program import Kernel
 from mutatenn.api.values import TensorSpec
 from mutatenn.compiler import ir
 from mutatenn.errors import BuildError
+from mutatenn.testing.devices.bench import COMPUTED, EIGHT, SHAPES, equal, numbers, require
 
 if TYPE_CHECKING:
-    from mutatenn._testing_device.bench import Bench, Check
+    from mutatenn.testing.devices.bench import Bench, Check
 
 PAIR = (EIGHT, EIGHT)
 COPY = "B[v0] = A[v0]"

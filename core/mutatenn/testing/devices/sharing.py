@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mutatenn._testing_device.bench import EIGHT, equal, numbers, require
 from mutatenn.engine.isolate import call_isolated
+from mutatenn.testing.devices.bench import EIGHT, equal, numbers, require
 
 if TYPE_CHECKING:
-    from mutatenn._testing_device.bench import Array, Bench, Check
+    from mutatenn.testing.devices.bench import Array, Bench, Check
 
 
 def _forked(bench: Bench) -> None:

@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mutatenn._testing_device.bench import DTYPES, EIGHT, SHAPES, equal, numbers, require
 from mutatenn.api import memory
 from mutatenn.api.values import TensorSpec
+from mutatenn.testing.devices.bench import DTYPES, EIGHT, SHAPES, equal, numbers, require
 
 if TYPE_CHECKING:
-    from mutatenn._testing_device.bench import Bench, Check
+    from mutatenn.testing.devices.bench import Bench, Check
 
 
 def _roundtrip(bench: Bench) -> None:

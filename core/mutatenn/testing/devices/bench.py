@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -10,15 +9,14 @@ import attrs
 import numpy as np
 from numpy.typing import NDArray
 
-from mutatenn.api.program import Kernel
 from mutatenn.api.values import TensorSpec
-from mutatenn.compiler import ir
-from mutatenn.compiler.kernels import lower_kernel
+from mutatenn.testing.kernels import block_kernel
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from mutatenn.api.backend import Backend, Device
+    from mutatenn.api.program import Kernel
 
 Array = NDArray[np.generic]
 Check = Callable[["Bench"], None]
@@ -40,24 +38,8 @@ class Bench:
     device: Device
 
     def kernel(self, body: str, *parameters: TensorSpec, axes: Sequence[int] = EIGHT.shape) -> Kernel:
-        """Return a kernel of parameters A, B, ..., scheduled: one block over v0, v1, ... of these extents."""
-        names = zip("ABCD", parameters, strict=False)
-        typed = ", ".join(f'{name}: T.Buffer({spec.shape}, "{spec.dtype}")' for name, spec in names)
-        loops = ", ".join(f"i{number}" for number in range(len(axes)))
-        extents = ", ".join(map(str, axes))
-        variables = [f"v{number} = T.axis.spatial({size}, i{number})" for number, size in enumerate(axes)]
-        lines = "\n            ".join([*variables, *body.splitlines()])
-        source = f"""
-@T.prim_func(private=True, s_tir=True)
-def main({typed}):
-    for {loops} in T.grid({extents}):
-        with T.sblock("block"):
-            {lines}
-"""
-        target = self.backend.target()
-        scheduled = self.backend.schedule(ir.script.from_source(source))
-        digest = hashlib.blake2b(f"{target} {source}".encode(), digest_size=16).hexdigest()
-        return Kernel(digest, "check", lower_kernel(scheduled, target))
+        """Return such a kernel of the backend; see :func:`block_kernel`."""
+        return block_kernel(self.backend, body, *parameters, axes=axes)
 
     def build(self, body: str, *parameters: TensorSpec, axes: Sequence[int] = EIGHT.shape) -> Any:
         """Return such a kernel, built."""

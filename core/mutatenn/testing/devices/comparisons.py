@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mutatenn._testing_device.bench import SHAPES, numbers, require
+from mutatenn.testing.devices.bench import SHAPES, numbers, require
 
 if TYPE_CHECKING:
-    from mutatenn._testing_device.bench import Array, Bench, Check
+    from mutatenn.testing.devices.bench import Array, Bench, Check
 
 SIZES = (1, 2, 3, 15, 16, 17, 127, 128, 129, 1000, 5000)
 """Bytes, around every width in which a device may compare."""

@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-import contextlib
 from typing import TYPE_CHECKING
 
-from mutatenn._testing_device.bench import Bench
-from mutatenn._testing_device.comparisons import COMPARISONS
-from mutatenn._testing_device.guards import GUARDS
-from mutatenn._testing_device.kernels import KERNELS
-from mutatenn._testing_device.sharing import SHARING
-from mutatenn._testing_device.tensors import TENSORS
 from mutatenn.engine.isolate import call_isolated
 from mutatenn.errors import DeviceLostError, InfrastructureError, InputError
+from mutatenn.testing.devices.bench import Bench
+from mutatenn.testing.devices.comparisons import COMPARISONS
+from mutatenn.testing.devices.guards import GUARDS
+from mutatenn.testing.devices.kernels import KERNELS
+from mutatenn.testing.devices.sharing import SHARING
+from mutatenn.testing.devices.tensors import TENSORS
+from mutatenn.testing.promises import keeping
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from mutatenn._testing_device.bench import Check
     from mutatenn.api.backend import Backend
+    from mutatenn.testing.devices.bench import Check
+
+ABSENT = (InputError, DeviceLostError)
+"""What a backend raises where there is no device."""
 
 
 def check_device(backend: Backend, *, guards: bool = True) -> None:
@@ -32,29 +33,17 @@ def check_device(backend: Backend, *, guards: bool = True) -> None:
     try:
         call_isolated(lambda: _check(backend, checks))
         call_isolated(lambda: _check(backend, TENSORS))
-    except (InputError, DeviceLostError):
+    except ABSENT:
         raise
     except InfrastructureError as error:
         raise AssertionError(f"not true: {backend.name}: its process ends well; {error}") from error
 
 
 def _check(backend: Backend, checks: dict[str, Check]) -> None:
-    with _keeping(f"{backend.name}: a device opens, again and again"):
+    with keeping(f"{backend.name}: a device opens, again and again", *ABSENT):
         bench = Bench(backend, backend.open())
     for promise, check in checks.items():
-        with _keeping(f"{backend.name}: {promise}"):
+        with keeping(f"{backend.name}: {promise}", *ABSENT):
             check(bench)
-    with _keeping(f"{backend.name}: a device closes"):
+    with keeping(f"{backend.name}: a device closes", *ABSENT):
         bench.device.close()
-
-
-@contextlib.contextmanager
-def _keeping(promise: str) -> Iterator[None]:
-    try:
-        yield
-    except AssertionError as detail:
-        raise AssertionError(f"not true: {promise}; {detail}") from detail
-    except (InputError, DeviceLostError):
-        raise
-    except Exception as error:
-        raise AssertionError(f"not true: {promise}; {type(error).__name__}: {error}") from error

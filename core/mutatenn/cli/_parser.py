@@ -1,0 +1,113 @@
+"""Reads the command line: which command is called, and with what."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+from typing import TYPE_CHECKING, NoReturn
+
+from mutatenn import __version__
+from mutatenn.border import calling, is_built_in
+from mutatenn.errors import InputError
+from mutatenn.host.plugin_host import BLOCK_VARIABLE
+from mutatenn.printable import one_line, shortened
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from mutatenn.api.command import Command
+    from mutatenn.host.plugin_host import PluginHost
+
+
+class ParserExit(SystemExit):
+    """How wrong usage, ``--help`` and ``--version`` end the program."""
+
+
+class _Parser(argparse.ArgumentParser):
+    """Shows what the user typed as it shows everything else."""
+
+    def error(self, message: str) -> NoReturn:
+        """Tell the wrong usage and exit with 2."""
+        super().error(shortened(message))
+
+    def exit(self, status: int = 0, message: str | None = None) -> NoReturn:
+        """End the program; raises ParserExit."""
+        try:
+            super().exit(status, message)
+        except SystemExit as end:
+            raise ParserExit(end.code) from None
+
+
+def blocked_plugins(argv: Sequence[str]) -> list[str]:
+    """Return the plugins that a command line blocks, before it is known which commands there are."""
+    parser = argparse.ArgumentParser(add_help=False, exit_on_error=False)
+    _add_common(parser)
+    with contextlib.suppress(argparse.ArgumentError):  # whose turn is yet to come
+        blocked: list[str] = parser.parse_known_args(argv)[0].block_plugin
+        return blocked
+    return []
+
+
+def parse(
+    argv: Sequence[str], commands: Mapping[str, type[Command]], host: PluginHost
+) -> tuple[Command, argparse.Namespace]:
+    """Return the command that is called, and its arguments.
+
+    Raises ParserExit for help and wrong usage, and PluginError for a command that several plugins offer, or
+    one that cannot declare its options.
+    """
+    parser = _Parser(
+        prog="mutatenn", description="Mutation and differential testing of compiled image classifiers."
+    )
+    parser.add_argument("--version", action="version", version=f"mutatenn {__version__}")
+    every = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    parsers = {name: _add(every, cls) for name, cls in commands.items()}
+    name = next((word for word in argv if not word.startswith("-")), "")
+    if name not in commands:
+        _refuse(argv, name, parser, host)
+    with guarded(commands[name], "configure"):
+        command = commands[name]()
+        command.configure(parsers[name])
+        _add_common(parsers[name])
+        return command, parser.parse_args(argv)
+
+
+def _refuse(argv: Sequence[str], name: str, parser: _Parser, host: PluginHost) -> None:
+    """End the program where no command is called: with help, the version, or what is wrong."""
+    if argv[:1] == [name]:
+        try:
+            host.get("command", name)
+        except InputError as error:
+            parser.error(str(error))
+    parser.parse_args(argv)
+
+
+def _add(parsers: argparse._SubParsersAction[_Parser], command: type[Command]) -> _Parser:
+    summary = one_line(command.summary())
+    return parsers.add_parser(command.name, help=summary.replace("%", "%%"), description=summary)
+
+
+def _add_common(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--block-plugin",
+        metavar="NAME",
+        action="append",
+        default=[],
+        help=f"leave out an installed plugin; may be repeated (also: {BLOCK_VARIABLE}=NAME,...)",
+    )
+
+
+@contextlib.contextmanager
+def guarded(command: type[Command], method: str) -> Iterator[None]:
+    """Name the command of another distribution in whatever it raises; a bug of ours keeps its trace.
+
+    Wrong usage and a closed pipe are nobody's fault.
+    """
+    passing: BaseException | None = None
+    with contextlib.nullcontext() if is_built_in(command) else calling(command, method):
+        try:
+            yield
+        except (ParserExit, BrokenPipeError) as error:
+            passing = error
+    if passing:
+        raise passing

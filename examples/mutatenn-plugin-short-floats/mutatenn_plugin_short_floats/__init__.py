@@ -1,0 +1,1 @@
+"""An emulated accelerator, an executor that tries again, and a reporter for spreadsheets."""
