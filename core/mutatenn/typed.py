@@ -29,7 +29,7 @@ def build(cls: type[T], fields: object, **more: Any) -> T:
     """
     if not isinstance(fields, dict):
         raise ValueError(f"{_shown(fields)} instead of a {cls.__name__}")  # noqa: TRY004  # of the data
-    checks = _fields(cls)  # type: ignore[arg-type]  # every class can be hashed
+    checks = checks_of(cls)  # type: ignore[arg-type]  # every class can be hashed
     for name, value in fields.items():
         if name not in checks or name in more:
             raise ValueError(f"a {cls.__name__} has no field {_shown(name)}")
@@ -121,7 +121,7 @@ def _builds(cls: type[Any], value: object) -> bool:
 
 
 @functools.cache
-def _fields(cls: Hashable) -> dict[str, Check]:
+def checks_of(cls: Hashable) -> dict[str, Check]:
     """Return the checks of a class's fields; an array is no plain data."""
     hints = get_type_hints(cls, localns={"NDArray": _NoData})
     return {name: check_of(kind) for name, kind in hints.items() if not name.startswith("_")}

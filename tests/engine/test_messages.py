@@ -23,14 +23,17 @@ REPORT: dict[str, Any] = {
     "program": "cd",
     "masked": {"relu": 1},
     "seconds": {"total": 0.5},
-    "infected": [1, 0, 1, 0, 0],
+    "signal": None,
+    "images": 5,
+    "infected": [0, 2],
     "rows": [0, 2],
     "memory": "",
     "again": None,
     "spent": False,
     "damaged": False,
 }
-AGAIN = {"infected": [1, 1, 0, 0, 0], "rows": [1]}
+AGAIN = {"images": 5, "infected": [0, 1], "rows": [1]}
+NOTHING = {"images": 0, "infected": [], "rows": []}
 OUTPUTS = np.arange(8, dtype=np.float32).tobytes()
 
 
@@ -52,9 +55,13 @@ def test_a_report_is_an_observation(chain: Any) -> None:
     assert shaken.seen.outputs.tolist() == end.seen.outputs.tolist()
     assert shaken.seen.again.infected.tolist() == [True, True, False, False, False]
     assert shaken.seen.again.outputs.tolist() == [[4, 5, 6, 7]]
-    crashed = parsed(chain, REPORT | {"outcome": "crashed", "message": "why"})
+    crashed = parsed(chain, REPORT | NOTHING | {"outcome": "crashed", "message": "why \U0001f600"})
     assert isinstance(crashed, End)
-    assert (crashed.seen.outcome, crashed.seen.message, len(crashed.seen.rows)) == ("crashed", "why", 0)
+    assert (crashed.seen.outcome, crashed.seen.message, len(crashed.seen.rows)) == (
+        "crashed",
+        "why \U0001f600",
+        0,
+    )
     phase = parsed(chain, {"phase": "image 3", "cpu": 0.25})
     assert isinstance(phase, Phase)
     assert (phase.phase, phase.cpu) == ("image 3", 0.25)
@@ -76,11 +83,19 @@ WRONG: list[dict[str, Any]] = [
     {"kernels": [1]},
     {"masked": {"relu": 0.5}},
     {"seconds": {"total": "1"}},
-    {"infected": [1, 0, 1, 0]},
-    {"infected": [2, 0, 1, 0, 0]},
+    {"message": "\ud800"},
+    {"signal": 9},
+    {"images": 4},
+    {"images": -1},
+    {"images": 2**62},
+    {"infected": [0, 5]},
+    {"infected": [2, 0]},
+    {"infected": [-1, 0]},
     {"rows": [2, 0]},
     {"rows": [0, 0]},
     {"rows": [0, 5]},
+    {"rows": [0, 2**70]},
+    {"rows": [3, -(2**63), -2, 4]},
     {"rows": [0]},
     {"rows": [0, 1, 2]},
     {"spent": 0},
@@ -88,9 +103,12 @@ WRONG: list[dict[str, Any]] = [
     {"memory": 1},
     {"again": AGAIN},  # without its outputs
     {"again": AGAIN | {"rows": [5]}},
+    {"again": AGAIN | {"images": 4}},
+    {"again": AGAIN | {"more": 1}},
     {"again": {"rows": [1]}},
     {"again": []},
     {"outcome": "crashed"},
+    {"more": 1},
 ]
 
 
@@ -104,6 +122,18 @@ def test_what_is_no_message_is_garbled(chain: Any, message: Any) -> None:
 def test_a_report_with_a_wrong_part_is_garbled(chain: Any, change: dict[str, Any]) -> None:
     with pytest.raises(GarbledError):
         parsed(chain, REPORT | change, OUTPUTS)
+
+
+@pytest.mark.parametrize("name", sorted(REPORT.keys() - {"again"}))
+def test_a_report_without_a_part_is_garbled(chain: Any, name: str) -> None:
+    with pytest.raises(GarbledError):
+        parsed(chain, {key: value for key, value in REPORT.items() if key != name}, OUTPUTS)
+
+
+@pytest.mark.parametrize("change", [{"rows": []}, NOTHING | {"again": AGAIN | {"rows": []}}], ids=str)
+def test_a_mutant_that_did_not_run_has_no_images(chain: Any, change: dict[str, Any]) -> None:
+    with pytest.raises(GarbledError, match="more than its process can know"):
+        parsed(chain, REPORT | {"outcome": "crashed"} | change)
 
 
 def test_a_phase_has_no_outputs(chain: Any) -> None:

@@ -11,15 +11,17 @@ from typing import TYPE_CHECKING, Any
 import attrs
 import numpy as np
 
+from mutatenn.api.executor import Observation
 from mutatenn.compiler.kernels import last_line
 from mutatenn.engine import isolate, messages
 from mutatenn.engine.evaluate import KernelError, OutOfBoundsError
 from mutatenn.engine.same_code import SAME_MACHINE_CODE, same_code, same_program
 from mutatenn.engine.trial import BUILD, IMAGE, MEMORY_EXCEEDED, ORIGINAL
 from mutatenn.errors import BuildError, DeviceLostError, InfrastructureError
+from mutatenn.results.observations import observation_fields
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
     from multiprocessing.connection import Connection
 
     from mutatenn.api.executor import Outcome
@@ -48,9 +50,11 @@ class Rows:
             self.rows.append(index)
             self.outputs.append(fetch(evaluation.output).astype(np.float32).tobytes())
 
-    def lists(self) -> dict[str, list[int]]:
-        """Return all but the outputs as plain lists."""
-        return {"infected": [int(flag) for flag in self.infected], "rows": self.rows}
+    def arrays(self, classes: int) -> dict[str, Any]:
+        """Return it as the arrays of an observation; an output has so many scores."""
+        outputs = np.frombuffer(b"".join(self.outputs), np.float32).reshape(len(self.rows), classes)
+        rows, infected = np.array(self.rows, np.intp), np.array(self.infected, bool)
+        return {"rows": rows, "infected": infected, "outputs": outputs}
 
 
 @attrs.define(eq=False)
@@ -80,7 +84,7 @@ class Report:
         """Tell that a phase begins."""
         self._tell(phase=phase, cpu=time.process_time())
 
-    def _tell(self, outputs: bytes = b"", **message: Any) -> None:
+    def _tell(self, outputs: Sequence[memoryview] = (), **message: Any) -> None:
         if os.getpid() != self.process:
             os._exit(0)
         isolate.send(self.pipe, outputs, **message)
@@ -98,27 +102,25 @@ class Report:
         self.seen.add(index, evaluation, fetch)
         self.again.add(index, evaluation.again or evaluation, fetch)
 
-    def _outputs(self) -> bytes:
-        return b"".join([*self.seen.outputs, *(self.again.outputs if self.shaken else ())])
-
     def send(self, outcome: Outcome, message: str, *, spent: bool = False) -> None:
         """Send it all; a process that is ``spent`` takes no other mutant."""
-        self._tell(
-            self._outputs() if outcome == "ran" else b"",
-            mutant=self.mutant,
-            outcome=outcome,
-            message=messages.clean(message),
+        ran, classes = outcome == "ran", messages.classes(self.warm.job)
+        again = Observation(self.mutant, "ran", **self.again.arrays(classes)) if ran and self.shaken else None
+        seen = Observation(
+            self.mutant,
+            outcome,
+            messages.clean(message),
             executed=self.executed,
-            kernels=sorted(self.kernels),
+            kernels=tuple(sorted(self.kernels)),
             program=self.program,
             masked=self.masked,
             seconds={"total": time.monotonic() - self.start},
             memory=self.memory,
-            **self.seen.lists(),
-            again=self.again.lists() if self.shaken else None,
-            spent=spent,
-            damaged=self.damaged,
+            again=again,
+            **(self.seen.arrays(classes) if ran else {}),
         )
+        outputs = [each.outputs.data for each in (seen, again) if each]
+        self._tell(outputs, **observation_fields(seen), spent=spent, damaged=self.damaged)
 
 
 def attempt(report: Report, ran: Mapping[str, str]) -> tuple[Outcome, str]:

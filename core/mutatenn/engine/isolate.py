@@ -345,9 +345,9 @@ def children() -> set[int]:
     return found
 
 
-def send(pipe: Connection, outputs: bytes = b"", **message: Any) -> None:
+def send(pipe: Connection, outputs: Sequence[memoryview] = (), **message: Any) -> None:
     """Send a small message of plain values, and float32 outputs after it."""
-    pipe.send_bytes(json.dumps(message).encode() + b"\n" + outputs)
+    pipe.send_bytes(b"".join([json.dumps(message).encode(), b"\n", *outputs]))
 
 
 def receive(pipe: Connection) -> dict[str, Any]:

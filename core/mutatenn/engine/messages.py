@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import json
-import math
 import os
 import struct
-from typing import TYPE_CHECKING, Any, NoReturn, get_args
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import attrs
 import numpy as np
 
-from mutatenn.api.executor import Job, Observation, Outcome
+from mutatenn.api.executor import Observation  # noqa: TC001  # build reads the types of an end
+from mutatenn.results.observations import MOST_NUMBER, PLAIN, read_fields
+from mutatenn.typed import build
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from multiprocessing.connection import Connection
+
+    from numpy.typing import NDArray
+
+    from mutatenn.api.executor import Job
 
 HEADER = struct.Struct("!i")  # as multiprocessing writes it before every message
 CHUNK = 2**16
@@ -24,8 +28,8 @@ MOST_AT_ONCE = 2**24
 BESIDES = 2**22
 """Bytes that a report may have beside what grows with the images."""
 LONGEST_TEXT = 2000
-MOST_NUMBER = 2**53
 ITEM = 4  # bytes of a score
+SECONDS = attrs.validators.and_(attrs.validators.ge(0), attrs.validators.lt(MOST_NUMBER))
 
 
 class GarbledError(Exception):
@@ -73,14 +77,14 @@ class Phase:
     """A phase begins; ``cpu`` is the processor time used so far, in seconds."""
 
     phase: str
-    cpu: float
+    cpu: float = attrs.field(validator=SECONDS)
 
 
 @attrs.frozen(eq=False)
 class Ready:
     """A device is open; the original takes ``ready`` seconds for an image there."""
 
-    ready: float
+    ready: float = attrs.field(validator=SECONDS)
 
 
 @attrs.frozen(eq=False)
@@ -116,54 +120,51 @@ def classes(job: Job) -> int:
 def parse(message: bytes, mutant: str, job: Job) -> Message:
     """Return what a message on a mutant says; raises GarbledError."""
     text, _, outputs = message.partition(b"\n")
-    try:
-        fields = json.loads(text, parse_constant=_refuse)
-    except (ValueError, RecursionError):
-        raise GarbledError("a message that is no JSON") from None
-    kinds = [kind for kind in SHAPES if isinstance(fields, dict) and kind in fields]
-    if len(kinds) != 1:
+    fields = _loaded(text)
+    kind = next((kind for name, kind in KINDS.items() if isinstance(fields, dict) and name in fields), None)
+    if kind is None:
         raise GarbledError("a message of no known kind")
-    (kind,) = kinds
-    for name in fields.keys() | SHAPES[kind].keys():
-        check = SHAPES[kind].get(name)
-        if check is None or name not in fields or not check(fields[name]):
-            raise GarbledError(f"a message with a wrong {name!r}")
-    if kind == "outcome":
-        spent, damaged = fields.pop("spent"), fields.pop("damaged")
-        if fields.pop("mutant") != mutant:  # a copy of its process that another has left speaks for that
-            raise GarbledError("a message on another mutant")
-        return End(_observation(fields, outputs, mutant, job), spent, damaged)
+    try:
+        if kind is End:
+            return _end(fields, outputs, mutant, job)
+        said = build(kind, fields)
+    except (ValueError, OverflowError) as error:
+        raise GarbledError(f"a wrong message: {error}") from None
     if outputs:
         raise GarbledError(f"a message with {len(outputs)} bytes too many")
-    return PLAIN[kind](**fields)
+    return said
 
 
-def _observation(fields: dict[str, Any], outputs: bytes, mutant: str, job: Job) -> Observation:
-    """Return the observation that a process reports at the end of a trial."""
-    first, second = {name: fields.pop(name) for name in IMAGES}, fields.pop("again")
-    kernels = tuple(fields.pop("kernels"))
-    parts = [each for each in (first, second) if each] if fields["outcome"] == "ran" else []
-    sizes = [len(each["rows"]) * classes(job) * ITEM for each in parts]
-    if len(outputs) != sum(sizes):
-        raise GarbledError(f"{len(outputs)} bytes of outputs instead of {sum(sizes)}")
-    if not parts:
-        return Observation(mutant, kernels=kernels, **fields)
-    seen, again = _arrays(first, outputs[: sizes[0]], job), None
-    if second:
-        again = Observation(mutant, "ran", **_arrays(second, outputs[sizes[0] :], job))
-    return Observation(mutant, kernels=kernels, again=again, **fields, **seen)
+def _loaded(text: bytes) -> Any:
+    """Return what a text of JSON says, all of it characters."""
+    try:
+        fields = JSON.decode(text.decode("ascii"))
+        if b"\\ud" in text.lower():  # half a character, unless the other half follows
+            json.dumps(fields, ensure_ascii=False).encode()
+    except (ValueError, RecursionError):
+        raise GarbledError("a message that is no JSON") from None
+    return fields
 
 
-def _arrays(lists: dict[str, Any], outputs: bytes, job: Job) -> dict[str, Any]:
-    infected, rows = lists["infected"], lists["rows"]
-    ordered = bool(np.all(np.diff([*rows, len(job.images)]) > 0))
-    if len(infected) != len(job.images) or not ordered:
-        raise GarbledError("a message on other images than there are")
-    return {
-        "outputs": np.frombuffer(outputs, np.float32).reshape(len(rows), classes(job)),
-        "rows": np.asarray(rows, np.intp),
-        "infected": np.asarray(infected, bool),
-    }
+def _end(fields: dict[str, Any], outputs: bytes, mutant: str, job: Job) -> End:
+    """Return the end of a trial that a process reports; nothing of it may be left out."""
+    if missing := {*PLAIN, "spent", "damaged"} - fields.keys():
+        raise ValueError(f"no {min(missing)}")
+    about, left = {name: fields.pop(name) for name in ("spent", "damaged")}, memoryview(outputs)
+
+    def take(_part: str, rows: int) -> NDArray[np.float32]:
+        nonlocal left
+        size = rows * classes(job) * ITEM
+        mine, left = left[:size], left[size:]
+        return np.frombuffer(mine, np.float32).reshape(rows, classes(job))
+
+    seen = read_fields(fields, len(job.images), classes(job), take)
+    if seen.mutant != mutant:  # a copy of its process that another has left speaks for that
+        raise ValueError("it is on another mutant")
+    bare = not len(seen.infected) and seen.again is None
+    if left or seen.signal is not None or not (bare or seen.outcome == "ran"):
+        raise ValueError("it tells more than its process can know")
+    return build(End, about, seen=seen)
 
 
 def clean(text: str) -> str:
@@ -175,55 +176,6 @@ def _refuse(constant: str) -> NoReturn:
     raise ValueError(constant)
 
 
-def _text(value: Any) -> bool:
-    return isinstance(value, str) and (value.isascii() or value.encode(errors="replace").decode() == value)
-
-
-def _count(value: Any) -> bool:
-    return type(value) is int and 0 <= value < MOST_NUMBER
-
-
-def _seconds(value: Any) -> bool:
-    return type(value) in (int, float) and math.isfinite(value) and 0 <= value < MOST_NUMBER
-
-
-def _list_of(check: Callable[[Any], bool]) -> Callable[[Any], bool]:
-    return lambda value: isinstance(value, list) and all(map(check, value))
-
-
-def _table_of(check: Callable[[Any], bool]) -> Callable[[Any], bool]:
-    return lambda value: isinstance(value, dict) and all(_text(key) and check(value[key]) for key in value)
-
-
-def _flag(value: Any) -> bool:
-    return type(value) is int and value in (0, 1)
-
-
-def _table(value: Any, shape: dict[str, Callable[[Any], bool]]) -> bool:
-    known = isinstance(value, dict) and value.keys() == shape.keys()
-    return known and all(check(value[name]) for name, check in shape.items())
-
-
-IMAGES: dict[str, Callable[[Any], bool]] = {"infected": _list_of(_flag), "rows": _list_of(_count)}
-PLAIN: dict[str, Callable[..., Message]] = {"phase": Phase, "ready": Ready, "problem": Problem}
-SHAPES: dict[str, dict[str, Callable[[Any], bool]]] = {
-    "phase": {"phase": _text, "cpu": _seconds},
-    "ready": {"ready": _seconds},
-    "problem": {"problem": _text},
-    "outcome": {
-        "mutant": _text,
-        "outcome": lambda value: value in get_args(Outcome),
-        "message": _text,
-        "executed": _count,
-        "kernels": _list_of(_text),
-        "program": _text,
-        "masked": _table_of(_count),
-        "seconds": _table_of(_seconds),
-        **IMAGES,
-        "memory": _text,
-        "again": lambda value: value is None or _table(value, IMAGES),
-        "spent": lambda value: isinstance(value, bool),
-        "damaged": lambda value: isinstance(value, bool),
-    },
-}
-"""What each kind of message holds, by the field that only it has, and what is a right value."""
+JSON = json.JSONDecoder(parse_constant=_refuse)
+KINDS: dict[str, type[Message]] = {"phase": Phase, "ready": Ready, "problem": Problem, "outcome": End}
+"""What a message is, by the field that only it has."""

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import io
 import json
-import signal
 import zipfile
 from typing import TYPE_CHECKING, Any
 
-import attrs
 import numpy as np
 
-from mutatenn.api.executor import Observation, Outcome
+from mutatenn.api.executor import Outcome
 from mutatenn.api.program import Call, Constant, Kernel, Program
 from mutatenn.api.values import TensorSpec
 from mutatenn.errors import InputError
-from mutatenn.typed import build, conforms
+from mutatenn.results.observations import AGAIN, ARRAYS, put_together, take_apart
+from mutatenn.typed import conforms
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -23,8 +22,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-ARRAYS = ("rows", "infected", "outputs")
-AGAIN = "again_"
+    from mutatenn.api.executor import Observation
+
 MOST_TEXT = 2**20
 """Bytes of the text about one mutant."""
 OVERHEAD = 2**14
@@ -66,11 +65,8 @@ def read_program(record: dict[str, Any], constants: dict[str, NDArray[np.generic
 
 def write_observation(path: Path, seen: Observation) -> None:
     """Write what was seen of a mutant; the file appears whole or not at all."""
-    about = attrs.asdict(seen, filter=lambda field, _: field.name not in ARRAYS)
-    arrays = {name: getattr(seen, name) for name in ARRAYS}
-    if seen.again:
-        about["again"] = True
-        arrays |= {f"{AGAIN}{name}": getattr(seen.again, name) for name in ARRAYS}
+    about, arrays = take_apart(seen)
+    about["again"] = True if seen.again else None
     save_arrays(path, about=np.frombuffer(json.dumps(about).encode(), np.uint8), **arrays)
 
 
@@ -84,19 +80,12 @@ def read_observation(content: bytes, images: int, classes: int) -> Observation:
     about = _about(load_arrays(content, {"about": MOST_TEXT})["about"])
     repeated = isinstance(about, dict) and about.pop("again", None) is True
     sizes = {"rows": 8 * images, "infected": images, "outputs": 4 * images * classes}
-    arrays, again = load_arrays(content, sizes), None
-    if repeated:
-        more = load_arrays(content, {f"{AGAIN}{name}": size for name, size in sizes.items()})
-        fields: dict[str, Any] = {name: more[f"{AGAIN}{name}"] for name in ARRAYS}
-        again = Observation("", "ran", **fields)
+    parts = ("", AGAIN) if repeated else ("",)
+    arrays = load_arrays(content, {part + name: sizes[name] for part in parts for name in ARRAYS})
     try:
-        seen = build(Observation, about, again=again, **arrays)
+        return put_together(about, arrays, images, classes)
     except ValueError as error:
         raise InputError(f"no observation ({error}); run the bundle again") from None
-    fits = all(_fit(each, images, classes) for each in (seen, again) if each)
-    if not (fits and _counts(seen)):
-        raise InputError("what it tells does not fit together; run the bundle again")
-    return attrs.evolve(seen, again=again and attrs.evolve(again, mutant=seen.mutant))
 
 
 def read_outcome(path: Path) -> str:
@@ -113,27 +102,6 @@ def _about(array: NDArray[Any]) -> Any:
         return json.loads(array.astype(np.uint8, casting="no").tobytes())
     except (TypeError, ValueError, RecursionError) as error:
         raise InputError(f"no observation ({error}); run the bundle again") from None
-
-
-def _fit(seen: Observation, images: int, classes: int) -> bool:
-    """Tell whether the arrays are what can be seen on so many images."""
-    if seen.rows.dtype.kind != "i" or seen.infected.dtype != np.bool_ or seen.outputs.dtype != np.float32:
-        return False
-    if (seen.rows.ndim, seen.infected.ndim, seen.outputs.ndim) != (1, 1, 2):
-        return False
-    if len(seen.infected) != images and (seen.outcome == "ran" or len(seen.infected)):
-        return False
-    rows = seen.rows
-    ordered = bool((np.diff(rows) > 0).all()) and (not len(rows) or 0 <= rows[0] <= rows[-1] < images)
-    return ordered and (not len(rows) or seen.outputs.shape == (len(rows), classes))
-
-
-def _counts(seen: Observation) -> bool:
-    """Tell whether the numbers are counts and seconds that can be."""
-    counts = (seen.executed, *seen.masked.values())
-    signals = (None, *range(1, signal.NSIG))
-    seconds = all(0 <= each < MOST_SECONDS for each in seen.seconds.values())
-    return seconds and seen.signal in signals and all(0 <= each < 2**63 for each in counts)
 
 
 def save_arrays(path: Path, **arrays: NDArray[Any]) -> None:

@@ -9,24 +9,24 @@ import json
 from typing import TYPE_CHECKING, Any, Literal
 
 import attrs
-import numpy as np
 
 from mutatenn.api.baseline import Baseline
-from mutatenn.api.executor import Observation
 from mutatenn.api.mutant import Mutant, Site
 from mutatenn.api.verdict import Verdict
+from mutatenn.results.observations import AGAIN, observation_fields, read_fields
 from mutatenn.results.wanted import Stop, Thresholds
 from mutatenn.typed import build, conforms
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
+    import numpy as np
     from numpy.typing import NDArray
+
+    from mutatenn.api.executor import Observation
 
 Packed = tuple[str, str, str, str, str, tuple[tuple[str, int, str], ...], dict[str, Any], tuple[Any, ...]]
 """A mutant as a list: its fields, the sites (unit, ordinal, detail) and parts again as lists."""
-Seen = tuple[int, tuple[int, ...], tuple[int, ...]]
-"""Of an observation: the number of images, those infected, those whose output changed."""
 Kind = Literal["probabilities", "logits"]
 FACTS: dict[str, Any] = {
     "schema_version": int,
@@ -79,14 +79,8 @@ def check_name(name: str) -> None:
 def mutant_rows(mutants: Iterable[Mutant]) -> Iterator[tuple[Any, ...]]:
     """Return database rows of mutants, numbered."""
     for position, mutant in enumerate(mutants):
-        *plain, sites, options, parts = _packed(mutant)
+        *plain, sites, options, parts = attrs.astuple(mutant)
         yield position, *plain, json.dumps(sites), json.dumps(options), json.dumps(parts)
-
-
-def _packed(m: Mutant) -> tuple[Any, ...]:
-    sites = [(site.unit, site.ordinal, site.detail) for site in m.sites]
-    parts = [_packed(part) for part in m.parts]
-    return m.id, m.operator, m.category, m.level, m.stage, sites, m.options, parts
 
 
 def read_mutant(row: Sequence[str]) -> Mutant:
@@ -102,6 +96,11 @@ def _unpacked(fields: Any) -> Mutant:
     check_name(name)
     places, faults = tuple(Site(*site) for site in sites), tuple(_unpacked(part) for part in parts)
     return Mutant(name, operator, category, level, stage, places, options, faults)
+
+
+def text_of(value: Baseline | Verdict) -> str:
+    """Return a baseline or a verdict as text."""
+    return json.dumps(attrs.asdict(value))
 
 
 def read_baseline(environment: str, record: str) -> Baseline:
@@ -129,48 +128,28 @@ def observation_record(seen: Observation, again: str | None = None) -> str:
 
     ``again`` is the digest of the outputs that were seen with another content of memory.
     """
-    apart = attrs.filters.exclude("outputs", "mutant", "infected", "rows", "again")
-    record = attrs.asdict(seen, filter=apart)
-    record |= _images(seen)
+    fields = observation_fields(seen)
+    del fields["mutant"]
     if seen.again:
-        record["again"] = {**_images(seen.again), "outputs": again}
-    return json.dumps(record)
+        fields["again"]["outputs"] = again
+    return json.dumps(fields)
 
 
-def _images(seen: Observation) -> dict[str, Any]:
-    infected = np.flatnonzero(seen.infected).tolist()
-    return {"images": len(seen.infected), "infected": infected, "rows": seen.rows.tolist()}
+def read_observation(
+    mutant: str,
+    text: str,
+    digest: str | None,
+    images: int,
+    load: Callable[[str, str | None, int], NDArray[np.float32]],
+) -> Observation:
+    """Return what was seen of a mutant; a run has so many images.
 
-
-def read_observation(mutant: str, record: str, images: int) -> tuple[Observation, str | None]:
-    """Return what was seen of a mutant, without outputs, and the digest of those seen again.
-
-    A run has so many images.
+    ``load`` gives the outputs of so many images with a digest, of what was seen ("") or again (``AGAIN``).
     """
-    fields = json.loads(record)
-    again, digest = fields.pop("again", None), None
-    if again is not None:
-        digest = again.pop("outputs")
-        again = Observation(mutant, "ran", **_arrays(mutant, again, images))
-    if not conforms(digest, str | None):
-        raise ValueError(f"what was seen of {mutant} is {record[:80]}")
-    arrays = _arrays(mutant, fields, images)
-    return build(Observation, fields, mutant=mutant, again=again, **arrays), digest
-
-
-def _arrays(mutant: str, fields: dict[str, Any], images: int) -> dict[str, Any]:
-    """Take the arrays from among the fields of an observation."""
-    count, marked, rows = (fields.pop(key) for key in ("images", "infected", "rows"))
-    if not (conforms((count, marked, rows), Seen) and 0 <= count <= images):
-        raise ValueError(f"what was seen of {mutant} is {repr((count, marked, rows))[:80]}")
-    infected, changed = np.zeros(count, bool), np.zeros(count, bool)
-    infected[_places(marked, count)] = True
-    changed[_places(rows, count)] = True
-    return {"infected": infected, "rows": np.flatnonzero(changed)}
-
-
-def _places(images: Sequence[int], count: int) -> NDArray[np.intp]:
-    places = np.asarray(images, np.intp)
-    if len(places) and not (places[0] >= 0 and (np.diff(places) > 0).all() and places[-1] < count):
-        raise ValueError(f"{repr(images)[:80]} are to be different ones of {count} images")
-    return places
+    fields = json.loads(text)
+    digests = {"": digest, AGAIN: fields["again"].pop("outputs") if "again" in fields else None}
+    count = fields["images"]
+    if not (conforms((count, digests[AGAIN]), tuple[int, str | None]) and count <= images):
+        raise ValueError(f"what was seen of {mutant} is {text[:80]}")
+    fields["mutant"] = mutant
+    return read_fields(fields, count, None, lambda part, rows: load(part, digests[part], rows))

@@ -25,6 +25,7 @@ from mutatenn.results.codec import (
     read_mutant,
     read_observation,
     read_verdict,
+    text_of,
 )
 from mutatenn.results.database import Database, damaged, sound
 from mutatenn.results.planned import PlannedOperator
@@ -243,19 +244,18 @@ class Store:
     def set_baseline(self, baseline: Baseline, outputs: NDArray[np.float32]) -> None:
         """Store how the original did in an environment, and its outputs ``[images, classes]``."""
         digest = save_array(self._outputs(baseline.environment, "original"), outputs)
-        record = json.dumps(attrs.asdict(baseline))
         with self._db:
-            row = (baseline.environment, record, digest)
+            row = (baseline.environment, text_of(baseline), digest)
             self._db.execute("INSERT OR REPLACE INTO baselines VALUES (?, ?, ?)", row)
 
     def baselines(self) -> dict[str, Baseline]:
         """Return the stored baselines by environment."""
         rows = self._db.execute("SELECT environment, record FROM baselines", (), (str, str))
-        return {name: self._baseline(name, record) for name, record in rows}
+        return {name: self._baseline(name, text) for name, text in rows}
 
-    def _baseline(self, environment: str, record: str) -> Baseline:
+    def _baseline(self, environment: str, text: str) -> Baseline:
         with sound(self._db.path):
-            return read_baseline(environment, record)
+            return read_baseline(environment, text)
 
     def original(self, environment: str) -> NDArray[np.float32] | None:
         """Return the original's outputs ``[images, classes]``, or None before the baseline ran."""
@@ -295,7 +295,7 @@ class Store:
 
     def set_verdict(self, verdict: Verdict) -> None:
         """Store a verdict, replacing an earlier one."""
-        row = (verdict.environment, verdict.mutant, verdict.status, json.dumps(attrs.asdict(verdict)))
+        row = (verdict.environment, verdict.mutant, verdict.status, text_of(verdict))
         with self._db:
             self._db.execute("INSERT OR REPLACE INTO verdicts VALUES (?, ?, ?, ?)", row)
 
@@ -372,28 +372,17 @@ class Store:
         return counts
 
     def _observation(
-        self, environment: str, mutant: str, shard: int, record: str, digest: str | None
+        self, environment: str, mutant: str, shard: int, text: str, digest: str | None
     ) -> Observation:
+        def load(part: str, digest: str | None, rows: int) -> NDArray[np.float32]:
+            path = self._outputs(environment, f"{mutant}.{shard}{AGAIN if part else ''}")
+            return load_array(path, str(digest), rows, self._width(environment))
+
         with sound(self._db.path):
-            seen, again = read_observation(mutant, record, len(self._names()))
-        name = f"{mutant}.{shard}"
-        if seen.again:
-            seen = attrs.evolve(
-                seen, again=self._with_outputs(environment, f"{name}{AGAIN}", seen.again, again)
-            )
-        return self._with_outputs(environment, name, seen, digest)
+            return read_observation(mutant, text, digest, len(self._names()), load)
 
     def _save(self, environment: str, name: str, seen: Observation) -> str | None:
         return save_array(self._outputs(environment, name), seen.outputs) if len(seen.rows) else None
-
-    def _with_outputs(
-        self, environment: str, name: str, seen: Observation, digest: str | None
-    ) -> Observation:
-        if not len(seen.rows):
-            return seen
-        path = self._outputs(environment, name)
-        outputs = load_array(path, str(digest), len(seen.rows), self._width(environment))
-        return attrs.evolve(seen, outputs=outputs)
 
     def _width(self, environment: str) -> int | None:
         """Return how many classes an environment's outputs have, None before its baseline ran."""

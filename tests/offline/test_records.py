@@ -130,6 +130,7 @@ def test_what_it_tells_is_checked(about: dict[str, Any]) -> None:
         {"rows": np.array([1, 6])},
         {"rows": np.array([1.0, 3.0])},
         {"rows": np.array([1, 2, 3])},
+        {"rows": np.array([3, -(2**63), -2, 5]), "outputs": np.zeros((4, 3), np.float32)},
         {"infected": np.ones(5, bool)},
         {"infected": np.ones(6, np.uint8)},
         {"infected": np.array(True)},
@@ -156,7 +157,7 @@ def test_its_arrays_are_checked(changes: dict[str, Any]) -> None:
 
 def test_one_that_did_not_run_has_no_outputs() -> None:
     crashed = {"about": {"outcome": "crashed", "signal": 11}}
-    assert "fit together" in refused(packed(**crashed, infected=np.ones(3, bool)))
+    assert "do not fit" in refused(packed(**crashed, infected=np.ones(3, bool)))
     nothing = {
         "rows": np.zeros(0, int),
         "infected": np.zeros(0, bool),
