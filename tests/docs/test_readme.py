@@ -1,7 +1,8 @@
-"""The README's plugin is installed and used; its commands exist."""
+"""The README's plugin is installed and used; its commands exist, its Python runs."""
 
 from __future__ import annotations
 
+import inspect
 import os
 import re
 import subprocess
@@ -15,7 +16,7 @@ from mutatenn.cli.main import OWN
 from mutatenn.host.plugin_host import PluginHost
 
 README = (Path(__file__).parents[2] / "README.md").read_text()
-COMMAND = re.findall(r"```python\n(# mutatenn_killed\.py\n.*?)```", README, re.DOTALL)
+PYTHON = README.partition("## From Python")[2].partition("\n## ")[0]
 PLUGIN_FILES = re.findall(r"```\w+\n# (mutatenn_half\.py|pyproject\.toml)\n(.*?)```", README, re.DOTALL)
 
 CAMPAIGN = """
@@ -62,26 +63,6 @@ def test_the_readme_plugin_runs_a_campaign(environment: dict[str, str], tmp_path
     for record in run.mutants:
         assert record.operator == "store-half"
         assert record.verdicts["cpu"].infected > 0
-    lists_killed(tmp_path, environment)
-
-
-def lists_killed(folder: Path, environment: dict[str, str]) -> None:
-    """Assert that the README's command, installed too, lists the killed mutants of the run in a folder."""
-    (folder / "mutatenn_killed.py").write_text(*COMMAND)
-    metadata = folder / "killed-1.0.dist-info"
-    metadata.mkdir()
-    (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: killed\nVersion: 1.0\n")
-    (metadata / "entry_points.txt").write_text("[mutatenn]\nkilled = mutatenn_killed\n")
-    more = {"PYTHONPATH": os.pathsep.join([str(folder), environment["PYTHONPATH"]])}
-    command = [sys.executable, "-m", "mutatenn", "killed", str(folder / "run")]
-    done = subprocess.run(command, env=environment | more, check=True, text=True, stdout=subprocess.PIPE)
-    killed = [each.id for each in mutatenn.open_run(folder / "run").mutants if is_killed(each)]
-    assert killed
-    assert done.stdout.splitlines() == killed
-
-
-def is_killed(record: mutatenn.Record) -> bool:
-    return record.verdicts["cpu"].status == "killed"
 
 
 @pytest.mark.parametrize("name", [*(command.name for command in OWN), *PluginHost.installed().commands()])
@@ -89,8 +70,30 @@ def test_every_command_is_in_the_readme(name: str) -> None:
     assert f"`mutatenn {name}" in README
 
 
-def test_every_linked_file_exists() -> None:
-    root = Path(__file__).parents[2]
-    links = [link for link in re.findall(r"\]\(([^)]+)\)", README) if not link.startswith("http")]
-    assert links
-    assert [link for link in links if not (root / link).exists()] == []
+def test_its_signature_is_that_of_run() -> None:
+    signature, _ = re.findall(r"```python\n(.*?)```", PYTHON, re.DOTALL)
+    assert inspect.getsource(mutatenn.run).startswith(signature)
+
+
+def test_it_names_what_a_run_offers() -> None:
+    named = set(re.findall(r"`run\.(\w+)", PYTHON))
+    assert {name for name in named if not hasattr(mutatenn.Run, name)} == set()
+    assert len(named) > 20
+
+
+def test_its_python_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _, script = re.findall(r"```python\n(.*?)```", PYTHON, re.DOTALL)
+    monkeypatch.chdir(tmp_path)
+    Path("campaign.toml").write_text(CAMPAIGN.replace("store-half", "store-int16"))
+    mutatenn.run("campaign.toml", out="runs/y")
+    names: dict[str, object] = {}
+    exec(script, names)
+    run = names["run"]
+    assert isinstance(run, mutatenn.Run)
+    lines = capsys.readouterr().out.splitlines()
+    for record in run.mutants:
+        verdict = record.verdicts["cpu"]
+        assert f"{record.id} cpu {verdict.status} {verdict.killed}" in lines
+    assert (tmp_path / "runs/x/device_evaluation.json").exists()
