@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from mutatenn import InputError
-from mutatenn.campaign.config.load import preprocess_section
+from mutatenn.campaign.config.sections import preprocess_section
 from mutatenn.campaign.inputs.input_contract import preset
 from mutatenn_frontends._keras.applications import APPLICATIONS
 from mutatenn_frontends._shared import packages
