@@ -9,7 +9,7 @@ import attrs
 import pytest
 
 from mutatenn import InputError, Limits
-from mutatenn.campaign.config.load import load_campaign, load_reporters
+from mutatenn.campaign.config.load import load_campaign, load_oracles, load_reporters
 from mutatenn.campaign.config.values import (
     Campaign,
     DatasetSection,
@@ -179,6 +179,15 @@ def test_reporters_are_read_where_nothing_else_of_the_file_can_be(tmp_path: Path
     assert load_reporters(path, ["json"]) == (ReporterSpec("json"),)
     with pytest.raises(InputError, match=r"reporters\[0\]\.name: unknown reporter 'json'"):
         load_reporters(path, ["csv"])
+
+
+def test_absurd_nesting_is_told_of_a_part_as_well(tmp_path: Path) -> None:
+    path = tmp_path / "campaign.toml"
+    path.write_text(f"reporters = {'[' * 5000}")
+    with pytest.raises(InputError, match="nested too deeply"):
+        load_reporters(path, ["json"])
+    with pytest.raises(InputError, match="nested too deeply"):
+        load_oracles(path)
 
 
 def test_a_source_and_options_in_place_of_a_path(write: Write) -> None:

@@ -52,7 +52,8 @@ def section_of(name: str, base: Path, host: PluginHost) -> ModelSection:
 
 def _contracts(name: str, host: PluginHost) -> list[Contract]:
     """Return one contract per route of a campaign, or the only one of a model."""
-    from mutatenn.campaign.config.load import load_campaign, preprocess_section
+    from mutatenn.campaign.config.load import load_campaign
+    from mutatenn.campaign.config.sections import preprocess_section
     from mutatenn.campaign.config.values import Environment
     from mutatenn.campaign.execution.setup import catalogues
     from mutatenn.campaign.inputs.input_contract import contract, preset

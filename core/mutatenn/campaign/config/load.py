@@ -2,34 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any
 
-from mutatenn.api.executor import Limits
-from mutatenn.campaign.config import values
-from mutatenn.campaign.config.readers import (
-    Problems,
-    SchemaError,
-    array,
-    by_type,
-    choice,
-    integer,
-    number,
-    options,
-    problem,
-    shown,
-    table,
-    text,
-)
-from mutatenn.campaign.config.resources import resolve_path, resolve_pattern
-from mutatenn.campaign.inputs.dataset import matching_files
-from mutatenn.compiler.profiles import PROFILES, SEQUENCE, Profile
+from mutatenn.campaign.config import sections
+from mutatenn.campaign.config.readers import Problems, SchemaError, problem
 from mutatenn.errors import InputError
-from mutatenn.nearest import entries, missing, suggestion, unknown_name
-from mutatenn.results.wanted import Stop, Thresholds
+from mutatenn.nearest import entries, suggestion
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -37,17 +20,14 @@ else:
     import tomli as tomllib
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping
+    from collections.abc import Collection, Iterator
 
-    Catalogues = Mapping[str, Collection[str]]
+    from mutatenn.campaign.config import values
+    from mutatenn.campaign.config.sections import Catalogues
 
-MAX_ORDER = 100
-MAX_FACTOR, MAX_SECONDS, MAX_BYTES = 1e6, 1e6, 2**50  # products of these stay numbers that the system takes
-MAX_SIDE = 16384  # pixels; an absurd size is a mistake, and would fill the memory
 LARGEST = 2**20  # bytes of a campaign file
 # A key of a hundred parts: TOML's reader takes the square of their number.
 _LONG_KEY = re.compile(r"""(?<![\w"'-])(?:(?:[A-Za-z0-9_-]+|"[^"\n]*"|'[^'\n]*')[ \t]*\.[ \t]*){100}""")
-_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}")
 
 
 def load_campaign(path: str | Path, catalogues: Catalogues) -> values.Campaign:
@@ -59,11 +39,18 @@ def load_campaign(path: str | Path, catalogues: Catalogues) -> values.Campaign:
     first line counts them if there are several.
     """
     path = Path(path)
+    with _told(path):
+        return _read(_parse(path), Path(os.path.abspath(path.parent)), catalogues)
+
+
+@contextlib.contextmanager
+def _told(path: Path, section: str = "") -> Iterator[None]:
+    """Raise problems of a file, or of one section of it, as InputError."""
     try:
-        data = _parse(path)
-        return _read(data, Path(os.path.abspath(path.parent)), catalogues)
+        yield
     except SchemaError as error:
-        raise InputError(*_message(path, error)) from None
+        under = SchemaError(*((f"{section}{where}", what) for where, what in error.problems))
+        raise InputError(*_message(path, under)) from None
     except RecursionError:
         raise InputError(f"{path}: nested too deeply; a campaign file has few levels") from None
 
@@ -88,25 +75,17 @@ def load_oracles(path: Path) -> values.Oracles:
     """Read the oracles of a run's campaign file and nothing else of it; raises InputError."""
     if not path.exists():
         raise InputError(f"cannot read the oracles from {path}: it is gone; put the file back")
-    try:
-        return _oracles({})(_parse(path).get("oracles", {}))
-    except SchemaError as error:
-        raise InputError(*_message(path, _under(".oracles", error))) from None
+    with _told(path, ".oracles"):
+        return sections.oracles({})(_parse(path).get("oracles", {}))
 
 
 def load_reporters(path: Path, known: Collection[str]) -> tuple[values.ReporterSpec, ...]:
-    """Read the reporters of a campaign file and nothing else of it: the files it names may be elsewhere now.
+    """Read the reporters of a run's campaign file, nothing else of it: what it names may be elsewhere now.
 
     ``known`` are the names of reporters that exist. Raises InputError.
     """
-    try:
-        return _reporters({"reporters": known})(_parse(path).get("reporters", []))
-    except SchemaError as error:
-        raise InputError(*_message(path, _under(".reporters", error))) from None
-
-
-def _under(section: str, error: SchemaError) -> SchemaError:
-    return SchemaError(*((f"{section}{where}", what) for where, what in error.problems))
+    with _told(path, ".reporters"):
+        return sections.reporters({"reporters": known})(_parse(path).get("reporters", []))
 
 
 def _content(path: Path) -> str:
@@ -134,7 +113,7 @@ def _message(path: Path, error: SchemaError) -> list[str]:
 def _read(data: dict[str, Any], base: Path, catalogues: Catalogues) -> values.Campaign:
     problems = Problems()
     with problems.at(""):
-        campaign = _campaign(base, catalogues)(data)
+        campaign = sections.campaign(base, catalogues)(data)
     with problems.at(".gate.min_accuracy"):
         if _sets(data, "gate", "min_accuracy") and not _sets(data, "dataset", "truth"):
             raise problem("accuracy needs true classes; set dataset.truth")
@@ -145,287 +124,3 @@ def _read(data: dict[str, Any], base: Path, catalogues: Catalogues) -> values.Ca
 def _sets(data: dict[str, Any], section: str, key: str) -> bool:
     found = data.get(section)
     return isinstance(found, dict) and key in found
-
-
-def _campaign(base: Path, catalogues: Catalogues) -> Callable[[Any], values.Campaign]:
-    remark = table(values.Remark, mutants=_told, reason=_told)
-    return table(
-        values.Campaign,
-        name=_name,
-        model=_model(base, catalogues),
-        dataset=_dataset(base),
-        preprocess=_preprocess(),
-        environments=array(_environment(catalogues), least=1, key=lambda environment: environment.name),
-        mutations=array(_mutation(catalogues)),
-        oracles=_oracles(catalogues),
-        gate=table(values.Gate, min_accuracy=number(0, 1), tolerance=number(0)),
-        thresholds=table(Thresholds, min_score=number(0, 1), min_valid=number(0, 1)),
-        checks=table(values.Checks, bounds=by_type('"auto", true or false', bool=bool, str=choice("auto"))),
-        limits=_limits(),
-        execution=_execution(catalogues),
-        reporters=_reporters(catalogues),
-        skip=array(remark),
-        accept=array(remark),
-        stop=table(Stop, width=number(0, 1), confidence=number(0.5, 0.9999)),
-        seed=integer(0),
-    )
-
-
-def _model(base: Path, catalogues: Catalogues) -> Callable[[Any], values.ModelSection]:
-    read = table(
-        values.ModelSection,
-        path=_file(base),
-        frontend=_listed("frontend", catalogues.get("frontends")),
-        label_offset=integer(),
-        scores=choice(*get_args(values.ScoreKind)),
-        source=_source(catalogues.get("schemes")),
-        sha256=_sha256,
-        options=options,
-    )
-    return lambda value: _placed(read(value))
-
-
-def _placed(model: values.ModelSection) -> values.ModelSection:
-    if (model.path is None) == (model.source is None):
-        both = "not both" if model.path else "one of them is required"
-        raise problem(f"give path (a file or folder) or source ('scheme:name'), {both}")
-    problems = Problems()
-    with problems.at(".sha256"):
-        if model.sha256 and not model.downloaded:
-            raise problem(f"only for a source '{values.URL}:...'; remove it")
-    problems.check()
-    return model
-
-
-def _source(schemes: Collection[str] | None) -> Callable[[Any], str]:
-    def read(value: Any) -> str:
-        scheme, colon, name = text(value).partition(":")
-        if not (scheme and colon and name.strip()):
-            raise problem(f"must be 'scheme:name', got {shown(value)}; a file or folder is a path")
-        _listed("scheme", schemes)(scheme)
-        return str(value)
-
-    return read
-
-
-def _sha256(value: Any) -> str:
-    if not re.fullmatch(r"[0-9A-Fa-f]{64}", text(value)):
-        raise problem(f"must be 64 hexadecimal digits, got {shown(value)}")
-    return str(value).lower()
-
-
-def _dataset(base: Path) -> Callable[[Any], values.DatasetSection]:
-    pattern, file = _pattern(base), _file(base)
-    return table(
-        values.DatasetSection,
-        images=by_type(
-            "a pattern or a list of patterns",
-            str=lambda value: (pattern(value),),
-            list=array(pattern, least=1),
-        ),
-        truth=lambda value: value if value == values.FILENAME_PREFIX else file(value),
-        limit=integer(1),
-    )
-
-
-def preprocess_section(values: dict[str, Any]) -> values.PreprocessSection:
-    """Return the section with these keys, as a campaign file has them; raises SchemaError."""
-    return _preprocess()(values)
-
-
-def _preprocess() -> Callable[[Any], values.PreprocessSection]:
-    side = integer(1, MAX_SIDE)
-    return table(
-        values.PreprocessSection,
-        resize=side,
-        crop=by_type("an integer or [height, width]", int=lambda value: (side(value),) * 2, list=_pair),
-        mean=_per_channel(number(-1e6, 1e6)),
-        std=_per_channel(_divisor),
-        layout=choice(*get_args(values.Layout)),
-        channels=choice(*get_args(values.Channels)),
-        resample=choice(*get_args(values.Resample)),
-    )
-
-
-def _environment(catalogues: Catalogues) -> Callable[[Any], values.Environment]:
-    base, passes = choice(*PROFILES), array(_listed("pass", SEQUENCE))
-    read = table(
-        values.Environment,
-        name=_name,
-        backend=_listed("backend", catalogues.get("backends")),
-        profile=by_type(
-            "a profile's name or a table { base = ..., off = [...], on = [...] }",
-            str=lambda value: Profile(base(value)),
-            dict=table(Profile, base=base, off=passes, on=passes),
-        ),
-        options=options,
-        route=text,
-        offline=by_type("true or false", bool=bool),
-    )
-    return lambda value: _without_options(read(value))
-
-
-def _without_options(environment: values.Environment) -> values.Environment:
-    problems = Problems()
-    with problems.at(".options"):
-        if environment.own_framework and environment.options:
-            raise problem(f"the backend {values.REFERENCE!r} has none; remove them")
-    problems.check()
-    return environment
-
-
-def _mutation(catalogues: Catalogues) -> Callable[[Any], values.Mutation]:
-    mutators = catalogues.get("mutators")
-    operators = None if mutators is None else [*mutators, *catalogues.get("groups", ())]
-    read = table(
-        values.Mutation,
-        operator=_listed("operator or group", operators),
-        sites=by_type(
-            "'each', 'together', a list of ordinals, { sample = N } or { together = [...] }",
-            str=choice("each", "together"),
-            list=_ordinals,
-            dict=_chosen_sites,
-        ),
-        stage=choice(*get_args(values.KernelStage)),
-        order=integer(1, MAX_ORDER),
-        options=options,
-    )
-    return lambda value: _combinable(read(value))
-
-
-def _combinable(mutation: values.Mutation) -> values.Mutation:
-    problems = Problems()
-    with problems.at(".sites"):
-        if mutation.order > 1 and not isinstance(mutation.sites, values.Sample):
-            raise problem("faults are combined at random; set sites = { sample = N }")
-    problems.check()
-    return mutation
-
-
-def _execution(catalogues: Catalogues) -> Callable[[Any], values.Execution]:
-    executor = _listed("executor", catalogues.get("executors"))
-    read = table(values.Execution, executor=executor, options=options)
-    return lambda value: _with_executor(read(value))
-
-
-def _with_executor(execution: values.Execution) -> values.Execution:
-    problems = Problems()
-    with problems.at(".options"):
-        if execution.options and execution.executor is None:
-            raise problem("whose options? name the executor")
-    problems.check()
-    return execution
-
-
-def _reporters(catalogues: Catalogues) -> Callable[[Any], tuple[values.ReporterSpec, ...]]:
-    name = _listed("reporter", catalogues.get("reporters"))
-    return array(table(values.ReporterSpec, name=name, options=options), key=lambda reporter: reporter.name)
-
-
-def _limits() -> Callable[[Any], Limits]:
-    return table(
-        Limits,
-        time_factor=number(1, MAX_FACTOR),
-        time_floor=number(0, MAX_SECONDS),
-        build_seconds=number(1, MAX_SECONDS),
-        memory_factor=number(1, MAX_FACTOR),
-        memory_floor=integer(0, MAX_BYTES),
-        shard_bytes=integer(1, MAX_BYTES),
-    )
-
-
-def _oracles(catalogues: Catalogues) -> Callable[[Any], values.Oracles]:
-    oracle = _oracle(_listed("comparator", catalogues.get("comparators")))
-    return table(values.Oracles, kill=oracle, also=array(oracle))
-
-
-def _oracle(name: Callable[[Any], str]) -> Callable[[Any], values.OracleSpec]:
-    def with_options(value: dict[str, Any]) -> values.OracleSpec:
-        rest = {key: part for key, part in value.items() if key != "name"}
-        problems = Problems()
-        with problems.at(".name"):
-            if "name" not in value:
-                raise problem("missing; this key is required")
-            found = name(value["name"])
-        with problems.at(""):
-            rest = options(rest)
-        problems.check()
-        return values.OracleSpec(found, rest)
-
-    return by_type(
-        "an oracle's name or a table { name = ... }",
-        str=lambda value: values.OracleSpec(name(value)),
-        dict=with_options,
-    )
-
-
-def _listed(kind: str, known: Collection[str] | None) -> Callable[[Any], str]:
-    def read(value: Any) -> str:
-        if known is not None and text(value) not in known:
-            raise problem(unknown_name(kind, value, known))
-        return text(value)
-
-    return read
-
-
-def _file(base: Path) -> Callable[[Any], Path]:
-    def read(value: Any) -> Path:
-        path = resolve_path(text(value), base)
-        if not os.path.exists(path):
-            raise problem(missing(path))
-        if not (os.path.isfile(path) or os.path.isdir(path)):
-            raise problem(f"{path.name!r} is neither a file nor a folder")
-        return path
-
-    return read
-
-
-def _pattern(base: Path) -> Callable[[Any], str]:
-    def read(value: Any) -> str:
-        pattern = resolve_pattern(text(value), base)
-        matching_files(pattern)
-        return pattern
-
-    return read
-
-
-def _name(value: Any) -> str:
-    if not _NAME.fullmatch(text(value)):
-        raise problem("must be letters, digits, '_', '-' and '.' (not first), because it names a folder")
-    return str(value)
-
-
-def _told(value: Any) -> str:
-    if not text(value).strip():
-        raise problem("must not be empty")
-    return str(value)
-
-
-def _pair(value: Any) -> tuple[int, int]:
-    sides = array(integer(1, MAX_SIDE))(value)
-    if len(sides) != 2:  # noqa: PLR2004 - height and width
-        raise problem(f"must be [height, width], got {len(sides)} numbers")
-    return sides[0], sides[1]
-
-
-def _per_channel(reader: Callable[[Any], float]) -> Callable[[Any], float | tuple[float, ...]]:
-    return by_type(
-        "a number or a list with one per channel", int=reader, float=reader, list=array(reader, least=1)
-    )
-
-
-def _divisor(value: Any) -> float:
-    found = number(-1e6, 1e6)(value)
-    if abs(found) < 1e-6:  # noqa: PLR2004 - float32 must be able to divide by it
-        raise problem(f"must not be zero, got {found}")
-    return found
-
-
-_ordinals = array(integer(0), least=1, key=lambda ordinal: ordinal)
-
-
-def _chosen_sites(value: dict[str, Any]) -> values.Sample | values.Together:
-    if "together" in value:
-        return table(values.Together, together=_ordinals)(value)
-    stratified = by_type("true or false", bool=bool)
-    return table(values.Sample, sample=integer(1), seed=integer(0), stratified=stratified)(value)
