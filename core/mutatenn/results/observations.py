@@ -6,6 +6,7 @@ A field of an observation that is no array is named nowhere here: it travels, an
 from __future__ import annotations
 
 import signal
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 import attrs
@@ -135,3 +136,22 @@ def _ascend(places: NDArray[np.signedinteger[Any]], count: int) -> bool:
     """Tell whether places are different ones of so many, in order; no difference of theirs may overflow."""
     inside = not len(places) or bool(0 <= places[0] <= places[-1] < count)
     return inside and bool((places[1:] > places[:-1]).all())
+
+
+def merge(shards: list[Observation]) -> Observation:
+    """Return observations of consecutive shards of images as one over all images."""
+    starts = np.cumsum([0, *(len(seen.infected) for seen in shards)])[:-1]
+    changed = [seen.outputs for seen in shards if len(seen.rows)]
+    again = [seen.again or seen for seen in shards] if any(seen.again for seen in shards) else []
+    return attrs.evolve(
+        shards[0],
+        executed=sum(seen.executed for seen in shards),
+        kernels=tuple(sorted({kernel for seen in shards for kernel in seen.kernels})),
+        masked=dict(sum((Counter(seen.masked) for seen in shards), Counter())),
+        infected=np.concatenate([seen.infected for seen in shards]),
+        rows=np.concatenate([seen.rows + start for seen, start in zip(shards, starts, strict=True)]),
+        outputs=np.concatenate(changed) if changed else shards[0].outputs,
+        seconds={key: sum(seen.seconds.get(key, 0.0) for seen in shards) for key in shards[0].seconds},
+        memory=next((seen.memory for seen in shards if seen.memory), ""),
+        again=merge([attrs.evolve(each, again=None) for each in again]) if again else None,
+    )

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import json
-from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import attrs
-import numpy as np
 
 from mutatenn.api.mutant import COMBINED
 from mutatenn.api.values import Scores
@@ -17,7 +14,10 @@ from mutatenn.errors import InputError
 from mutatenn.files import read_file
 from mutatenn.nearest import suggestion
 from mutatenn.results.estimate import CONFIDENCE, Interval, Stratum, stratified
+from mutatenn.results.frames import frame, table
 from mutatenn.results.judge import Judge
+from mutatenn.results.observations import merge
+from mutatenn.results.record import CHANGE, Image, Record, changes_folder
 from mutatenn.results.score import MutationScore
 from mutatenn.results.store import Store
 from mutatenn.results.thresholds import Failed, failed, few_verdicts, without_verdict
@@ -26,68 +26,17 @@ from mutatenn.results.wanted import Stop, Thresholds
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    import numpy as np
     from numpy.typing import NDArray
 
     from mutatenn.api.baseline import Baseline
     from mutatenn.api.comparator import Comparator
     from mutatenn.api.executor import Observation
-    from mutatenn.api.mutant import Mutant, Site
+    from mutatenn.api.mutant import Mutant
     from mutatenn.api.verdict import Verdict
     from mutatenn.results.planned import PlannedOperator
 
 CAMPAIGN_FILE = "campaign.toml"
-
-
-@attrs.frozen
-class Image:
-    """An image of a run: its name, its true class (None where that is not known), and its sha256 (hex)."""
-
-    name: str
-    truth: int | None
-    digest: str
-
-
-@attrs.frozen
-class Record:
-    """A mutant and its verdict per environment (absent where it has none yet).
-
-    ``skipped`` and ``accepted`` are the user's reasons not to run it, or to live with its survival; or empty.
-    """
-
-    mutant: Mutant
-    verdicts: dict[str, Verdict]
-    skipped: str = ""
-    accepted: str = ""
-
-    @property
-    def id(self) -> str:
-        """The mutant's id."""
-        return self.mutant.id
-
-    @property
-    def operator(self) -> str:
-        """The operator's name."""
-        return self.mutant.operator
-
-    @property
-    def category(self) -> str:
-        """The operator's category."""
-        return self.mutant.category
-
-    @property
-    def level(self) -> str:
-        """``graph`` or ``kernel``."""
-        return self.mutant.level
-
-    @property
-    def stage(self) -> str:
-        """The stage at which the unit was mutated."""
-        return self.mutant.stage
-
-    @property
-    def sites(self) -> tuple[Site, ...]:
-        """Where it was mutated."""
-        return self.mutant.sites
 
 
 @attrs.frozen(eq=False)
@@ -189,11 +138,11 @@ class Run:
 
     def waiting(self, environment: str) -> dict[str, int]:
         """Return how many mutants have no verdict yet and are not skipped, by operator."""
-        return self._store.waiting(environment)
+        return self._store.tallies.waiting(environment)
 
     def statuses(self, environment: str) -> dict[str, Status]:
         """Return the status of every judged mutant of an environment, by id."""
-        return self._store.statuses(environment)
+        return self._store.tallies.statuses(environment)
 
     def verdict(self, environment: str, mutant: str) -> Verdict | None:
         """Return the verdict on a mutant in an environment, None before it has one."""
@@ -205,15 +154,15 @@ class Run:
 
     def duplicates(self, environment: str) -> dict[str, str]:
         """Return the mutants whose program an earlier one has, with the first that has it."""
-        return self._store.duplicates(environment)
+        return self._store.tallies.duplicates(environment)
 
     def strays(self, environment: str) -> int:
         """Return how many mutants read memory that they must not, and would have ended alike otherwise."""
-        return self._store.strays(environment)
+        return self._store.tallies.strays(environment)
 
     def slow(self, environment: str, seconds: float) -> Iterator[tuple[str, float]]:
         """Yield the mutants that took longer, and how long, the slowest first."""
-        return self._store.slow(environment, seconds)
+        return self._store.tallies.slow(environment, seconds)
 
     @property
     def skipped(self) -> dict[str, str]:
@@ -227,7 +176,7 @@ class Run:
 
     def accepted_survivors(self, environment: str) -> int:
         """Return how many survivors of an environment are accepted."""
-        return self._store.accepted(environment)
+        return self._store.tallies.accepted(environment)
 
     @property
     def stop(self) -> Stop | None:
@@ -270,11 +219,11 @@ class Run:
     def score(self, environment: str | None = None) -> MutationScore:
         """Count the verdicts of an environment, or of all environments together (None)."""
         names = self.environments if environment is None else (environment,)
-        return MutationScore.total(self._store.counts(name) for name in names)
+        return MutationScore.total(self._store.tallies.counts(name) for name in names)
 
     def scores(self, environment: str) -> dict[str, MutationScore]:
         """Count the verdicts of an environment per operator, of those that have mutants there."""
-        counts = self._store.operator_counts(environment)
+        counts = self._store.tallies.operator_counts(environment)
         return {operator: MutationScore.total([each]) for operator, each in counts.items()}
 
     @property
@@ -345,8 +294,7 @@ class Run:
 
     def changes(self, mutant: str) -> dict[str, str]:
         """Return the unified diff of a mutant's code per environment, where it was built."""
-        folder = self.directory / "mutants" / mutant
-        found = sorted(folder.glob("*/change.diff"))
+        found = sorted(changes_folder(self.directory, mutant).glob(f"*/{CHANGE}"))
         return {path.parent.name: read_file(path).decode(errors="replace") for path in found}
 
     def frame(self) -> Any:
@@ -354,31 +302,14 @@ class Run:
 
         Raises InputError where pandas is not installed.
         """
-        try:
-            import pandas as pd
-        except ImportError:
-            raise InputError("frames need pandas; install it: pip install 'mutatenn[frame]'") from None
-        return pd.DataFrame(self._rows())
+        return frame(self.records())
 
     def table(self) -> Any:
         """Return the verdicts as a pyarrow Table, one row per mutant and environment, ``masked`` as JSON.
 
         Raises InputError where pyarrow is not installed.
         """
-        try:
-            import pyarrow as pa
-        except ImportError:
-            raise InputError("tables need pyarrow; install it: pip install 'mutatenn[arrow]'") from None
-        rows = [{**row, "masked": json.dumps(row["masked"])} for row in self._rows()]
-        names = {name: None for row in rows for name in row}  # not every verdict has every oracle
-        return pa.table({name: [row.get(name) for row in rows] for name in names})
-
-    def _rows(self) -> Iterator[dict[str, Any]]:
-        """Yield what a frame or table says of each mutant in each environment."""
-        for record in self.records():
-            about = {key: getattr(record, key) for key in ("operator", "category", "level", "stage")}
-            for verdict in record.verdicts.values():
-                yield {**about, **_row(verdict)}
+        return table(self.records())
 
 
 def _stratum(entry: PlannedOperator, score: MutationScore | None) -> Stratum:
@@ -386,32 +317,3 @@ def _stratum(entry: PlannedOperator, score: MutationScore | None) -> Stratum:
         return Stratum.of(0, 0, 0, entry.population)
     drawn = sum(score.counts.values()) - score.counts[Status.INFRASTRUCTURE_ERROR]
     return Stratum.of(score.detected, score.valid, drawn, entry.population)
-
-
-def merge(shards: list[Observation]) -> Observation:
-    """Return observations of consecutive shards of images as one over all images."""
-    starts = np.cumsum([0, *(len(seen.infected) for seen in shards)])[:-1]
-    changed = [seen.outputs for seen in shards if len(seen.rows)]
-    again = [seen.again or seen for seen in shards] if any(seen.again for seen in shards) else []
-    return attrs.evolve(
-        shards[0],
-        executed=sum(seen.executed for seen in shards),
-        kernels=tuple(sorted({kernel for seen in shards for kernel in seen.kernels})),
-        masked=dict(sum((Counter(seen.masked) for seen in shards), Counter())),
-        infected=np.concatenate([seen.infected for seen in shards]),
-        rows=np.concatenate([seen.rows + start for seen, start in zip(shards, starts, strict=True)]),
-        outputs=np.concatenate(changed) if changed else shards[0].outputs,
-        seconds={key: sum(seen.seconds.get(key, 0.0) for seen in shards) for key in shards[0].seconds},
-        memory=next((seen.memory for seen in shards if seen.memory), ""),
-        again=merge([attrs.evolve(each, again=None) for each in again]) if again else None,
-    )
-
-
-def _row(verdict: Verdict) -> dict[str, Any]:
-    row = {
-        key: value for key, value in attrs.asdict(verdict).items() if key not in {"oracles", "killed_images"}
-    }
-    row["by"] = ",".join(verdict.by)
-    for oracle, summary in verdict.oracles.items():
-        row |= {f"{oracle}.{statistic}": value for statistic, value in summary.items()}
-    return row

@@ -10,10 +10,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import attrs
 
-from mutatenn.api.executor import Outcome
 from mutatenn.api.verdict import Status
 from mutatenn.errors import InfrastructureError, InputError
-from mutatenn.files import load_array, save_array
 from mutatenn.printable import one_line
 from mutatenn.results.codec import (
     FACTS,
@@ -28,7 +26,9 @@ from mutatenn.results.codec import (
     text_of,
 )
 from mutatenn.results.database import Database, damaged, sound
+from mutatenn.results.outputs import ORIGINAL, Outputs, name_of
 from mutatenn.results.planned import PlannedOperator
+from mutatenn.results.tallies import Tallies
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -43,11 +43,8 @@ if TYPE_CHECKING:
     from mutatenn.api.verdict import Verdict
 
 RemarkKind = Literal["skip", "accept"]
-AGAIN = ".again"
-"""Ends the name of what a mutant gave with another content of memory."""
 SCHEMA_VERSION = 2
 DATABASE = "campaign.sqlite"
-OUTPUTS = "outputs"
 SCHEMA = """
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE images (position INTEGER PRIMARY KEY, name TEXT NOT NULL, truth INTEGER, digest TEXT NOT NULL);
@@ -82,6 +79,16 @@ class Store:
     _db: Database
     _images: frozenset[str] | None = attrs.field(init=False, default=None)
     _classes: dict[str, int] = attrs.field(init=False, factory=dict)
+    _outputs: Outputs = attrs.field(init=False)
+
+    @property
+    def tallies(self) -> Tallies:
+        """What it adds up to."""
+        return Tallies(self._db)
+
+    @_outputs.default
+    def _files(self) -> Outputs:
+        return Outputs(self.directory)
 
     def __attrs_post_init__(self) -> None:
         weakref.finalize(self, self._db.close)
@@ -116,7 +123,7 @@ class Store:
             if store.meta("schema_version") != SCHEMA_VERSION:
                 raise InputError(f"{path} was written by {_writer(store)}; use that, or run again")
             store._check()
-        elif any((directory / OUTPUTS).glob("*/*.npy")):
+        elif store._outputs.exist():
             raise damaged(path, "it has no plan, though there are outputs")
         elif not write:
             raise InputError(
@@ -223,27 +230,9 @@ class Store:
         query = "SELECT mutant, reason FROM remarks WHERE kind = ? ORDER BY mutant"
         return dict(self._db.execute(query, (kind,), (str, str)))
 
-    def accepted(self, environment: str) -> int:
-        """Return how many survivors of an environment are accepted."""
-        query = (
-            "SELECT COUNT(*) FROM verdicts JOIN remarks USING (mutant) "
-            "WHERE environment = ? AND status = 'survived' AND kind = 'accept'"
-        )
-        return int(self._db.execute(query, (environment,)).fetchone()[0])
-
-    def waiting(self, environment: str) -> dict[str, int]:
-        """Return how many mutants have no verdict yet and are not skipped, by operator."""
-        query = (
-            "SELECT operator, COUNT(*) FROM trials JOIN mutants ON id = trials.mutant "
-            "LEFT JOIN verdicts USING (environment, mutant) "
-            "LEFT JOIN remarks ON remarks.mutant = trials.mutant AND kind = 'skip' "
-            "WHERE trials.environment = ? AND status IS NULL AND reason IS NULL GROUP BY operator"
-        )
-        return dict(self._db.execute(query, (environment,), (str, int)))
-
     def set_baseline(self, baseline: Baseline, outputs: NDArray[np.float32]) -> None:
         """Store how the original did in an environment, and its outputs ``[images, classes]``."""
-        digest = save_array(self._outputs(baseline.environment, "original"), outputs)
+        digest = self._outputs.save(baseline.environment, ORIGINAL, outputs)
         with self._db:
             row = (baseline.environment, text_of(baseline), digest)
             self._db.execute("INSERT OR REPLACE INTO baselines VALUES (?, ?, ?)", row)
@@ -263,15 +252,16 @@ class Store:
         row = self._db.execute(query, (environment,), (str,)).fetchone()
         if row is None:
             return None
-        outputs = load_array(self._outputs(environment, "original"), row[0], len(self._names()) or None)
+        outputs = self._outputs.load(environment, ORIGINAL, row[0], len(self._names()) or None, None)
         self._classes[environment] = outputs.shape[1]
         return outputs
 
     def add_observation(self, environment: str, shard: int, seen: Observation) -> None:
         """Store what was seen of a mutant on one shard of images."""
-        name = f"{seen.mutant}.{shard}"
-        digest = self._save(environment, name, seen)
-        again = self._save(environment, f"{name}{AGAIN}", seen.again) if seen.again else None
+        digest = self._save(environment, name_of(seen.mutant, shard), seen)
+        again = None
+        if seen.again:
+            again = self._save(environment, name_of(seen.mutant, shard, again=True), seen.again)
         with self._db:
             row = (environment, seen.mutant, shard, observation_record(seen, again), digest)
             self._db.execute("INSERT OR REPLACE INTO observations VALUES (?, ?, ?, ?, ?)", row)
@@ -282,16 +272,6 @@ class Store:
         query = f"SELECT shard, record, outputs FROM observations WHERE {where}"  # noqa: S608  # constants
         rows = self._db.execute(query, (environment, mutant), (int, str, str | None)).fetchall()
         return {shard: self._observation(environment, mutant, shard, *rest) for shard, *rest in rows}
-
-    def progress(self, environment: str) -> dict[str, dict[int, str]]:
-        """Return the outcome per mutant and shard of an environment."""
-        query = (
-            "SELECT mutant, shard, json_extract(record, '$.outcome') FROM observations WHERE environment = ?"
-        )
-        outcomes: dict[str, dict[int, str]] = {}
-        for mutant, shard, outcome in self._db.execute(query, (environment,), (str, int, Outcome)):
-            outcomes.setdefault(mutant, {})[shard] = outcome
-        return outcomes
 
     def set_verdict(self, verdict: Verdict) -> None:
         """Store a verdict, replacing an earlier one."""
@@ -314,75 +294,18 @@ class Store:
         rows = self._db.execute(query, (environment, status), (str, Status, str))
         return (self._verdict(environment, row) for row in rows)
 
-    def strays(self, environment: str) -> int:
-        """Return how many mutants read memory that they must not, and would have ended alike otherwise."""
-        query = (
-            "SELECT COUNT(*) FROM verdicts WHERE environment = ? AND status != 'unstable' "
-            "AND json_extract(record, '$.memory') != ''"
-        )
-        return int(self._db.execute(query, (environment,)).fetchone()[0])
-
-    def slow(self, environment: str, seconds: float) -> Iterator[tuple[str, float]]:
-        """Yield the mutants that took longer, and how long, the slowest first."""
-        took = "CAST(json_extract(record, '$.seconds') AS REAL)"
-        rows = self._db.execute(
-            f"SELECT mutant, {took} FROM verdicts WHERE environment = ? AND {took} > ?"  # noqa: S608  # ours
-            f" ORDER BY {took} DESC",
-            (environment, seconds),
-            (str, float),
-        )
-        return ((mutant, float(seconds)) for mutant, seconds in rows)
-
-    def duplicates(self, environment: str) -> dict[str, str]:
-        """Return the mutants whose program an earlier one has, with the first that has it."""
-        query = (
-            "SELECT mutant, FIRST_VALUE(mutant) OVER (PARTITION BY program ORDER BY position) FROM "
-            "(SELECT mutant, position, json_extract(record, '$.program') AS program FROM verdicts "
-            "JOIN mutants ON id = mutant WHERE environment = ? AND status != 'equivalent') "
-            "WHERE program != '' ORDER BY position"
-        )
-        pairs = self._db.execute(query, (environment,), (str, str))
-        return {mutant: first for mutant, first in pairs if mutant != first}
-
-    def statuses(self, environment: str) -> dict[str, Status]:
-        """Return the status of every judged mutant of an environment."""
-        query = "SELECT mutant, status FROM verdicts WHERE environment = ?"
-        rows = self._db.execute(query, (environment,), (str, Status))
-        return {mutant: Status(status) for mutant, status in rows}
-
-    def counts(self, environment: str) -> dict[Status, int]:
-        """Return how many mutants ended how in an environment."""
-        query = "SELECT status, COUNT(*) FROM verdicts WHERE environment = ? GROUP BY status"
-        rows = self._db.execute(query, (environment,), (Status, int))
-        return {Status(status): number for status, number in rows}
-
-    def operator_counts(self, environment: str) -> dict[str, dict[Status, int]]:
-        """Return how many mutants ended how in an environment, by operator in the plan's order.
-
-        An operator whose mutants have no verdict yet has no counts; one without mutants is left out.
-        """
-        query = (
-            "SELECT operator, status, COUNT(status) FROM trials JOIN mutants ON id = trials.mutant "
-            "LEFT JOIN verdicts USING (environment, mutant) WHERE trials.environment = ? "
-            "GROUP BY operator, status ORDER BY MIN(position)"
-        )
-        counts: dict[str, dict[Status, int]] = {}
-        for operator, status, number in self._db.execute(query, (environment,), (str, Status | None, int)):
-            counts.setdefault(operator, {}).update({Status(status): number} if number else {})
-        return counts
-
     def _observation(
         self, environment: str, mutant: str, shard: int, text: str, digest: str | None
     ) -> Observation:
         def load(part: str, digest: str | None, rows: int) -> NDArray[np.float32]:
-            path = self._outputs(environment, f"{mutant}.{shard}{AGAIN if part else ''}")
-            return load_array(path, str(digest), rows, self._width(environment))
+            name = name_of(mutant, shard, again=bool(part))
+            return self._outputs.load(environment, name, str(digest), rows, self._width(environment))
 
         with sound(self._db.path):
             return read_observation(mutant, text, digest, len(self._names()), load)
 
     def _save(self, environment: str, name: str, seen: Observation) -> str | None:
-        return save_array(self._outputs(environment, name), seen.outputs) if len(seen.rows) else None
+        return self._outputs.save(environment, name, seen.outputs) if len(seen.rows) else None
 
     def _width(self, environment: str) -> int | None:
         """Return how many classes an environment's outputs have, None before its baseline ran."""
@@ -397,11 +320,6 @@ class Store:
     def _mutant(self, row: Sequence[str]) -> Mutant:
         with sound(self._db.path):
             return read_mutant(row)
-
-    def _outputs(self, environment: str, name: str) -> Path:
-        if "/" in name or "\0" in name:  # ids come from plugins and bundles
-            raise InputError(f"{name!r} cannot be the id of a mutant; it would name a file elsewhere")
-        return self.directory / OUTPUTS / environment / f"{name}.npy"
 
 
 def _writer(store: Store) -> str:

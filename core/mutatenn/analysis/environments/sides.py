@@ -11,6 +11,7 @@ import numpy as np
 from mutatenn.api.values import Scores
 from mutatenn.api.verdict import Status
 from mutatenn.errors import InputError
+from mutatenn.results.record import CHANGE, changes_folder
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -106,7 +107,7 @@ class ComparedEnvironment:
 
     def change(self, mutant: str) -> list[str]:
         """Return the lines of code that a mutant changed here; empty where that is not recorded."""
-        path = self.run.directory / "mutants" / mutant / self.environment / "change.diff"
+        path = changes_folder(self.run.directory, mutant, self.environment) / CHANGE
         try:
             lines = path.read_text().splitlines()[2:]  # after the names of the files
         except OSError:
