@@ -22,7 +22,7 @@ help:
 	@echo "make demo            run the bundled campaign and print its report"
 	@echo "make test            run the tests"
 	@echo "make test-slow       run the tests on the larger models (minutes)"
-	@echo "make test-soak       run the long random tests (about an hour); SEEDS=0-9999 for other networks"
+	@echo "make test-soak       run the long random tests (hours); SEEDS=0-9999 for other networks"
 	@echo "make test-frontends  run the frontends' tests with their frameworks, in .venv-frontends"
 	@echo "make test-aarch64    run a campaign on 64-bit ARM, emulated, set up in .aarch64 (1 GiB)"
 	@echo "make bench           measure the speed (minutes); MODEL=m.onnx IMAGES=folder for another model"

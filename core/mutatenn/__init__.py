@@ -60,7 +60,6 @@ from mutatenn.printable import one_line, signal_name
 from mutatenn.results.reporter import Reporter
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
     from pathlib import Path
 
     from mutatenn.analysis.environments.compared import Ending, MutantComparison, Pair
@@ -70,38 +69,16 @@ if TYPE_CHECKING:
     from mutatenn.analysis.environments.sides import ComparedEnvironment, EndStatus
     from mutatenn.analysis.images.kill_matrix import KillMatrix, kill_matrix
     from mutatenn.analysis.images.worth import ImageWorth, Survivor, closest_survivors, worth
+    from mutatenn.campaign.execution.session import run
     from mutatenn.engine.workbench import Workbench
     from mutatenn.host.installed import installed_backend
     from mutatenn.host.plugin_host import PluginHost
     from mutatenn.results.planned import PlannedOperator
-    from mutatenn.results.run import Image, Record, Run
+    from mutatenn.results.record import Image, Record
+    from mutatenn.results.run import Run
     from mutatenn.results.score import MutationScore
 
 __version__ = "0.2.0"
-
-
-def run(
-    campaign: str | Path,
-    out: str | Path | None = None,
-    *,
-    workers: int | None = None,
-    reuse: bool = True,
-    only: Sequence[str] = (),
-    reporters: Sequence[str | Reporter] = (),
-    host: PluginHost | None = None,
-) -> Run:
-    """Run a campaign file to the end, or continue its run where it stopped, and return the run.
-
-    ``out`` is the run directory (default ``runs/<name>``), ``workers`` the number of mutants run at a time
-    (default: one per processor). ``reuse=False`` computes every mutant from the first kernel, for checking.
-    ``only`` names the mutants to run, by id, beginning or pattern; the others wait for another time.
-    ``reporters`` follow the campaign; a name stands for one with its default options. ``host`` has the
-    plugins (default: all that are installed). Raises InputError, PluginError, BaselineError,
-    InfrastructureError.
-    """
-    from mutatenn.campaign.execution.session import run as execute
-
-    return execute(campaign, out, workers=workers, reuse=reuse, only=only, reporters=reporters, host=host)
 
 
 def open_run(directory: str | Path) -> Run:
@@ -112,8 +89,9 @@ def open_run(directory: str | Path) -> Run:
 
 
 _LATER = {
-    "Image": "mutatenn.results.run",
-    "Record": "mutatenn.results.run",
+    "run": "mutatenn.campaign.execution.session",
+    "Image": "mutatenn.results.record",
+    "Record": "mutatenn.results.record",
     "Run": "mutatenn.results.run",
     "PluginHost": "mutatenn.host.plugin_host",
     "installed_backend": "mutatenn.host.installed",

@@ -293,7 +293,7 @@ def test_damaged_results_are_refused_and_good_ones_taken(
     for place in bad.values():
         refused(fresh, place, capsys)
     with closing(mutatenn.open_run(fresh)._store) as store:
-        assert store.statuses("board") == {}
+        assert store.tallies.statuses("board") == {}
     found = ingest(fresh, results, PluginHost.installed())
     assert (found.judged, found.waiting) == (7, 0)
 
@@ -358,7 +358,7 @@ def test_a_board_that_computes_otherwise_is_a_red_baseline(
     for _ in range(2):
         with pytest.raises(BaselineError, match="fails the baseline gate there"):
             ingest(fresh, bad, PluginHost.installed())
-    assert mutatenn.open_run(fresh)._store.statuses("board") == {}
+    assert mutatenn.open_run(fresh)._store.tallies.statuses("board") == {}
 
 
 def test_nothing_is_left_to_pack(directory: Path, results: Path, tmp_path: Path) -> None:

@@ -52,7 +52,7 @@ def test_a_disk_that_fills(
         )
         assert leftovers(out) == []
     with closing(mutatenn.open_run(out)._store) as store:
-        done = len(store.statuses("cpu"))
+        done = len(store.tallies.statuses("cpu"))
     assert 0 < done < len(finished.mutants)
     run = mutatenn.run(campaign, out)
     assert [record.verdicts["cpu"].status for record in run.mutants] == [

@@ -65,4 +65,4 @@ def test_parts_of_files_are_removed_when_a_run_continues(finished: Run, tmp_path
         part.touch()
     mutatenn.run(out / "campaign.toml", out)
     assert not any(part.exists() for part in parts)
-    assert Store.open(out).statuses("cpu") == finished.statuses("cpu")
+    assert Store.open(out).tallies.statuses("cpu") == finished.statuses("cpu")

@@ -20,7 +20,7 @@ from mutatenn.compiler.outline import bindings
 from mutatenn.engine.probe import probe
 from mutatenn.errors import InputError, PluginError
 from mutatenn.printable import one_line
-from mutatenn.results.oracles import is_array, measured, own_measure
+from mutatenn.results.oracles import is_array, measured
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -107,13 +107,12 @@ def run_reference(frontend: Frontend, model: Model, images: NDArray[np.generic])
 
 
 def try_oracles(oracles: Iterable[Comparator], original: Scores) -> None:
-    """Raise PluginError for an oracle that crashes, hangs or is broken when it measures the original.
+    """Have oracles that are not built in measure the original in a process of their own.
 
-    One that is not built in is tried in a process of its own first.
+    Raises PluginError for one that crashes or hangs there, or takes too much memory.
     """
     for oracle in oracles:
         _try(oracle, "measure", functools.partial(measured, oracle, original, original))
-        own_measure(oracle, original)
 
 
 def sites(mutator: Mutator, units: Mapping[str, Any]) -> dict[str, Sequence[str]]:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
+    from mutatenn.campaign.config.values import ReporterSpec
     from mutatenn.host.plugin_host import PluginHost
     from mutatenn.results.reporter import Reporter
 
@@ -25,21 +25,21 @@ def add_reporter(parser: argparse.ArgumentParser, default: Sequence[str], more: 
     )
 
 
+def check_names(names: Iterable[str], host: PluginHost) -> None:
+    """Raise InputError for a reporter that does not exist: before any work, not after it."""
+    for name in names:
+        host.get("reporter", name)
+
+
 def open_reporters(
-    campaign: str | Path, names: Sequence[str], default: Sequence[str], host: PluginHost
+    specs: Iterable[ReporterSpec], names: Sequence[str], default: Sequence[str], host: PluginHost
 ) -> dict[str, Reporter]:
-    """Return reporters by name, each with the options that the campaign file has for it.
+    """Return reporters by name, each with the options that the campaign file's ``specs`` have for it.
 
     Raises InputError for one that does not exist, or options that it does not take.
     """
-    from mutatenn.campaign.config.load import load_reporters
     from mutatenn.host.options import create
 
-    known = host.reporters()
-    for name in names:
-        host.get("reporter", name)  # an unknown one is told before anything of the file
-    path = Path(campaign)
-    specs = load_reporters(path, known) if path.exists() else ()  # gone? told by who needs it
     options = {spec.name: spec.options for spec in specs}
     wanted = dict.fromkeys(names or options or default)
     return {name: create(host.get("reporter", name), options.get(name, {})) for name in wanted}

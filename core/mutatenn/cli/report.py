@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from mutatenn.api.command import Command
 from mutatenn.border import broken, calling
-from mutatenn.cli._reporters import add_reporter, open_reporters
+from mutatenn.cli._reporters import add_reporter, check_names, open_reporters
 from mutatenn.cli._thresholds import TELLING, add_min_score, conclude, demanding, min_score
 from mutatenn.errors import InputError, MutatennError, PluginError
 
@@ -42,12 +42,14 @@ class ReportCommand(Command):
     def execute(self, args: argparse.Namespace, host: PluginHost) -> int:
         """Print what the reporters return; the exit code tells whether a threshold failed."""
         import mutatenn
+        from mutatenn.campaign.config.load import load_reporters
         from mutatenn.results.run import CAMPAIGN_FILE
 
-        for name in args.reporter:
-            host.get("reporter", name)  # an unknown one is told, and nothing else
+        check_names(args.reporter, host)
         run = demanding(mutatenn.open_run(args.run), min_score(args))
-        reporters = open_reporters(run.directory / CAMPAIGN_FILE, args.reporter, [DEFAULT], host)
+        path = run.directory / CAMPAIGN_FILE  # without it there are no options
+        specs = load_reporters(path, host.reporters()) if path.exists() else ()
+        reporters = open_reporters(specs, args.reporter, [DEFAULT], host)
         code = conclude(run.failed_thresholds, told=TELLING in reporters)
         present(run, reporters)
         return code

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from mutatenn.api.command import Command
-from mutatenn.cli._reporters import add_reporter, open_reporters
+from mutatenn.cli._reporters import add_reporter, check_names, open_reporters
 from mutatenn.cli._streams import tell
 from mutatenn.cli._thresholds import TELLING, add_min_score, conclude, demanding, min_score
 from mutatenn.cli.report import present
@@ -13,9 +13,11 @@ from mutatenn.errors import InputError
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Collection
+    from collections.abc import Collection, Iterable
 
+    from mutatenn.campaign.config.values import Campaign
     from mutatenn.host.plugin_host import PluginHost
+    from mutatenn.results.reporter import Reporter
     from mutatenn.results.run import Run
 
 REPORTERS = ("json", "terminal")
@@ -51,19 +53,25 @@ class RunCommand(Command):
 
     def execute(self, args: argparse.Namespace, host: PluginHost) -> int:
         """Run the campaign, then let the reporters present it."""
-        import mutatenn
+        from mutatenn.campaign.execution.session import run_campaign
 
         workers, least = _workers(args.workers), min_score(args)
-        reporters = open_reporters(args.file, args.reporter, REPORTERS, host)
+        check_names(args.reporter, host)
+        reporters: dict[str, Reporter] = {}
+
+        def choose(campaign: Campaign) -> Iterable[Reporter]:
+            reporters.update(open_reporters(campaign.reporters, args.reporter, REPORTERS, host))
+            return reporters.values()
+
         try:
-            run = mutatenn.run(
+            run = run_campaign(
                 args.file,
                 args.out,
+                choose,
+                host,
                 workers=workers,
                 reuse=not args.no_reuse,
                 only=args.only,
-                reporters=list(reporters.values()),
-                host=host,
             )
         except KeyboardInterrupt:
             raise KeyboardInterrupt("run the same command again to continue") from None

@@ -26,7 +26,8 @@ if TYPE_CHECKING:
     from mutatenn.analysis.mutant.trace import Trace, TraceStep
     from mutatenn.api.verdict import Verdict
     from mutatenn.host.plugin_host import PluginHost
-    from mutatenn.results.run import Record, Run
+    from mutatenn.results.record import Record
+    from mutatenn.results.run import Run
 
 EPILOG = """
 With --json, an object: id, operator, summary (the operator's), category, level, stage, options, sites (unit,

@@ -7,6 +7,7 @@ of VPMOV*2M, also for registers 16 to 31, which MOVMSK cannot name: it reads ano
 
 from __future__ import annotations
 
+import functools
 import json
 import re
 from typing import Any
@@ -20,11 +21,16 @@ SIGNS = re.compile(r"icmp s\w\w <\d+ x i|trunc <\d+ x i\d+>.* to <\d+ x i1>")
 
 def without_mask_moves(target: Any) -> Any | None:
     """Return a processor's target without the features that the mistake needs, None if it has neither."""
-    has = ir.tvm.target.codegen.target_has_features
-    had = [feature for feature in FEATURES if target.kind.name == "llvm" and has(feature, target)]
+    return _without_mask_moves(str(target)) if target.kind.name == "llvm" else None
+
+
+@functools.cache
+def _without_mask_moves(text: str) -> Any | None:
+    config = json.loads(text)
+    has, target = ir.tvm.target.codegen.target_has_features, ir.tvm.target.Target(config)
+    had = [feature for feature in FEATURES if has(feature, target)]
     if not had:
         return None
-    config = json.loads(str(target))
     config["mattr"] = [*config.get("mattr", []), *(f"-{feature}" for feature in had)]
     return ir.tvm.target.Target(config)
 

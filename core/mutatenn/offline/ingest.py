@@ -188,13 +188,13 @@ class Results:
     def take_mutants(self) -> Ingested:
         """Keep what was seen of every mutant, and judge it."""
         book = TrialBook(self.setup, self.store, self.environment)
-        before = self.store.statuses(self.environment).keys()
+        before = self.store.tallies.statuses(self.environment).keys()
         planned = set(self.store.trials(self.environment)) - before
         for shard, seen in self._observations(book.shards):
             if seen.mutant in planned:
                 book.take(seen, shard)
         book.conclude(planned)
-        judged = len(self.store.statuses(self.environment)) - len(before)
+        judged = len(self.store.tallies.statuses(self.environment)) - len(before)
         return Ingested(self.environment, judged, len(planned) - judged)
 
     def _observations(self, shards: list[slice]) -> Iterator[tuple[int, Observation]]:

@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING, Any
 import attrs
 import numpy as np
 
-from mutatenn.campaign.execution.changes import record_changes
-from mutatenn.campaign.execution.derive import derive
+from mutatenn.campaign.execution.changes import derive_recorded
 from mutatenn.campaign.execution.reopen import continued
 from mutatenn.engine.isolate import call_isolated
 from mutatenn.engine.same_code import SAME_MACHINE_CODE, same_code, same_program
@@ -85,7 +84,9 @@ def identity(manifest: dict[str, Any]) -> str:
 
 def _waiting(store: Store, environment: str) -> list[Mutant]:
     wanted = (
-        set(store.trials(environment)) - store.statuses(environment).keys() - store.remarks("skip").keys()
+        set(store.trials(environment))
+        - store.tallies.statuses(environment).keys()
+        - store.remarks("skip").keys()
     )
     return [mutant for mutant in store.mutants() if mutant.id in wanted]
 
@@ -130,8 +131,7 @@ class Packer:
 
     def _build(self, mutant: Mutant) -> tuple[str, str]:
         original = self.toolchain.program
-        program, changes = derive(mutant, self.toolchain, self.setup.host)
-        record_changes(self.store.directory / "mutants" / mutant.id / self.environment, changes)
+        program = derive_recorded(mutant, self.setup, self.store.directory, self.environment)
         if same := same_program(original, program):
             return "equivalent", same
         if same_code(self.toolchain.backend, original, program):

@@ -13,6 +13,7 @@ from mutatenn.api.executor import Outcome
 from mutatenn.api.program import Call, Constant, Kernel, Program
 from mutatenn.api.values import TensorSpec
 from mutatenn.errors import InputError
+from mutatenn.files import whole
 from mutatenn.results.observations import AGAIN, ARRAYS, put_together, take_apart
 from mutatenn.typed import conforms
 
@@ -106,14 +107,8 @@ def _about(array: NDArray[Any]) -> Any:
 
 def save_arrays(path: Path, **arrays: NDArray[Any]) -> None:
     """Write arrays as ``.npz``; the file appears whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.tmp")
-    try:
-        with temporary.open("wb") as file:
-            np.savez(file, allow_pickle=False, **arrays)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with whole(path) as file:
+        np.savez(file, allow_pickle=False, **arrays)
 
 
 def load_arrays(content: bytes, sizes: Mapping[str, int]) -> dict[str, NDArray[Any]]:

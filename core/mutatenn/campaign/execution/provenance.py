@@ -87,8 +87,10 @@ def _packages(setup: Setup, operators: Iterable[str]) -> Iterator[str]:
     used: list[type[Capability]] = [type(each.frontend) for each in setup.imported.values()]
     used += [*map(type, setup.backends.values()), *map(type, setup.oracles.values())]
     used += [type(setup.executor(name)) for name in setup.backends]
-    for cls in (*used, *(mutators[name] for name in operators if name in mutators)):
+    used += [mutators[name] for name in operators if name in mutators]
+    for cls in used:
         yield from cls.packages
+    for cls in {cls.__module__.partition(".")[0]: cls for cls in used}.values():
         if distribution := distribution_of(cls):
             yield distribution.name
 

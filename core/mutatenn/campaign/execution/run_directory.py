@@ -10,8 +10,9 @@ from mutatenn import locks
 from mutatenn.campaign.config.values import dump
 from mutatenn.errors import InputError
 from mutatenn.files import drop_leftovers, write_atomically
+from mutatenn.results.outputs import FOLDER as OUTPUTS
 from mutatenn.results.run import CAMPAIGN_FILE
-from mutatenn.results.store import DATABASE, OUTPUTS, Store
+from mutatenn.results.store import DATABASE, Store
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

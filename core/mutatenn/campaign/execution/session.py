@@ -14,8 +14,7 @@ import numpy as np
 from mutatenn.api.executor import Job
 from mutatenn.border import calling, is_built_in, named
 from mutatenn.campaign.execution import provenance
-from mutatenn.campaign.execution.changes import record_changes
-from mutatenn.campaign.execution.derive import derive
+from mutatenn.campaign.execution.changes import derive_recorded
 from mutatenn.campaign.execution.observed import observations
 from mutatenn.campaign.execution.run_directory import open_run_directory
 from mutatenn.campaign.execution.setup import Setup, set_up
@@ -35,19 +34,19 @@ from mutatenn.host.plugin_host import PluginHost
 from mutatenn.results.run import Run
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from numpy.typing import NDArray
 
     from mutatenn.api.executor import Observation
     from mutatenn.api.mutant import Mutant
     from mutatenn.api.program import Program
+    from mutatenn.campaign.config.values import Campaign
     from mutatenn.compiler.toolchain import Toolchain
     from mutatenn.results.reporter import Reporter
     from mutatenn.results.store import Store
 
 
-@caretaker()
 def run(
     campaign: str | Path,
     out: str | Path | None = None,
@@ -58,12 +57,41 @@ def run(
     reporters: Sequence[str | Reporter] = (),
     host: PluginHost | None = None,
 ) -> Run:
-    """Run a campaign file, or continue its run; see :func:`mutatenn.run`."""
+    """Run a campaign file to the end, or continue its run where it stopped, and return the run.
+
+    ``out`` is the run directory (default ``runs/<name>``), ``workers`` the number of mutants run at a time
+    (default: one per processor). ``reuse=False`` computes every mutant from the first kernel, for checking.
+    ``only`` names the mutants to run, by id, beginning or pattern; the others wait for another time.
+    ``reporters`` follow the campaign; a name stands for one with its default options. ``host`` has the
+    plugins (default: all that are installed). Raises InputError, PluginError, BaselineError,
+    InfrastructureError.
+    """
     host = host or PluginHost.installed()
+
+    def choose(_campaign: Campaign) -> list[Reporter]:
+        return [
+            create(host.get("reporter", each), {}) if isinstance(each, str) else each for each in reporters
+        ]
+
+    return run_campaign(campaign, out, choose, host, workers=workers, reuse=reuse, only=only)
+
+
+@caretaker()
+def run_campaign(
+    campaign: str | Path,
+    out: str | Path | None,
+    choose: Callable[[Campaign], Iterable[Reporter]],
+    host: PluginHost,
+    *,
+    workers: int | None,
+    reuse: bool,
+    only: Sequence[str],
+) -> Run:
+    """Run a campaign as :func:`run` does, followed by the reporters that are chosen once its file is read."""
     setup = set_up(campaign, host)
     directory = Path(out) if out is not None else Path("runs") / setup.campaign.name
     with (
-        _followed(host, reporters),
+        _followed(host, choose(setup.campaign)),
         open_run_directory(directory, setup.campaign, provenance.identity(setup)) as store,
     ):
         error: BaseException | None = None
@@ -81,11 +109,10 @@ def run(
 
 
 @contextlib.contextmanager
-def _followed(host: PluginHost, reporters: Sequence[str | Reporter]) -> Iterator[None]:
+def _followed(host: PluginHost, reporters: Iterable[Reporter]) -> Iterator[None]:
     """Let reporters hear of the campaign."""
     with contextlib.ExitStack() as stack:
-        for each in reporters:
-            reporter = create(host.get("reporter", each), {}) if isinstance(each, str) else each
+        for reporter in reporters:
             host.register(reporter, f"reporter:{reporter.name}")
             stack.callback(host.unregister, f"reporter:{reporter.name}")
         yield
@@ -134,6 +161,7 @@ class Session:
 
     def _plan(self) -> None:
         plans = self.setup.plans()
+        size = self._shard_images()
         operators = dict.fromkeys(each.operator for plan in plans.values() for each in plan.mutants)
         dataset = self.setup.dataset
         truth = dataset.truth or [None] * len(dataset.names)
@@ -144,8 +172,8 @@ class Session:
             name=self.setup.campaign.name,
             environments=[env.name for env in self.setup.campaign.environments],
             facts=provenance.facts(self.setup, operators),
-            shards=len(shards(len(self.setup.images), self._shard_images())),
-            shard_images=self._shard_images(),
+            shards=len(shards(len(self.setup.images), size)),
+            shard_images=size,
         )
 
     def _shard_images(self) -> int:
@@ -235,7 +263,7 @@ class Trials:
                     book.conclude([seen.mutant])
                     if self._enough():
                         break
-        judged = book.store.statuses(book.environment)  # a run may be killed before a verdict is kept
+        judged = book.store.tallies.statuses(book.environment)  # a run may be killed before a verdict is kept
         book.conclude(name for name in self.mutants if name not in judged)
 
     def _waiting(self, shard: int) -> list[str]:
@@ -275,11 +303,8 @@ class Trials:
         )
 
     def _derive(self, name: str) -> Program:
-        """Make a mutant, in its own process, and record what changed."""
-        setup, store = self.session.setup, self.book.store
-        program, changes = derive(self._planned[name], self.toolchain, setup.host)
-        record_changes(store.directory / "mutants" / name / self.book.environment, changes)
-        return program
+        mutant, book = self._planned[name], self.book
+        return derive_recorded(mutant, book.setup, book.store.directory, book.environment)
 
 
 @contextlib.contextmanager

@@ -25,6 +25,7 @@ from mutatenn.engine.isolate import call_isolated
 from mutatenn.errors import BaselineError, BuildError, InfrastructureError, InputError
 from mutatenn.host.options import create
 from mutatenn.results.judge import bounded
+from mutatenn.results.oracles import own_measure
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -191,7 +192,10 @@ def _try_oracles(oracles: Mapping[str, Comparator], kind: ScoreKind, classes: in
     """Raise PluginError for an oracle that notices a difference where there is none, in made-up scores."""
     logits = Scores(np.random.default_rng(0).normal(size=(3, classes)).astype(np.float32), "logits")
     made_up = Scores(logits.probabilities().astype(np.float32), "probabilities")
-    try_oracles(oracles.values(), logits if kind == "logits" else made_up)
+    scores = logits if kind == "logits" else made_up
+    try_oracles(oracles.values(), scores)
+    for oracle in oracles.values():
+        own_measure(oracle, scores)
 
 
 def _toolchain(model: Model, environment: Environment, backend: Backend, *, bounds: Bounds) -> Toolchain:

@@ -44,7 +44,7 @@ class TrialBook:
 
     def pending(self, mutants: Iterable[str], shard: int) -> list[str]:
         """Return those of some mutants that are to run on a shard: not done there, nor ended for good."""
-        progress = self.store.progress(self.environment)
+        progress = self.store.tallies.progress(self.environment)
         waiting = []
         for name in mutants:
             outcomes = progress.get(name, {})
