@@ -73,6 +73,8 @@ if TYPE_CHECKING:
     from mutatenn.engine.workbench import Workbench
     from mutatenn.host.installed import installed_backend
     from mutatenn.host.plugin_host import PluginHost
+    from mutatenn.offline.pack import pack_job
+    from mutatenn.offline.packed import PackedJob
     from mutatenn.results.planned import PlannedOperator
     from mutatenn.results.record import Image, Record
     from mutatenn.results.run import Run
@@ -116,6 +118,8 @@ _LATER = {
     "ImageWorth": "mutatenn.analysis.images.worth",
     "closest_survivors": "mutatenn.analysis.images.worth",
     "worth": "mutatenn.analysis.images.worth",
+    "PackedJob": "mutatenn.offline.packed",
+    "pack_job": "mutatenn.offline.pack",
 }
 """Where names are that a device elsewhere, which runs a bundle, has no use for."""
 
@@ -173,6 +177,7 @@ __all__ = [
     "Mutator",
     "Observation",
     "Outcome",
+    "PackedJob",
     "Pair",
     "PlannedOperator",
     "PluginError",
@@ -215,6 +220,7 @@ __all__ = [
     "memory",
     "one_line",
     "open_run",
+    "pack_job",
     "run",
     "save_comparison",
     "signal_name",

@@ -12,8 +12,8 @@ import pytest
 
 import mutatenn
 from mutatenn.host.plugin_host import PluginHost
+from mutatenn.offline.bundle import bundle
 from mutatenn.offline.ingest import ingest
-from mutatenn.offline.pack import bundle
 
 MACHINE = os.environ.get("MUTATENN_AARCH64", "")
 pytestmark = pytest.mark.skipif(not MACHINE, reason="needs the machine that `make test-aarch64` sets up")

@@ -25,8 +25,9 @@ from mutatenn import BaselineError, InputError
 from mutatenn.cli.main import main
 from mutatenn.host.plugin_host import PluginHost
 from mutatenn.offline import runner as board
+from mutatenn.offline.bundle import bundle
 from mutatenn.offline.ingest import ingest
-from mutatenn.offline.pack import bundle
+from mutatenn.offline.results import FORMAT
 
 CAMPAIGN = """
 name = "offline"
@@ -217,7 +218,7 @@ def original_with(**changes: Any) -> Callable[[Members], None]:
 def ended_well(members: Members) -> None:
     """Let a mutant end without running, as none does."""
     name = json.loads(members["manifest.json"])["mutants"][0]
-    manifest_with(ended={name: ["excellent", ""]})(members)
+    manifest_with(ended={name: ["excellent", "", ""]})(members)
 
 
 def first_observation(members: Members) -> str:
@@ -239,8 +240,10 @@ DAMAGES: dict[str, Callable[[Members], object]] = {
     "ended list": manifest_with(ended=[]),
     "ended number": manifest_with(ended=lambda ended: {**ended, "x": 5}),
     "ended well": ended_well,
-    "environment list": manifest_with(environment=["board"]),
-    "strange environment": manifest_with(environment="..\x1b[31m"),
+    "label list": manifest_with(label=["board"]),
+    "no label": manifest_with(label={}),
+    "strange label": manifest_with(label=lambda label: {**label, "environment": "..\x1b[31m"}),
+    "other format": manifest_with(format=FORMAT - 1),
     "seconds of three": original_with(seconds=np.ones(3)),
     "complex seconds": original_with(seconds=np.array(1j)),
     "seconds of text": original_with(seconds=np.array("1")),
@@ -339,9 +342,10 @@ def test_a_damaged_manifest_does_not_run(
         {"limits": {**whole["limits"], "time_factor": "x"}},
         {"shard_images": 0},
         {"shard_images": "1"},
-        {"images": []},
+        {"noise": "0"},
+        {"label": "board"},
         {"mutants": [1]},
-        {"format": board.FORMAT + 1},
+        {"format": FORMAT + 1},
     ):
         (there / "manifest.json").write_text(json.dumps(whole | change))
         assert board.main(there, ["--workers", "1"]) == 2, change

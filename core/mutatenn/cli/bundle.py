@@ -30,7 +30,7 @@ class BundleCommand(Command):
 
     def execute(self, args: argparse.Namespace, host: PluginHost) -> int:
         """Write the archive and tell what to do with it."""
-        from mutatenn.offline.pack import bundle
+        from mutatenn.offline.bundle import bundle
 
         directory = Path(args.run)
         archive = Path(args.out) if args.out else directory / "bundles" / f"{args.environment}.zip"

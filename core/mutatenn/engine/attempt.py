@@ -147,7 +147,7 @@ def attempt(report: Report, ran: Mapping[str, str]) -> tuple[Outcome, str]:
         raise
     except Exception as error:  # an operator may fail in any way
         report.damaged = not (building or isinstance(error, (KernelError, MemoryError, *MACHINE_ERRORS)))
-        return _failure(error, building=building)
+        return failure(error, building=building)
     return "ran", ""
 
 
@@ -159,7 +159,8 @@ def _is_original(report: Report, program: Program) -> bool:
     return same_code(report.warm.job.backend, report.warm.job.original, program)
 
 
-def _failure(error: Exception, *, building: bool) -> tuple[Outcome, str]:
+def failure(error: Exception, *, building: bool) -> tuple[Outcome, str]:
+    """Return the outcome, and why, of a mutant that failed so while it was built, or while it ran."""
     if isinstance(error, (BuildError, KernelError)):
         outcome: Outcome = "out-of-bounds" if isinstance(error, OutOfBoundsError) else "crashed"
         message = str(error)

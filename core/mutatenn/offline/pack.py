@@ -1,38 +1,32 @@
-"""Packs what a device without a network needs to run its part of a campaign."""
+"""Packs a job, so that it can run where it is sent."""
 
 from __future__ import annotations
 
 import functools
 import importlib.util
 import json
-import tempfile
-import zipfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import attrs
 import numpy as np
 
-from mutatenn.campaign.execution.changes import derive_recorded
-from mutatenn.campaign.execution.reopen import continued
+from mutatenn.engine.attempt import failure
 from mutatenn.engine.isolate import call_isolated
 from mutatenn.engine.same_code import SAME_MACHINE_CODE, same_code, same_program
-from mutatenn.errors import BuildError, InfrastructureError, InputError
-from mutatenn.files import whole
-from mutatenn.nearest import unknown_name
+from mutatenn.errors import InfrastructureError, InputError
+from mutatenn.offline.packed import PackedJob, file_digest
 from mutatenn.offline.records import program_record
-from mutatenn.offline.runner import FORMAT, MANIFEST, file_digest
+from mutatenn.offline.results import FORMAT, MANIFEST, ORIGINAL
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
-    from mutatenn.api.mutant import Mutant
+    from mutatenn.api.executor import Job, Outcome
     from mutatenn.api.program import Program
-    from mutatenn.campaign.execution.setup import Setup
-    from mutatenn.compiler.toolchain import Toolchain
-    from mutatenn.host.plugin_host import PluginHost
-    from mutatenn.results.store import Store
 
+Ended: TypeAlias = "tuple[Outcome, str, str]"
+"""How a mutant that is not to run ended, why, and the identity of its program where it has one."""
 MOST_MESSAGE = 2**11
 """Characters of what the manifest tells of a mutant that could not be built."""
 CARRIED = ("mutatenn", "attr", "attrs", "pluggy")
@@ -50,100 +44,84 @@ sys.exit(main(FOLDER))
 '''
 
 
-def bundle(
-    directory: Path,
-    environment: str,
-    archive: Path,
-    host: PluginHost,
+def pack_job(
+    job: Job,
+    mutants: Iterable[str],
+    folder: str | Path,
+    *,
+    shard_images: int | None = None,
+    label: Mapping[str, str] | None = None,
     told: Callable[[str], None] = lambda _: None,
-) -> dict[str, Any]:
-    """Pack original, images and the mutants of an environment that have no verdict; return the manifest.
+) -> PackedJob:
+    """Pack a job and some of its mutants, all of them built, into an empty folder, which can then be sent.
 
-    ``told`` is called with every mutant's id when it is built. Raises InputError where there is nothing to
-    pack or the backend cannot build for elsewhere, BaselineError if the compiler rejects the original.
+    ``python run.py`` there runs it with nothing but Python, numpy and apache-tvm installed, and writes
+    ``results.zip``: :meth:`PackedJob.observations` reads that. A job without expected outputs measures its
+    original there. ``shard_images`` is how many images run together (default: all), ``label`` goes with the
+    results, ``told`` is called with every mutant's id when it is built. Raises InputError where the backend
+    cannot build for elsewhere, BuildError if the compiler rejects the original, and InfrastructureError where
+    this machine fails.
     """
-    with continued(directory, host) as (setup, store):
-        if environment not in setup.backends:
-            raise InputError(unknown_name("environment", environment, setup.backends))
-        mutants = _waiting(store, environment)
-        if not mutants:
-            raise InputError(
-                f"environment {environment!r} has no mutant without a verdict; nothing is to pack"
-            )
-        with tempfile.TemporaryDirectory(prefix="mutatenn-bundle-") as name:
-            manifest = Packer(setup, store, environment, Path(name)).pack(mutants, told)
-            _zip(Path(name), archive)
-        store.set_meta(f"bundle:{environment}", identity(manifest))
-    return manifest
-
-
-def identity(manifest: dict[str, Any]) -> str:
-    """Return what results must name to be those of a bundle: run, environment, and the original packed."""
-    return f"{manifest['run']} {manifest['environment']} {manifest['original']}"
-
-
-def _waiting(store: Store, environment: str) -> list[Mutant]:
-    wanted = (
-        set(store.trials(environment))
-        - store.tallies.statuses(environment).keys()
-        - store.remarks("skip").keys()
-    )
-    return [mutant for mutant in store.mutants() if mutant.id in wanted]
+    Packer(job, Path(folder), shard_images or max(1, len(job.images)), dict(label or {})).pack(mutants, told)
+    return PackedJob.open(folder)
 
 
 @attrs.define(eq=False)
 class Packer:
-    """Fills a folder with all that a board needs."""
+    """Fills a folder with all that a job's own machine needs."""
 
-    setup: Setup
-    store: Store
-    environment: str
+    job: Job
     folder: Path
+    shard_images: int
+    label: dict[str, str]
 
-    @property
-    def toolchain(self) -> Toolchain:
-        """What the original and its mutants are built with."""
-        return self.setup.toolchains[self.environment]
-
-    def pack(self, mutants: list[Mutant], told: Callable[[str], None]) -> dict[str, Any]:
-        """Fill the folder; return its manifest."""
-        call_isolated(functools.partial(self._save, self.toolchain.program, self.folder / "original.json"))
-        ended: dict[str, tuple[str, str]] = {}
+    def pack(self, mutants: Iterable[str], told: Callable[[str], None]) -> None:
+        """Fill the folder."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        call_isolated(functools.partial(self._save, self.job.original, self.folder / f"{ORIGINAL}.json"))
+        waiting: list[str] = []
+        ended: dict[str, Ended] = {}
         for mutant in mutants:
-            outcome, message = self._attempt(mutant)
-            if outcome:
-                ended[mutant.id] = outcome, message
-            told(mutant.id)
-        np.save(self.folder / "images.npy", self.setup.images, allow_pickle=False)
+            if end := self._attempt(mutant):
+                ended[mutant] = end
+            else:
+                waiting.append(mutant)
+            told(mutant)
+        np.save(self.folder / "images.npy", self.job.images, allow_pickle=False)
+        np.save(self.folder / "expected.npy", self.job.expected, allow_pickle=False)
         self._carry()
-        manifest = self._manifest([each.id for each in mutants if each.id not in ended], ended)
-        (self.folder / MANIFEST).write_text(json.dumps(manifest, indent=1))
-        return manifest
+        (self.folder / MANIFEST).write_text(json.dumps(self._manifest(waiting, ended), indent=1))
 
-    def _attempt(self, mutant: Mutant) -> tuple[str, str]:
-        """Build a mutant in a process of its own; return (outcome, reason) if there is nothing to run."""
+    def _attempt(self, mutant: str) -> Ended | None:
+        """Build a mutant in a process of its own; return how it ended if there is nothing to run."""
         try:
-            return call_isolated(
-                functools.partial(self._build, mutant), self.setup.campaign.limits.build_seconds
-            )
-        except (BuildError, InfrastructureError) as error:
-            return "build-error", str(error)[:MOST_MESSAGE]
+            ended = call_isolated(functools.partial(self._build, mutant), self.job.limits.build_seconds)
+        except InfrastructureError as error:  # the compiler died, or took too long
+            return "build-error", str(error)[:MOST_MESSAGE], ""
+        if ended and ended[0] == "infrastructure-error":
+            raise InfrastructureError(f"{mutant} cannot be packed: {ended[1]}; see to that and pack again")
+        return ended
 
-    def _build(self, mutant: Mutant) -> tuple[str, str]:
-        original = self.toolchain.program
-        program = derive_recorded(mutant, self.setup, self.store.directory, self.environment)
-        if same := same_program(original, program):
-            return "equivalent", same
-        if same_code(self.toolchain.backend, original, program):
-            return "equivalent", SAME_MACHINE_CODE
-        self._save(program, self.folder / "programs" / f"{mutant.id}.json")
-        return "", ""
+    def _build(self, mutant: str) -> Ended | None:
+        original, identity = self.job.original, ""
+        try:
+            program = self.job.derive(mutant)
+            identity = program.identity
+            if same := same_program(original, program):
+                return "equivalent", same, identity
+            if same_code(self.job.backend, original, program):
+                return "equivalent", SAME_MACHINE_CODE, identity
+            self._save(program, self.folder / "programs" / f"{mutant}.json")
+        except Exception as error:  # an operator may fail in any way
+            outcome, why = failure(error, building=True)
+            return outcome, why[:MOST_MESSAGE], identity
+        return None
 
     def _save(self, program: Program, path: Path) -> None:
         for digest, kernel in program.kernels.items():
             self._write(
                 self.folder / "kernels" / f"{digest}.so",
-                functools.partial(self.toolchain.backend.export, kernel),
+                functools.partial(self.job.backend.export, kernel),
             )
         for constant in program.constants.values():
             place = self.folder / "constants" / f"{constant.digest}.npy"
@@ -159,7 +137,7 @@ class Packer:
 
     def _carry(self) -> None:
         """Copy the packages that the runner imports."""
-        backend = type(self.toolchain.backend).__module__.partition(".")[0]
+        backend = type(self.job.backend).__module__.partition(".")[0]
         for name in dict.fromkeys((*CARRIED, backend)):
             for source, place in _sources(name):
                 target = self.folder / "lib" / place
@@ -167,20 +145,20 @@ class Packer:
                 target.write_bytes(source.read_bytes())
         (self.folder / "run.py").write_text(RUNNER)
 
-    def _manifest(self, mutants: list[str], ended: dict[str, tuple[str, str]]) -> dict[str, Any]:
-        backend, campaign = self.toolchain.backend, self.setup.campaign
+    def _manifest(self, mutants: list[str], ended: dict[str, Ended]) -> dict[str, Any]:
+        job = self.job
         files = (path for path in sorted(self.folder.rglob("*")) if path.is_file())
         return {
             "format": FORMAT,
-            "run": self.store.meta("identity"),
-            "environment": self.environment,
-            "original": self.toolchain.program.identity,
-            "backend": f"{type(backend).__module__}.{type(backend).__qualname__}",
-            "options": attrs.asdict(backend),
-            "target": str(self.toolchain.target),
-            "limits": attrs.asdict(campaign.limits),
-            "shard_images": self.store.meta("shard_images"),
-            "images": list(self.setup.dataset.names),
+            "label": self.label,
+            "original": job.original.identity,
+            "backend": f"{type(job.backend).__module__}.{type(job.backend).__qualname__}",
+            "options": attrs.asdict(job.backend),
+            "target": str(job.backend.target()),
+            "limits": attrs.asdict(job.limits),
+            "noise": job.noise,
+            "reuse": job.reuse,
+            "shard_images": self.shard_images,
             "mutants": mutants,
             "ended": ended,
             "files": {path.relative_to(self.folder).as_posix(): file_digest(path) for path in files},
@@ -198,12 +176,3 @@ def _sources(package: str) -> Iterator[tuple[Path, Path]]:
         return
     for path in sorted(origin.parent.rglob("*.py")):
         yield path, Path(package, path.relative_to(origin.parent))
-
-
-def _zip(folder: Path, archive: Path) -> None:
-    try:
-        with whole(archive) as place, zipfile.ZipFile(place, "w", zipfile.ZIP_DEFLATED) as file:
-            for path in sorted(folder.rglob("*")):
-                file.write(path, Path(archive.stem, path.relative_to(folder)))
-    except OSError as error:
-        raise InputError(f"cannot write {archive}: {error.strerror}; name another file with --out") from None
