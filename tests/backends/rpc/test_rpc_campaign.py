@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -116,9 +116,9 @@ def test_verdicts_survive_servers_and_tracker_that_die(trouble: Trouble, tmp_pat
     options = f'tracker = "127.0.0.1:{trouble.tracker.port}", key = "board", connect_timeout = 60'
     path = campaign(tmp_path, options, 30, '"each"')
     trouble.start()
-    start = time.monotonic()
-    run = mutatenn.run(path, tmp_path / "run")
+    for number in itertools.count():  # a fast machine is done before much has been killed
+        check(mutatenn.run(path, tmp_path / f"run{number}"))
+        if trouble.kills >= 3:
+            break
     trouble.over.set()
     trouble.join()
-    assert trouble.kills >= 3, f"only {time.monotonic() - start:.0f} s long"
-    check(run)
