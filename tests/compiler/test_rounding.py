@@ -67,7 +67,7 @@ def run(backend: Llvm, body: str, *, poison: bool) -> set[float]:
     device = backend.open()
     built = device.build(Kernel("0", "kernel", poison_scratch(lowered) if poison else lowered))
     result = device.allocate(TensorSpec("B", (24,)))
-    device.launch(built, [*(device.upload(each) for each in ARGUMENTS), result])
+    device.launch(built, [device.upload(each) for each in ARGUMENTS], [result])
     return set(device.fetch(result).tolist())
 
 

@@ -35,10 +35,10 @@ class Eventful(Cpu):
         self.tensors.append(super().upload(array))
         return self.tensors[-1]
 
-    def launch(self, built: Any, tensors: Sequence[Any]) -> None:
+    def launch(self, built: Any, arguments: Sequence[Any], results: Sequence[Any]) -> None:
         self.launches += 1
         self.event(self, built[0], self.launches)
-        super().launch(built[1], tensors)
+        super().launch(built[1], arguments, results)
 
 
 @attrs.frozen(kw_only=True)

@@ -42,7 +42,7 @@ def run_kernel() -> Callable[..., NDArray[np.float32]]:
         built = device.build(Kernel(f"run{next(numbers)}", "kernel", code))
         shape = tuple(int(size) for size in function.params[-1].ty.shape)
         result = device.allocate(TensorSpec("result", shape))
-        device.launch(built, [*(device.upload(each) for each in arrays), result])
+        device.launch(built, [device.upload(each) for each in arrays], [result])
         return np.asarray(device.fetch(result), np.float32)
 
     return run

@@ -58,9 +58,9 @@ def plain_allocate(self: Cpu, spec: Any, poison: bool = True) -> Any:
     return without_guards(self, spec.shape, np.dtype(spec.dtype), poison)
 
 
-def with_any_error(self: Cpu, built: Any, tensors: Any) -> None:
+def with_any_error(self: Cpu, built: Any, arguments: Any, results: Any) -> None:
     try:
-        Cpu.launch(self, built, tensors)
+        Cpu.launch(self, built, arguments, results)
     except (TypeError, ValueError) as error:
         raise RuntimeError(str(error)) from error
 
@@ -72,10 +72,10 @@ def without_build_errors(self: Cpu, kernel: Any) -> Any:
         raise RuntimeError(str(error)) from error
 
 
-def once(self: Cpu, built: Any, tensors: Any) -> None:
+def once(self: Cpu, built: Any, arguments: Any, results: Any) -> None:
     launched = self.__dict__.setdefault("launched", set())
     if built not in launched:
-        Cpu.launch(self, built, tensors)
+        Cpu.launch(self, built, arguments, results)
         launched.add(built)
 
 
@@ -85,9 +85,9 @@ def where_it_was_opened(self: Cpu, tensor: Any) -> Any:
     return Cpu.fetch(self, tensor)
 
 
-def into_its_argument(self: Cpu, built: Any, tensors: Any) -> None:
-    Cpu.launch(self, built, tensors)
-    tensors[0].array.fill(0)
+def into_its_argument(self: Cpu, built: Any, arguments: Any, results: Any) -> None:
+    Cpu.launch(self, built, arguments, results)
+    arguments[0].array.fill(0)
 
 
 def dying(*_: Any) -> None:
@@ -118,14 +118,14 @@ BROKEN: dict[str, tuple[dict[str, Callable[..., Any]], str]] = {
     "in part": ({"digest": lambda _, tensor: tensor.array.tobytes()[:64]}, "differ in a bit"),
     "any order": ({"digest": lambda _, tensor: bytes(sorted(tensor.array.tobytes()))}, "another order"),
     "results first": (
-        {"launch": lambda self, built, tensors: Cpu.launch(self, built, tensors[::-1])},
+        {"launch": lambda self, built, arguments, results: Cpu.launch(self, built, results, arguments)},
         "a kernel reads its argument",
     ),
     "writes arguments": ({"launch": into_its_argument}, "leaves it alone"),
     "arguments turned": (
         {
-            "launch": lambda self, built, tensors: Cpu.launch(
-                self, built, [*tensors[1::-1], *tensors[2:]] if len(tensors) == 4 else tensors
+            "launch": lambda self, built, arguments, results: Cpu.launch(
+                self, built, arguments[::-1] if len(results) == 2 else arguments, results
             )
         },
         "arguments in order, then its results",

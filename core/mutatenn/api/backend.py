@@ -26,9 +26,9 @@ class Device(ABC):
     """An open device: builds kernels, holds tensors, runs. Tensors and built kernels are opaque to core.
 
     Around a tensor stand the guards of :mod:`mutatenn.api.memory`, so that small accesses out of bounds do
-    the same in every run and reach no other tensor. Results are the last tensors of :meth:`launch`. Every
-    method may raise :class:`mutatenn.DeviceLostError`; what else :meth:`launch` raises, but TypeError and
-    ValueError, is the kernel's own doing.
+    the same in every run and reach no other tensor. Every method may raise
+    :class:`mutatenn.DeviceLostError`; what else :meth:`launch` raises, but TypeError and ValueError, is the
+    kernel's own doing.
     """
 
     @abstractmethod
@@ -44,13 +44,13 @@ class Device(ABC):
         """Return a tensor; poisoned, it is full of ``memory.poison``, so that what is not written shows."""
 
     @abstractmethod
-    def launch(self, built: Any, tensors: Sequence[Any]) -> None:
-        """Run a built kernel on (arguments, results) and wait for it.
+    def launch(self, built: Any, arguments: Sequence[Any], results: Sequence[Any]) -> None:
+        """Run a built kernel and wait for it.
 
-        The tensors are those of the kernel's parameters, in their order: arguments first, which it only
-        reads, then results. Where results begin is not said; they may come from :meth:`allocate`, from an
-        earlier launch, or from :meth:`upload`, when a mutant is tried with another content of memory. A
-        kernel that has a ``monitor`` (see :class:`mutatenn.Kernel`) gets that as a last one.
+        Its parameters are arguments, which it only reads, then results, which it writes: each a tensor that
+        may come from :meth:`allocate`, from an earlier launch, or from :meth:`upload`, results too, when a
+        mutant is tried with another content of memory. A kernel that has a ``monitor`` (see
+        :class:`mutatenn.Kernel`) gets that as the last of its results.
         """
 
     @abstractmethod

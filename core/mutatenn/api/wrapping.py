@@ -37,9 +37,9 @@ class WrappedDevice(Device):
         """Pass on."""
         return self.device.allocate(spec, poison=poison)
 
-    def launch(self, built: Any, tensors: Sequence[Any]) -> None:
+    def launch(self, built: Any, arguments: Sequence[Any], results: Sequence[Any]) -> None:
         """Pass on."""
-        self.device.launch(built, tensors)
+        self.device.launch(built, arguments, results)
 
     def fetch(self, tensor: Any) -> NDArray[np.generic]:
         """Pass on."""

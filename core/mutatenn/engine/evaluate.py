@@ -198,7 +198,7 @@ class Evaluator:
         for position, spec in enumerate(step.specs):
             spare = self._spare.get(key_of(spec)) if sound and not (held and held[position]) else None
             results.append(spare.pop() if spare else self._allocate(spec, memory, poison=not sound))
-        self._call(step, [*arguments, *results], memory)
+        self._call(step, arguments, results, memory)
         return results
 
     def _allocate(self, spec: TensorSpec, memory: Memory, *, poison: bool) -> Any:
@@ -212,16 +212,16 @@ class Evaluator:
         for spec in step.specs:
             used = self._others.get(key_of(spec))  # full of what was computed before: as good as any content
             others.append(used.pop() if used else self._allocate(spec, SECOND, poison=True))
-        self._call(step, [*arguments, *others], SECOND)
+        self._call(step, arguments, others, SECOND)
         same = all(map(self.device.same, results, others))
         for spec, other in zip(step.specs, others, strict=True):
             self._others.setdefault(key_of(spec), []).append(other)
         return not same
 
-    def _call(self, step: Step, tensors: Sequence[Any], memory: Memory) -> None:
+    def _call(self, step: Step, arguments: Sequence[Any], results: Sequence[Any], memory: Memory) -> None:
         monitor = None if step.monitor is None else self._monitor(len(step.monitor), memory)
         try:
-            self.device.launch(step.built, tensors if monitor is None else [*tensors, monitor])
+            self.device.launch(step.built, arguments, results if monitor is None else [*results, monitor])
         except (TypeError, ValueError, InfrastructureError):
             raise  # the arguments do not fit, this engine's mistake; neither is the kernel's behaviour
         except Exception as error:

@@ -41,7 +41,7 @@ def test_the_contract_of_devices_is_kept(backend: Llvm) -> None:
 @pytest.mark.parametrize("dtype", ["float16", "float64"])
 def test_kernels_compute_with_floats_of_other_widths(device: Cpu, dtype: str) -> None:
     array, target = np.arange(8).astype(dtype), device.allocate(TensorSpec("t", (8,), dtype))
-    device.launch(device.build(copy(dtype=dtype)), [device.upload(array), target])
+    device.launch(device.build(copy(dtype=dtype)), [device.upload(array)], [target])
     assert device.fetch(target).tobytes() == array.tobytes()
 
 
@@ -71,7 +71,7 @@ def main(A: T.Buffer((), "float32"), E: T.Buffer((0,), "float32"), B: T.Buffer((
     kernel = Kernel("0", "scalar", lower_kernel(ir.script.from_source(source), device.target))
     result = device.allocate(TensorSpec("t", ()))
     arguments = [device.upload(np.array(2, np.float32)), device.upload(np.zeros(0, np.float32))]
-    device.launch(device.build(kernel), [*arguments, result])
+    device.launch(device.build(kernel), arguments, [result])
     assert device.fetch(result) == 3
 
 
@@ -79,7 +79,7 @@ def test_a_built_kernel_outlives_everything_it_came_from(device: Cpu) -> None:
     built = Llvm().open().build(copy())
     gc.collect()
     target = device.allocate(TensorSpec("t", (8,)))
-    device.launch(built, [device.upload(np.ones(8, np.float32)), target])
+    device.launch(built, [device.upload(np.ones(8, np.float32))], [target])
     assert device.fetch(target).tolist() == [1] * 8
 
 
@@ -98,7 +98,7 @@ def test_a_baseline_processors_code_runs_here(options: dict[str, Any]) -> None:
     device = Llvm(**options).open()
     target = device.allocate(TensorSpec("t", (8,)))
     built = device.build(copy(Llvm(**options)))
-    device.launch(built, [device.upload(np.ones(8, np.float32)), target])
+    device.launch(built, [device.upload(np.ones(8, np.float32))], [target])
     assert device.fetch(target).tolist() == [1] * 8
 
 

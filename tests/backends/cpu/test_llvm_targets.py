@@ -40,8 +40,8 @@ def answer(backend: Llvm, program: Program, image: NDArray[np.float32]) -> NDArr
     tensors[program.input] = device.upload(image)
     for call in program.calls:
         tensors |= {number: device.allocate(program.values[number]) for number in call.results}
-        operands = [tensors[number] for number in (*call.arguments, *call.results)]
-        device.launch(device.build(call.kernel), operands)
+        operands = ([tensors[number] for number in each] for each in (call.arguments, call.results))
+        device.launch(device.build(call.kernel), *operands)
     return device.fetch(tensors[program.output])
 
 

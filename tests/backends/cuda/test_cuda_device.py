@@ -132,7 +132,7 @@ def test_a_lost_device_is_told_from_a_failing_kernel(
         raise RuntimeError(message)
 
     with pytest.raises(kind, match=text):
-        device.launch(Built(fail), [])
+        device.launch(Built(fail), [], [])
 
 
 def test_after_a_fault_no_memory_is_given_back(device: CudaDevice) -> None:
@@ -146,7 +146,7 @@ def test_after_a_fault_no_memory_is_given_back(device: CudaDevice) -> None:
     device.allocate(TensorSpec("t", (4,)))
     assert alive() == 1, "what nobody holds is freed"
     with pytest.raises(CudaError):
-        device.launch(Built(fail), [tensor])
+        device.launch(Built(fail), [], [tensor])
     del tensor
     assert alive() == 1, "freeing it would end the process"
 
@@ -252,8 +252,8 @@ def answer(backend: Any, program: Program, image: Any) -> Any:
     tensors[program.input] = device.upload(image)
     for call in program.calls:
         tensors |= {number: device.allocate(program.values[number]) for number in call.results}
-        operands = [tensors[number] for number in (*call.arguments, *call.results)]
-        device.launch(device.build(call.kernel), operands)
+        operands = ([tensors[number] for number in each] for each in (call.arguments, call.results))
+        device.launch(device.build(call.kernel), *operands)
     return device.fetch(tensors[program.output])
 
 
@@ -274,7 +274,7 @@ def fault(by: int) -> str:
     built = device.build(shift(by, Cuda()))
     tensors = [device.upload(np.ones(8, np.float32)), device.allocate(TensorSpec("t", (8,)))]
     try:
-        device.launch(built, tensors)
+        device.launch(built, tensors[:1], tensors[1:])
     except CudaError as error:
         return str(error)
     return str(device.fetch(tensors[1]).tolist())

@@ -67,14 +67,14 @@ def compute_again(device: Device, kernel: Kernel, inputs: Sequence[Sequence[Arra
     built, result = device.build(kernel), device.allocate(spec_of(kernel.ir.params[-1]))
     found = []
     for arguments in inputs:
-        device.launch(built, [*(device.upload(each) for each in arguments), result])
+        device.launch(built, [device.upload(each) for each in arguments], [result])
         found.append(device.fetch(result))
     return found
 
 
 def compute(device: Device, kernel: Kernel, arguments: Sequence[Array]) -> Array:
     result = device.allocate(spec_of(kernel.ir.params[-1]))
-    device.launch(device.build(kernel), [*(device.upload(each) for each in arguments), result])
+    device.launch(device.build(kernel), [device.upload(each) for each in arguments], [result])
     return device.fetch(result)
 
 

@@ -110,7 +110,7 @@ def test_built_kernels_run_again_and_keep_their_scratch_memory(bench: Any) -> No
         built, result = device.build(kernel), device.allocate(TensorSpec("r", (10,)))
         found = []
         for array in arrays:
-            device.launch(built, [device.upload(array), result])
+            device.launch(built, [device.upload(array)], [result])
             found.append(device.fetch(result))
         return found
 
@@ -127,7 +127,7 @@ def test_a_launch_that_the_device_refuses_is_the_kernels_own_doing(bench: Any) -
     def work(device: Device) -> str:
         tensors = [device.allocate(TensorSpec("t", (threads,))) for _ in range(2)]
         try:
-            device.launch(device.build(kernel), tensors)
+            device.launch(device.build(kernel), tensors[:1], tensors[1:])
         except (TypeError, ValueError):
             return "the engine's"
         except Exception as error:

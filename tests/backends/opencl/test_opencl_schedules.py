@@ -39,7 +39,7 @@ def on_llvm(function: Any, arguments: list[Any]) -> Any:
     device = Llvm().open()
     result = device.allocate(TensorSpec("r", tuple(int(size) for size in function.params[-1].ty.shape)))
     built = device.build(Kernel("0", "kernel", lower_kernel(function, Llvm().target())))
-    device.launch(built, [*(device.upload(each) for each in arguments), result])
+    device.launch(built, [device.upload(each) for each in arguments], [result])
     return device.fetch(result)
 
 
@@ -240,7 +240,7 @@ def test_a_guard_is_mutated_in_the_source_and_on_the_device(
         found = []
         for kernel in kernels:
             result = device.allocate(TensorSpec("r", (3, 40)))
-            device.launch(device.build(kernel), [device.upload(arguments), result])
+            device.launch(device.build(kernel), [device.upload(arguments)], [result])
             found.append((device.fetch(result), after_end(device, result)))
         return found
 

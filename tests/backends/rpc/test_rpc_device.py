@@ -38,7 +38,7 @@ def test_the_contract_of_devices_is_kept(servers: Any) -> None:
 
 def test_kernels_compute_with_half_precision(device: RemoteCpu, kernel: Make) -> None:
     array, result = np.arange(8).astype(np.float16), device.allocate(TensorSpec("t", (8,), "float16"))
-    device.launch(device.build(kernel(COPY, "float16")), [device.upload(array), result])
+    device.launch(device.build(kernel(COPY, "float16")), [device.upload(array)], [result])
     assert device.fetch(result).tobytes() == array.tobytes()
 
 
@@ -73,7 +73,7 @@ def test_a_buffer_that_is_used_again_is_as_new(device: RemoteCpu, kernel: Make) 
         seen.add(result.buffer)
         fresh = whole(device, result)
         assert np.isnan(device.fetch(result)).all()
-        device.launch(spill, [source, result])
+        device.launch(spill, [source], [result])
         assert fresh.tobytes() != whole(device, result).tobytes()
         del result
         gc.collect()
@@ -93,7 +93,7 @@ def test_what_a_kernel_raises_is_its_own_error(device: RemoteCpu, kernel: Make) 
     failing = kernel('assert A[i] > T.float32(0), "no good"')
     result = device.allocate(EIGHT)
     with pytest.raises(RuntimeError, match="no good") as caught:
-        device.launch(device.build(failing), [device.upload(np.zeros(8, np.float32)), result])
+        device.launch(device.build(failing), [device.upload(np.zeros(8, np.float32))], [result])
     assert type(caught.value) is RuntimeError
-    device.launch(device.build(kernel(COPY)), [device.upload(np.ones(8, np.float32)), result])
+    device.launch(device.build(kernel(COPY)), [device.upload(np.ones(8, np.float32))], [result])
     assert device.fetch(result).tolist() == [1] * 8

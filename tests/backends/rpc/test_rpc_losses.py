@@ -35,10 +35,10 @@ from mutatenn_backends.rpc import Rpc
 backend = Rpc(port=int(sys.argv[1]), key="board")
 device = backend.open()
 kernel = Kernel("a" * 32, "hang", lower_kernel(ir.script.from_source(sys.stdin.read()), backend.target()))
-tensors = device.upload(np.ones(8, np.float32)), device.allocate(TensorSpec("t", (8,)))
+tensors = [device.upload(np.ones(8, np.float32))], [device.allocate(TensorSpec("t", (8,)))]
 built = device.build(kernel)
 threading.Timer(0.5, os._exit, (0,)).start()
-device.launch(built, tensors)
+device.launch(built, *tensors)
 """
 
 
@@ -51,7 +51,7 @@ def device(servers: Any, supervised: Any) -> Iterator[RemoteCpu]:
 
 def run(device: RemoteCpu, kernel: Kernel) -> list[float]:
     result = device.allocate(EIGHT)
-    device.launch(device.build(kernel), [device.upload(np.arange(8, dtype=np.float32)), result])
+    device.launch(device.build(kernel), [device.upload(np.arange(8, dtype=np.float32))], [result])
     values: list[float] = device.fetch(result).tolist()
     return values
 
@@ -61,7 +61,7 @@ def every_method(device: RemoteCpu, tensor: Any, built: Any, kernel: Kernel) -> 
     yield lambda: device.upload(np.zeros(3, np.float32))
     yield lambda: device.allocate(TensorSpec("t", (77,)))
     yield lambda: device.allocate(EIGHT)
-    yield lambda: device.launch(built, [tensor, tensor])
+    yield lambda: device.launch(built, [tensor], [tensor])
     yield lambda: device.fetch(tensor)
     yield lambda: device.sketch(tensor)
     yield lambda: device.same(tensor, tensor)
@@ -97,7 +97,7 @@ def test_a_server_killed_in_the_middle_of_a_kernel_is_lost_at_once(servers: Any,
     server = servers.serve(module="tvm.exec.rpc_server")
     device = servers.backend(server).open()
     built, killed = device.build(kernel(HANG)), []
-    tensors = [device.upload(np.ones(8, np.float32)), device.allocate(EIGHT)]
+    tensors = [device.upload(np.ones(8, np.float32))], [device.allocate(EIGHT)]
 
     def kill() -> None:
         killed.append(time.monotonic())
@@ -105,7 +105,7 @@ def test_a_server_killed_in_the_middle_of_a_kernel_is_lost_at_once(servers: Any,
 
     threading.Timer(1.0, kill).start()
     with pytest.raises(DeviceLostError, match="ended"):
-        device.launch(built, tensors)
+        device.launch(built, *tensors)
     assert killed
     assert time.monotonic() - killed[0] < 10
 
@@ -141,12 +141,12 @@ def test_a_supervised_server_leaves_nothing_behind(servers: Any, kernel: Make, h
     server = servers.serve()
     device = servers.backend(server).open()
     built = device.build(kernel(HANG))
-    tensors = [device.upload(np.ones(8, np.float32)), device.allocate(EIGHT)]
+    tensors = [device.upload(np.ones(8, np.float32))], [device.allocate(EIGHT)]
     family = server.family()
     assert len(family) == 3
     threading.Timer(0.5, os.kill, (server.process.pid, how)).start()
     with pytest.raises(DeviceLostError):
-        device.launch(built, tensors)
+        device.launch(built, *tensors)
     assert server.process.wait(timeout=20) == (-how if how is signal.SIGKILL else 0)
     _, alive = psutil.wait_procs(family, timeout=10)
     assert not alive

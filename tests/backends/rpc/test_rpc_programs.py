@@ -113,5 +113,5 @@ def test_what_is_no_list_of_kernels_runs_on_the_virtual_machine_there(there: Eva
     built = device.build(Kernel("b" * 32, "branch", ir.script.from_source(BRANCH)))
     for image, expected in (([1, -2, 3, 4], [2, 0, 6, 8]), ([-1, -2, 3, -4], [1, 2, -3, 4])):
         tensors = device.upload(np.array([image], np.float32)), device.upload(np.zeros((1, 4), np.float32))
-        device.launch(built, tensors)
+        device.launch(built, tensors[:1], tensors[1:])
         assert device.fetch(tensors[1]).tolist() == [expected]

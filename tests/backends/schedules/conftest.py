@@ -59,7 +59,7 @@ class Bench:
         result = self.device.allocate(spec_of(function.params[-1]))
         found = []
         for arguments in inputs:
-            self.device.launch(built, [*(self.device.upload(each) for each in arguments), result])
+            self.device.launch(built, [self.device.upload(each) for each in arguments], [result])
             found.append(self.device.fetch(result))
         return found
 

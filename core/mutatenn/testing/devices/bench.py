@@ -48,7 +48,7 @@ class Bench:
     def run(self, built: Any, arguments: Sequence[Array], *results: TensorSpec) -> list[Array]:
         """Return the results of a built kernel, in the order of its parameters."""
         tensors = [self.device.allocate(spec) for spec in results]
-        self.device.launch(built, [*map(self.device.upload, arguments), *tensors])
+        self.device.launch(built, list(map(self.device.upload, arguments)), tensors)
         return [self.device.fetch(tensor) for tensor in tensors]
 
 

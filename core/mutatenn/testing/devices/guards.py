@@ -31,7 +31,7 @@ def _writes(bench: Bench) -> None:
     neighbours = [device.upload(array) for _ in range(3)]
     result = device.allocate(EIGHT)
     neighbours += [device.upload(array) for _ in range(3)]
-    device.launch(spill, [neighbours[0], result])
+    device.launch(spill, [neighbours[0]], [result])
     for each in neighbours:
         equal(device.fetch(each), array, "another tensor")
     require(np.isfinite(device.fetch(result)).sum() == 1, "of eight numbers, one is written inside")

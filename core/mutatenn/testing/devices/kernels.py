@@ -27,7 +27,7 @@ def _copy(bench: Bench) -> None:
         built = bench.build(f"B[{index}] = A[{index}]", spec, spec, axes=spec.shape)
         array = numbers(spec.shape, spec.dtype)
         source, result = bench.device.upload(array), bench.device.allocate(spec)
-        bench.device.launch(built, [source, result])
+        bench.device.launch(built, [source], [result])
         equal(bench.device.fetch(result), array, f"the result {spec}")
         equal(bench.device.fetch(source), array, f"the argument {spec}")
         require(bench.device.same(source, result), f"{spec} and its copy are not the same")
@@ -52,7 +52,7 @@ def _again(bench: Bench) -> None:
     built, result = bench.build("B[v0] = A[v0] + T.float32(1)", *PAIR), bench.device.allocate(EIGHT)
     for number in range(3):
         array = np.full(EIGHT.shape, number, np.float32)
-        bench.device.launch(built, [bench.device.upload(array), result])
+        bench.device.launch(built, [bench.device.upload(array)], [result])
         equal(bench.device.fetch(result), array + 1, f"the result of launch {number}")
 
 
@@ -65,14 +65,14 @@ def _unwritten(bench: Bench) -> None:
 def _misfits(bench: Bench) -> None:
     built, result = bench.build(COPY, *PAIR), bench.device.allocate(EIGHT)
     for wrong in ([np.zeros(9, np.float32)], [np.zeros(8, np.float64)], []):
-        tensors = [*map(bench.device.upload, wrong), result]
-        require(_refuses(bench, built, tensors), f"it takes {wrong!r}")
+        arguments = list(map(bench.device.upload, wrong))
+        require(_refuses(bench, built, arguments, result), f"it takes {wrong!r}")
         require(np.isnan(bench.device.fetch(result)).all(), f"the result of {wrong!r} is written")
 
 
-def _refuses(bench: Bench, built: Any, tensors: list[Any]) -> bool:
+def _refuses(bench: Bench, built: Any, arguments: list[Any], result: Any) -> bool:
     try:
-        bench.device.launch(built, tensors)
+        bench.device.launch(built, arguments, [result])
     except (TypeError, ValueError):
         return True
     return False

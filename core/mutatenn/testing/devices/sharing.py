@@ -20,7 +20,7 @@ def _forked(bench: Bench) -> None:
     source, result = bench.device.upload(array), bench.device.allocate(EIGHT)
 
     def use() -> Array:
-        bench.device.launch(built, [source, result])
+        bench.device.launch(built, [source], [result])
         return bench.device.fetch(result)
 
     equal(call_isolated(use), array, "the result there")

@@ -66,9 +66,9 @@ class Cpu(Device):
             tensor.array.fill(memory.poison(dtype))
         return tensor
 
-    def launch(self, built: Any, tensors: Sequence[Tensor]) -> None:
+    def launch(self, built: Any, arguments: Sequence[Tensor], results: Sequence[Tensor]) -> None:
         """Call the kernel."""
-        built(*(tensor.handle for tensor in tensors))
+        built(*(tensor.handle for tensor in (*arguments, *results)))
 
     def fetch(self, tensor: Tensor) -> NDArray[np.generic]:
         """Copy the content."""

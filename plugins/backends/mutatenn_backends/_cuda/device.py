@@ -97,10 +97,10 @@ class CudaDevice(Device):
         content = np.full(spec.shape, memory.poison(dtype)) if poison else None
         return self._place(spec.shape, dtype, content)
 
-    def launch(self, built: Built, tensors: Sequence[Tensor]) -> None:
+    def launch(self, built: Built, arguments: Sequence[Tensor], results: Sequence[Tensor]) -> None:
         """Run the kernel and wait for it; raises CudaError with CUDA's name of what went wrong."""
         try:
-            built.function(*(tensor.handle for tensor in tensors))
+            built.function(*(tensor.handle for tensor in (*arguments, *results)))
             self.device.sync()
         except (TypeError, ValueError):
             raise  # the arguments do not fit

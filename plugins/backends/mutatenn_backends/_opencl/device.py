@@ -77,10 +77,11 @@ class OpenClDevice(Device):
                 self.memory.poison(tensor)
         return tensor
 
-    def launch(self, built: Built, tensors: Sequence[Tensor]) -> None:
+    def launch(self, built: Built, arguments: Sequence[Tensor], results: Sequence[Tensor]) -> None:
         """Run the device kernels one after the other and wait for the last."""
         import pyopencl as cl
 
+        tensors = [*arguments, *results]
         _check(built.code.parameters, tensors)
         if built.scratch is None:  # poisoned once: what a faulty kernel leaves unwritten stays so
             built.scratch = [self.allocate(spec) for spec in built.code.scratch]

@@ -104,10 +104,10 @@ class RemoteCpu(Device):
             self._prepare(buffer.words, buffer.whole, buffer.size, GUARD, int(poison), pattern)
         return Tensor(buffer, spares)
 
-    def launch(self, built: Any, tensors: Sequence[Tensor]) -> None:
+    def launch(self, built: Any, arguments: Sequence[Tensor], results: Sequence[Tensor]) -> None:
         """Call the kernel, which returns when it is done."""
         with losses(self.where):
-            built(*(tensor.buffer.content for tensor in tensors))
+            built(*(tensor.buffer.content for tensor in (*arguments, *results)))
 
     def fetch(self, tensor: Tensor) -> NDArray[np.generic]:
         """Copy the content from the server."""
