@@ -31,6 +31,8 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(name)
     # Mutants run one per process: kernels are single-threaded, and a forked pool would hang.
     os.environ.setdefault("TVM_NUM_THREADS", "1")
+    # Or else TVM, where PyTorch is installed, has it look for GPUs: no forked process can use them then.
+    os.environ.setdefault("TVM_FFI_DISABLE_TORCH_C_DLPACK", "1")
     try:
         module = import_module(_MODULES[name])
         _keep_error_types()

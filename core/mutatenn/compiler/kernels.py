@@ -108,9 +108,13 @@ def compile_kernels(kernels: Mapping[str, Kernel], target: Any) -> Any:
         else:
             function = plain_names(kernel.ir)
         functions[symbol] = as_build_error(expose_products, function).with_attr("global_symbol", symbol)
-    _, after = pipeline()
+    split, *rest = pipeline()[1]
     with target:
-        module = as_build_error(ir.tvm.ir.transform.Sequential(after), ir.tvm.IRModule(functions))
+        module = as_build_error(split, ir.tvm.IRModule(functions))
+        if "cpu" not in target.keys:
+            for symbol in functions:
+                refuse_host_work(module[symbol])
+        module = as_build_error(ir.tvm.ir.transform.Sequential(rest), module)
         library = as_build_error(functools.partial(_generate, target=target), module)
     spared = without_mask_moves(target)
     if spared is None or not takes_signs_apart(library):
@@ -133,6 +137,18 @@ def _refuse_undefined(function: Any) -> None:
     ir.ffi.structural_walk(function.body, (ir.tvm.ir.Call, look))
     if missing:
         raise BuildError(f"undefined symbol {missing[0]}")
+
+
+def refuse_host_work(function: Any) -> None:
+    """Raise BuildError for a GPU kernel's host function that accesses tensors, which the device has.
+
+    TVM's VerifyMemory does not see accesses by way of a buffer that another declares again.
+    """
+    found: list[Any] = []
+    kinds = (ir.tirx.BufferStore, ir.tvm.ir.TensorLoad)
+    ir.ffi.structural_walk(function.body, (kinds, found.append))
+    if found:
+        raise BuildError("a tensor's access is left to the host, outside of any thread")
 
 
 def plain_names(function: Any) -> Any:

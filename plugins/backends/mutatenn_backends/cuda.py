@@ -5,7 +5,7 @@ from __future__ import annotations
 import ctypes
 import functools
 import re
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import attrs
 
@@ -13,14 +13,19 @@ from mutatenn import Backend, InputError, call_isolated, device_code, hookimpl, 
 from mutatenn_backends._cuda.compile import COMPILERS, compile_source, compiled_by, missing_tool, toolkits
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from mutatenn import Device, DeviceCode, Kernel
 
+T = TypeVar("T")
 NATIVE = "native"
 ARCH = re.compile(r"native|sm_\d{2,3}[af]?")
 SCHEDULES = ("gpu", "plain")
 # What every device since 2012 has without asking for more.
 LIMITS = {"max_num_threads": 1024, "max_shared_memory_per_block": 48 * 2**10}
 DRIVER, RUNTIME = "libcuda.so.1", "libcudart.so.13"
+# CUDA_ERROR_NOT_INITIALIZED, of the driver in a process forked from one that has used it.
+USED_BEFORE = 3
 
 
 def _check_arch(_: Any, attribute: attrs.Attribute[str], value: str) -> None:
@@ -88,9 +93,13 @@ class Cuda(Backend):
         lacking = {compiler: missing_tool(compiler) for compiler in COMPILERS}
         usable = " or ".join(name for name, problem in lacking.items() if not problem)
         builds = f"builds with {usable}" if usable else f"cannot build: {lacking['nvcc']}"
-        if absent := missing():
+        try:
+            absent = missing()
+        except InputError as reason:
+            return False, f"{builds}; {reason}"
+        if absent:
             return False, f"{builds}; cannot run, for want of {', '.join(absent)}"
-        name, version = call_isolated(lambda: (ir.tvm.cuda(0).device_name, ir.tvm.cuda(0).compute_version))
+        name, version = _ask(lambda: (ir.tvm.cuda(0).device_name, ir.tvm.cuda(0).compute_version))
         return bool(usable), f"{builds}; runs on {name}, compute capability {version}"
 
 
@@ -101,13 +110,31 @@ def _target(arch: str) -> Any:
 
 @functools.cache
 def _native(device: int) -> str:
-    """Return the architecture of a device, which another process opens: once open, none could be forked."""
-    version = call_isolated(lambda: ir.tvm.cuda(device).exist and str(ir.tvm.cuda(device).compute_version))
+    """Return the architecture of a device."""
+    version = _ask(lambda: ir.tvm.cuda(device).exist and str(ir.tvm.cuda(device).compute_version))
     if not version:
         raise InputError(
             f"{_absence(device)}; to build for another machine's, set arch, for example to 'sm_90'"
         )
     return f"sm_{version.replace('.', '')}"
+
+
+def _ask(question: Callable[[], T]) -> T:
+    """Return what takes the device to tell, in another process: once open here, none could be forked.
+
+    Raises InputError where that has happened already.
+    """
+
+    def ask() -> tuple[T, ...]:
+        used = _loads(DRIVER) and ctypes.CDLL(DRIVER).cuInit(0) == USED_BEFORE
+        return () if used else (question(),)
+
+    if answer := call_isolated(ask):
+        return answer[0]
+    raise InputError(
+        "something in this process has used CUDA before, so that no process forked from it can; run "
+        "mutatenn from its command line, or before PyTorch or whatever it is uses the GPU"
+    )
 
 
 def _generate(kernel: Kernel, target: Any) -> DeviceCode:
@@ -121,12 +148,15 @@ def _runtime() -> Any:
 
 
 def missing(device: int = 0) -> list[str]:
-    """Return what keeps this machine from running CUDA kernels; opens the device in another process only."""
+    """Return what keeps this machine from running CUDA kernels; opens the device in another process only.
+
+    Raises InputError where something in this process has used CUDA before.
+    """
     absent = [f"{DRIVER} (NVIDIA's driver)"] if not _loads(DRIVER) else []
     absent += [f"{RUNTIME} ({_runtime_cure()})"] if not _loads(RUNTIME) else []
     if not absent and _runtime() is None:
         absent.append("TVM's CUDA runtime (install the apache-tvm wheel)")
-    if absent or not call_isolated(lambda: ir.tvm.cuda(device).exist):
+    if absent or not _ask(lambda: ir.tvm.cuda(device).exist):
         absent.append(f"GPU {device}")
     return absent
 

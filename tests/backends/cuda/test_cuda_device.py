@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import shutil
 import subprocess
@@ -16,7 +17,7 @@ import numpy as np
 import pytest
 
 import mutatenn
-from mutatenn import DeviceLostError, Kernel, Program, TensorSpec, build_kernel, call_isolated, ir
+from mutatenn import DeviceLostError, InputError, Kernel, Program, TensorSpec, build_kernel, call_isolated, ir
 from mutatenn.api.memory import GUARD, GUARD_BYTE
 from mutatenn.compiler.kernels import lower_kernel
 from mutatenn.compiler.profiles import Profile
@@ -25,6 +26,7 @@ from mutatenn.testing import check_device
 from mutatenn_backends._cuda import memory
 from mutatenn_backends._cuda.compile import find_nvcc, missing_tool
 from mutatenn_backends._cuda.device import Built, CudaDevice, CudaError, error_name
+from mutatenn_backends.cuda import DRIVER as LIBRARY
 from mutatenn_backends.cuda import RUNTIME, Cuda, _loads, missing
 from mutatenn_backends.llvm import Llvm
 from mutatenn_frontends.onnx import Onnx
@@ -160,6 +162,7 @@ int cuDeviceGetName() { return 100; }
 int cuFuncSetAttribute() { return 100; }
 int cuGetErrorName() { return 100; }
 int cuGetErrorString() { return 100; }
+int cuInit() { return 100; }
 int cuLaunchKernelEx() { return 100; }
 int cuModuleGetFunction() { return 100; }
 int cuModuleLoadData() { return 100; }
@@ -286,6 +289,19 @@ def test_a_gpu_reads_the_guards_and_names_its_faults() -> None:
     assert call_isolated(lambda: fault(0)) == str([1.0] * 8)
     assert call_isolated(lambda: fault(8)) == str([beyond] * 8)
     assert call_isolated(lambda: fault(2**40)) == "illegal address"
+
+
+@GPU
+def test_a_process_that_has_used_cuda_is_told_so() -> None:
+    def use_before() -> str:
+        ctypes.CDLL(LIBRARY).cuInit(0)
+        works, detail = Cuda.diagnose()
+        assert not works
+        with pytest.raises(InputError, match="has used CUDA before"):
+            Cuda().target()
+        return detail
+
+    assert "something in this process has used CUDA before" in call_isolated(use_before)
 
 
 @GPU

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from mutatenn import BuildError, InputError, Kernel, ir
-from mutatenn.compiler.kernels import lower_kernel
+from mutatenn.compiler.kernels import compile_kernel, lower_kernel
 from mutatenn.compiler.profiles import Profile
 from mutatenn.compiler.toolchain import Toolchain
 from mutatenn.host.options import create
@@ -20,6 +20,7 @@ from mutatenn_backends._cuda.compile import compile_source, find_nvcc, missing_t
 from mutatenn_backends.cuda import Cuda, missing
 from mutatenn_frontends.onnx import Onnx
 from mutatenn_mutators.paper.comparison import LtToLe
+from mutatenn_mutators.published_code.loops import DecreaseLoopMinimum
 
 BACKEND = Cuda(arch="sm_90")
 MOBILE_NET = Path(os.environ.get("MUTATENN_TEST_DATA", "absent")) / "models" / "mobilenet_v2_1.0_224.onnx"
@@ -209,3 +210,14 @@ def test_plain_schedules_are_others() -> None:
 def test_an_unknown_kind_is_a_mistake_of_the_caller() -> None:
     with pytest.raises(NotImplementedError, match="kind opencl"):
         BACKEND.source(scale(), "opencl")
+
+
+def test_what_is_left_to_the_host_is_a_build_error(digits: Toolchain) -> None:
+    """The host would access the device's tensors; TVM builds it all the same, without a word."""
+    name = "fused_conv2d6_add4_relu2"
+    mutant = DecreaseLoopMinimum().apply(digits.units[name], [6])
+    kernel = Kernel("0", name, lower_kernel(BACKEND.schedule(mutant), BACKEND.target()))
+    with pytest.raises(BuildError, match="a tensor's access is left to the host, outside of any thread"):
+        compile_kernel(kernel, BACKEND.target())
+    with pytest.raises(BuildError, match="left to the host"):
+        BACKEND.source(kernel, "cuda")

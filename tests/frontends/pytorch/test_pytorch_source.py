@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import sys
 import warnings
 from collections.abc import Callable
@@ -294,3 +295,19 @@ def test_torchvision_is_told_to_be_installed(
     assert (
         "needs torchvision.models, which cannot be imported (not there); pip install torchvision" in message
     )
+
+
+def test_no_gpu_is_looked_for_when_tvm_is_loaded() -> None:
+    """A process that has looked for GPUs cannot be forked to use one."""
+    program = """
+import torch
+
+def looked():
+    raise SystemExit("looked for GPUs")
+
+torch.cuda.is_available = looked
+from mutatenn import ir
+print(ir.tvm.__version__)
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr

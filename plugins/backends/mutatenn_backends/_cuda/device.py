@@ -47,6 +47,8 @@ LOST = {
     "unknown",
 }
 EXHAUSTED = {"memory allocation", "out of memory"}
+# After a fault nothing works in this process any more, not even to free memory: that would end it unheard.
+_never_freed: list[Tensor | Built] = []
 
 
 class CudaError(Exception):
@@ -73,7 +75,6 @@ class CudaDevice(Device):
     def __init__(self, device: Any, target: Any, compiler: str) -> None:
         self.device, self.target, self.compiler = device, target, compiler
         self._alive: weakref.WeakSet[Tensor | Built] = weakref.WeakSet()
-        self._kept: list[Tensor | Built] = []
 
     def build(self, kernel: Kernel) -> Built:
         """Generate CUDA source, compile it, and the host code that launches it."""
@@ -105,8 +106,7 @@ class CudaDevice(Device):
         except (TypeError, ValueError):
             raise  # the arguments do not fit
         except Exception as error:
-            # Nothing works in this process any more, not even to free memory: that would end it unheard.
-            self._kept = list(self._alive)
+            _never_freed.extend(self._alive)
             raise (_loss(error) or CudaError(error_name(error))) from error
 
     def fetch(self, tensor: Tensor) -> NDArray[np.generic]:
