@@ -12,6 +12,7 @@ from mutatenn import InputError
 from mutatenn.campaign.execution.setup import Setup, set_up
 from mutatenn.host.plugin_host import PluginHost
 from mutatenn.results.estimate import Stratum, stratified
+from mutatenn.results.run import Run
 
 HEAD = """
 name = "sampled"
@@ -23,12 +24,14 @@ mean = 127.5
 std = 127.5
 [dataset]
 images = "mutatenn:digits/*_00*.png"
+limit = 8
 [[mutations]]
 operator = "{operator}"
 sites = {sites}
 """
-EACH, SAMPLE = '"each"', "{ sample = 60 }"
+EACH, SAMPLE = '"each"', "{ sample = 15 }"
 STOP = "[stop]\nwidth = {}\n"
+SECOND = '[[mutations]]\noperator = "store-int16"\nsites = {}\n'
 
 
 def write(folder: Path, operator: str = "AT", sites: str = EACH, tail: str = "") -> Path:
@@ -41,20 +44,25 @@ def prepared(path: Path) -> Setup:
     return set_up(path, PluginHost.installed())
 
 
-def test_all_mutants_leave_no_doubt(tmp_path: Path) -> None:
-    run = mutatenn.run(write(tmp_path, "store-int8"), tmp_path / "run")
-    interval = run.interval("cpu")
+@pytest.fixture(scope="module")
+def complete(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    folder = tmp_path_factory.mktemp("complete")
+    return mutatenn.run(write(folder, "store-int8", tail=SECOND.format(EACH)), folder / "run")
+
+
+def test_all_mutants_leave_no_doubt(complete: Run) -> None:
+    interval = complete.interval("cpu")
     assert interval is not None
-    assert interval.low == interval.high == interval.score == run.score().value
+    assert interval.low == interval.high == interval.score == complete.score().value
 
 
-def test_a_sample_leaves_an_interval_around_the_truth(tmp_path: Path) -> None:
-    every = mutatenn.run(write(tmp_path), tmp_path / "every").score().value
-    run = mutatenn.run(write(tmp_path, sites=SAMPLE), tmp_path / "some")
+def test_a_sample_leaves_an_interval_around_the_truth(complete: Run, tmp_path: Path) -> None:
+    path = write(tmp_path, "store-int8", SAMPLE, SECOND.format(SAMPLE))
+    run = mutatenn.run(path, tmp_path / "some")
     interval = run.interval("cpu")
     assert interval is not None
     assert 0.05 < interval.width < 0.4
-    assert interval.low <= every <= interval.high
+    assert interval.low <= complete.score().value <= interval.high
     entries = {entry.operator: entry.population for entry in run.operators("cpu")}
     strata = [
         Stratum.of(score.detected, score.valid, sum(score.counts.values()), entries[operator])
@@ -70,7 +78,7 @@ def test_what_is_no_sample_has_no_interval(tmp_path: Path) -> None:
 
 
 def test_it_stops_when_the_interval_is_narrow_enough(tmp_path: Path) -> None:
-    path = write(tmp_path, tail=STOP.format(0.3))
+    path = write(tmp_path, "store-int8", tail=SECOND.format(EACH) + STOP.format(0.3))
     run = mutatenn.run(path, tmp_path / "run", workers=2)
     planned, judged = len(run.mutants), sum(run.score().counts.values())
     assert 10 < judged < planned / 2

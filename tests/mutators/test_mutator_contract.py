@@ -1,4 +1,4 @@
-"""What every operator promises, held to its own examples."""
+"""What our operators promise beyond the contract of all, which tests/testing holds them to."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 import mutatenn_mutators
-from mutatenn import CATEGORIES, Example, Mutator, ir
+from mutatenn import CATEGORIES, Mutator, ir
 from mutatenn_mutators._shared.paper import PAPER
 
 MODULES = [
@@ -19,11 +19,6 @@ MODULES = [
     if not module.ispkg and "._" not in module.name
 ]
 OPERATORS: list[type[Mutator]] = [operator for module in MODULES for operator in module.mutatenn_mutators()]
-EXAMPLES = [
-    pytest.param(operator, example, id=f"{operator.name}-{n}")
-    for operator in OPERATORS
-    for n, example in enumerate(operator.examples())
-]
 
 
 @pytest.mark.parametrize("module", MODULES, ids=lambda module: module.__name__)
@@ -43,34 +38,13 @@ def test_operator_introduces_itself(operator: type[Mutator]) -> None:
     assert operator.summary().endswith(".")
     assert "paper" not in operator.groups or operator.origin == PAPER
     assert (operator.level == "graph") == (operator.stage == "graph")
-    assert operator.examples()
 
 
-@pytest.mark.parametrize(("operator", "example"), EXAMPLES)
-def test_example_holds(operator: type[Mutator], example: Example) -> None:
-    after = operator().apply(parse(example.before), example.sites)
-    ir.tvm.ir.assert_structural_equal(after, parse(example.after))
-
-
-@pytest.mark.parametrize(("operator", "example"), EXAMPLES)
-def test_example_shows_a_change(operator: type[Mutator], example: Example) -> None:
-    assert not ir.ffi.structural_equal(parse(example.before), parse(example.after))
-
-
-@pytest.mark.parametrize(("operator", "example"), EXAMPLES)
-def test_argument_is_left_alone_and_result_repeats(operator: type[Mutator], example: Example) -> None:
-    unit = parse(example.before)
-    first, second = operator().apply(unit, example.sites), operator().apply(unit, example.sites)
-    assert ir.ffi.structural_equal(first, second)
-    assert ir.ffi.structural_equal(unit, parse(example.before))
-    assert operator().sites(unit) == operator().sites(parse(example.before))
-
-
-@pytest.mark.parametrize(("operator", "example"), EXAMPLES)
-def test_descriptions_are_short_lines(operator: type[Mutator], example: Example) -> None:
-    for description in operator().sites(parse(example.before)):
-        assert 0 < len(description) <= 140
-        assert "\n" not in description
+@pytest.mark.parametrize("operator", OPERATORS, ids=lambda operator: operator.name)
+def test_descriptions_are_short(operator: type[Mutator]) -> None:
+    for example in operator.examples():
+        for description in operator().sites(parse(example.before)):
+            assert 0 < len(description) <= 140
 
 
 @pytest.mark.parametrize("operator", OPERATORS, ids=lambda operator: operator.name)
