@@ -62,7 +62,8 @@ def _contracts(name: str, host: PluginHost) -> list[Contract]:
     if Path(name).suffix == ".toml":
         campaign = load_campaign(name, catalogues(host))
         base = Path(os.path.abspath(name)).parent
-        imported = import_models(settled(campaign.model, base, host), campaign.environments, host)
+        model, crop = settled(campaign.model, base, host), campaign.preprocess.crop
+        imported = import_models(model, campaign.environments, host, crop)
         per_route = {each.route: each for each in imported.values()}
         return [contract(each, campaign.preprocess) for each in per_route.values()]
     section = section_of(name, Path.cwd(), host)

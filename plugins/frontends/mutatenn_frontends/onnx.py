@@ -12,6 +12,7 @@ from mutatenn_frontends._onnx import file as onnx_file
 from mutatenn_frontends._onnx import importer as onnx_importer
 from mutatenn_frontends._onnx import inner as onnx_inner
 from mutatenn_frontends._onnx import size as onnx_size
+from mutatenn_frontends._onnx.choice import choose_output, make_two_scores
 from mutatenn_frontends._shared.files import naming, reason, require_unchanged
 from mutatenn_frontends._shared.scores import stacked
 
@@ -21,16 +22,30 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from mutatenn import TensorSpec
+
 
 @attrs.frozen(kw_only=True)
 class Onnx(Frontend):
-    """ONNX models (.onnx), compared with onnxruntime."""
+    """ONNX models (.onnx), compared with onnxruntime.
+
+    ``output`` names the scores, where several outputs could be. ``size`` is the (height, width) in pixels of
+    images whose size the model leaves open; by default a campaign's ``preprocess.crop``.
+    """
 
     name: ClassVar[str] = "onnx"
     suffixes: ClassVar[tuple[str, ...]] = (".onnx",)
+    output: str = ""
+    size: tuple[int, ...] = attrs.field(default=())
+
+    @size.validator
+    def _check_size(self, attribute: attrs.Attribute[tuple[int, ...]], value: tuple[int, ...]) -> None:
+        pair = value or (1, 1)
+        if [*map(type, pair)] != [int, int] or min(pair) < 1:
+            raise ValueError(f"{attribute.name} is [height, width], in pixels")
 
     def load(self, source: Path) -> Model:
-        """Import the model with batch 1 and one float32 ``[1, classes]`` output.
+        """Import the model with batch 1 and one float32 ``[1, classes]`` output, two for a single score.
 
         Batch normalisation stays an operator of its own; weights become constants; code that does not
         reach the output is gone. Raises :class:`mutatenn.InputError` as the contract says.
@@ -39,7 +54,7 @@ class Onnx(Frontend):
             proto, digest = onnx_file.read(source)
             onnx_importer.require_operators(proto)
             onnx_file.check(proto)
-            image = onnx_file.fix_batch(proto)
+            image = self._settle(proto)
             onnx_size.require_small_values(proto)
             module, scores = onnx_importer.to_relax(proto)
         return Model(source.stem, source, digest, module, image, scores)
@@ -51,22 +66,29 @@ class Onnx(Frontend):
         :class:`mutatenn.InputError` if onnxruntime cannot run the model or the file has changed.
         """
         with naming(model.source):
-            session = _session(_proto(model))
+            session = _session(self._proto(model))
             name, given = model.output.name, ({model.input.name: image[np.newaxis]} for image in images)
             return stacked((session.run([name], each)[0] for each in given), model.output.shape[1])
 
     def inner(self, model: Model, image: NDArray[np.generic]) -> Inner:
         """Run onnxruntime without its optimisations on one image; return what every operator computes."""
         with naming(model.source):
-            return onnx_inner.inner(_proto(model), {model.input.name: image[np.newaxis]})
+            return onnx_inner.inner(self._proto(model), {model.input.name: image[np.newaxis]})
 
+    def _proto(self, model: Model) -> Any:
+        """Return the ONNX model as it was imported."""
+        proto, digest = onnx_file.read(model.source)
+        require_unchanged(model, digest)
+        self._settle(proto)
+        return proto
 
-def _proto(model: Model) -> Any:
-    """Return the ONNX model as it was imported, batch 1."""
-    proto, digest = onnx_file.read(model.source)
-    require_unchanged(model, digest)
-    onnx_file.fix_batch(proto)
-    return proto
+    def _settle(self, proto: Any) -> TensorSpec:
+        """Settle in place what the model leaves open, batch 1; return the image input."""
+        if self.output:
+            choose_output(proto.graph, self.output)
+        image = onnx_file.fix_image(proto, self.size)
+        make_two_scores(proto)
+        return image
 
 
 def _session(proto: Any) -> Any:

@@ -52,10 +52,16 @@ def test_scores_among_other_outputs(shape: Any) -> None:
     assert found == (1, TensorSpec("top", (1, 5)))
 
 
+@pytest.mark.parametrize("shape", [(1, 1), (None, 1), ("N", 1, 1)])
+def test_one_score(shape: Any) -> None:
+    with pytest.raises(InputError, match=r"returns one score only: top .* 1 - p and p of a sigmoid's p"):
+        Classifier().scores_of([Tensor("top", shape, "float32")])
+
+
 @pytest.mark.parametrize(
     ("shape", "dtype"),
     [
-        *[(shape, "float32") for shape in [(1, 1), (5,), (1, 0), (1, -5), (8, 5), (1, None), (1, 5, 1)]],
+        *[(shape, "float32") for shape in [(5,), (1, 0), (1, -5), (8, 5), (1, None), (1, 5, 1)]],
         *[(shape, "float32") for shape in [(1, 5, 2, 1), (1, 5, "H", 1), (), ("?",)]],
         ((1, 5), "int64"),
         ((1, 5), ""),
@@ -79,7 +85,7 @@ def test_what_a_frontend_cannot_do() -> None:
 
 
 def test_options_are_another_cure() -> None:
-    frontend = Classifier(options=True)
+    frontend = Classifier(options=["input", "output"])
     with pytest.raises(InputError, match=r"image alone, or set the option input to one of them$"):
         frontend.image_of([IMAGE, IMAGE])
     with pytest.raises(InputError, match=r"several outputs .*, or set the option output to one of them$"):

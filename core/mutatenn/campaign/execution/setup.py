@@ -136,7 +136,7 @@ def set_up(path: str | Path, host: PluginHost) -> Setup:
     oracles = open_oracles(campaign.oracles, host)
     _check(campaign, path)
     dataset = open_dataset(campaign.dataset)
-    imported = import_models(campaign.model, campaign.environments, host)
+    imported = import_models(campaign.model, campaign.environments, host, campaign.preprocess.crop)
     classes = next(iter(imported.values())).model.output.shape[-1]
     _check_truth(dataset, campaign.model.label_offset, classes)
     _try_oracles(oracles, campaign.model.scores, classes)

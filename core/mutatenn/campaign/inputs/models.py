@@ -55,15 +55,20 @@ def settled(section: ModelSection, base: Path, host: PluginHost) -> ModelSection
 
 
 def import_models(
-    section: ModelSection, environments: Sequence[Environment], host: PluginHost
+    section: ModelSection,
+    environments: Sequence[Environment],
+    host: PluginHost,
+    crop: tuple[int, int] | None = None,
 ) -> dict[str, ImportedModel]:
     """Return a settled section's model by environment, imported once per route.
 
+    A frontend that has the option ``size`` gets ``crop``, (height, width) in pixels, if it is not set.
     Raises InputError for a model that cannot be had or imported, for a route that does not exist, and where
     two environments' models do not take and give the same.
     """
     cls = host.get("frontend", frontend_name(section, host))
-    frontends = {env.name: _frontend(cls, section.options, env) for env in environments}
+    options = {**_size(cls, crop), **section.options}
+    frontends = {env.name: _frontend(cls, options, env) for env in environments}
     path = obtain(section, next(iter(frontends.values())))
     models: dict[str, Model] = {}
     found: dict[str, ImportedModel] = {}
@@ -106,6 +111,10 @@ def _state(path: Path) -> list[tuple[int, int]]:
     """Return time of change and size of a file, or of all in a folder."""
     files = sorted(path.rglob("*")) if path.is_dir() else [path]
     return [(about.st_mtime_ns, about.st_size) for about in map(os.stat, filter(os.path.isfile, files))]
+
+
+def _size(cls: type[Frontend], crop: tuple[int, int] | None) -> dict[str, Any]:
+    return {"size": crop} if crop and attrs.has(cls) and "size" in attrs.fields_dict(cls) else {}
 
 
 def _frontend(cls: type[Frontend], options: Mapping[str, Any], environment: Environment) -> Frontend:

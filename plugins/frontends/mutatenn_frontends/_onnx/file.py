@@ -8,6 +8,7 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from mutatenn import InputError, TensorSpec
+from mutatenn_frontends._onnx.choice import set_size
 from mutatenn_frontends._onnx.size import LARGEST_VALUE, require_few_operators
 from mutatenn_frontends._shared import files
 from mutatenn_frontends._shared.classifier import Classifier, Tensor
@@ -17,7 +18,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-CLASSIFIER = Classifier(images=("float32", "float16", "uint8"), scores=("float32", "float16", "float64"))
+CLASSIFIER = Classifier(
+    images=("float32", "float16", "uint8"),
+    scores=("float32", "float16", "float64"),
+    options=["output"],
+    open_size=True,
+)
 STANDARD = ("", "ai.onnx")
 """The names of the domain of ONNX's own operators."""
 
@@ -133,18 +139,20 @@ def _tensors(graph: Any) -> Iterator[Any]:
         yield from (a.t for node in part.node for a in node.attribute if a.HasField("t"))
 
 
-def fix_batch(proto: Any) -> TensorSpec:
-    """Set the batch dimension to 1 in place and return the image input.
+def fix_image(proto: Any, size: tuple[int, ...]) -> TensorSpec:
+    """Set batch 1, and (height, width) in pixels where the model leaves them open; return the image input.
 
-    Raises InputError unless exactly one input is no weight and it is one image of a fixed size.
+    Done in place. Raises InputError unless exactly one input is no weight and it is one image.
     """
     weights = {tensor.name for tensor in proto.graph.initializer}
     weights |= {tensor.values.name for tensor in proto.graph.sparse_initializer}
     inputs = [value for value in proto.graph.input if value.name not in weights]
+    before = [size.dim_value for value in inputs for size in value.type.tensor_type.shape.dim]
+    for value in inputs if size else ():
+        set_size(value, proto.graph, size)
     image = CLASSIFIER.image_of([*map(_tensor, inputs)])
-    batch = inputs[0].type.tensor_type.shape.dim[0]
-    if batch.dim_value != 1:
-        batch.dim_value = 1
+    inputs[0].type.tensor_type.shape.dim[0].dim_value = 1
+    if before != list(image.shape):
         _forget_shapes(proto.graph)
     return image
 

@@ -68,7 +68,7 @@ def require_small_values(proto: Any) -> None:
     import onnx.shape_inference
     from onnx.helper import tensor_dtype_to_np_dtype
 
-    graph = onnx.shape_inference.infer_shapes(_outline(proto), data_prop=True).graph
+    graph = onnx.shape_inference.infer_shapes(outline(proto), data_prop=True).graph
     for value in (*graph.input, *graph.value_info, *graph.output):
         kind = value.type.tensor_type
         sizes = [size.dim_value for size in kind.shape.dim]  # 0 where it is not known
@@ -88,7 +88,7 @@ def require_small_values(proto: Any) -> None:
             )
 
 
-def _outline(proto: Any) -> Any:
+def outline(proto: Any) -> Any:
     """Return the model without its weights: a copy in which they are inputs."""
     import onnx
     from onnx import helper

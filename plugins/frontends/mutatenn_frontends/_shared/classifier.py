@@ -34,15 +34,17 @@ class Tensor:
 class Classifier:
     """What a frontend can import: the dtypes of image and scores, and how many dimensions scores may have.
 
-    ``alone``: there can be no other output beside the scores. ``options``: the frontend has the options
-    ``input`` and ``output``, which name a tensor.
+    ``alone``: there can be no other output beside the scores. ``options``: the frontend's options ``input``
+    and ``output``, as far as it has them, which name a tensor. ``open_size``: the frontend has the option
+    ``size``, which a campaign sets to its crop.
     """
 
     images: Sequence[str] = ("float32",)
     scores: Sequence[str] = ("float32",)
     ranks: Sequence[int] = (2, 4)
     alone: bool = False
-    options: bool = False
+    options: Sequence[str] = ()
+    open_size: bool = False
 
     def image_of(self, inputs: Sequence[Tensor]) -> TensorSpec:
         """Return the one image among a model's inputs, with batch 1; raises InputError."""
@@ -60,7 +62,8 @@ class Classifier:
         batch, *sizes = image.shape
         fixed = [size for size in sizes if isinstance(size, int) and size > 0]
         if len(fixed) < len(sizes):
-            raise InputError(f"its image has no fixed size: {image}; export it with a fixed size")
+            crop = "set preprocess.crop to its height and width, or " if self.open_size else ""
+            raise InputError(f"its image has no fixed size: {image}; {crop}export it with a fixed size")
         if isinstance(batch, int) and batch != 1:
             raise InputError(f"takes several images at once: {image}; export it with a batch of 1")
         return TensorSpec(image.name, (1, *fixed), image.dtype)
@@ -84,6 +87,11 @@ class Classifier:
                 f"has several outputs that could be scores: {listed}; export it with one of them"
                 + self._or_set("output")
             )
+        if len(outputs) == 1 and outputs[0].dtype in self.scores and {*outputs[0].shape[1:]} == {1}:
+            raise InputError(
+                f"returns one score only: {listed}; export it with a score for each of two classes, such as "
+                "1 - p and p of a sigmoid's p, or to ONNX, of which that is made here"
+            )
         raise InputError(
             f"is not an image classifier: its output is {listed}; give a model that returns one score for "
             f"each class, [batch, classes] of {' or '.join(self.scores)}"
@@ -99,7 +107,7 @@ class Classifier:
         return classes if isinstance(classes, int) and classes > 1 else 0
 
     def _or_set(self, option: str) -> str:
-        return f", or set the option {option} to one of them" if self.options else ""
+        return f", or set the option {option} to one of them" if option in self.options else ""
 
 
 def _listed(tensors: Sequence[Tensor]) -> str:

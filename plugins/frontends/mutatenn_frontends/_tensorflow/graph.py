@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from mutatenn_frontends._tensorflow.file import Graph
 
-CLASSIFIER = Classifier(images=("float32", "uint8"), options=True)
+CLASSIFIER = Classifier(images=("float32", "uint8"), options=["input", "output"])
 WHERE = ("Graph execution error", "Detected at node", "<stack traces", "[[", "File ")
 """How the lines of TensorFlow's errors begin that tell places, not causes."""
 
