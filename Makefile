@@ -44,7 +44,7 @@ demo: $(STAMP)
 	$(BIN)/mutatenn run examples/demo.toml --out runs/demo
 
 test: $(STAMP)
-	$(BIN)/python -m pytest -n $(WORKERS) -m "not slow and not soak"
+	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m "not slow and not soak"
 
 test-slow: $(STAMP)
 	$(BIN)/python -m pytest -n $(WORKERS) -m "slow and not soak"

@@ -33,7 +33,11 @@ def check(run: Run, finished: Run) -> None:
         assert run.outputs("cpu", mutant).tobytes() == finished.outputs("cpu", mutant).tobytes()
 
 
-@pytest.mark.parametrize("options", [{"workers": 1}, {"workers": 5}, {"reuse": False}], ids=str)
+@pytest.mark.parametrize(
+    "options",
+    [pytest.param({"workers": 1}, marks=pytest.mark.slow), {"workers": 5}, {"reuse": False}],
+    ids=str,
+)
 def test_workers_and_reuse(campaign: Path, finished: Run, tmp_path: Path, options: dict[str, Any]) -> None:
     check(mutatenn.run(campaign, tmp_path / "run", **options), finished)
 
@@ -48,6 +52,7 @@ def test_shards_and_what_is_kept(campaign: Path, finished: Run, tmp_path: Path, 
     check(run, finished)
 
 
+@pytest.mark.slow
 def test_schedules(campaign: Path, finished: Run, tmp_path: Path) -> None:
     with campaign.open("a") as file:
         file.write(UNSCHEDULED)

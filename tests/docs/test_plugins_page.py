@@ -23,6 +23,8 @@ MAKER = script("plugins_page")
 TEXT = MAKER.PAGE.read_text(encoding="utf-8")
 PLAIN = MAKER.PART.sub("", TEXT)
 EXAMPLES = dict(re.findall(r"```python\n# (mutatenn_\w+)\.py\n(.*?)```", PLAIN, re.DOTALL))
+LONG = {"mutatenn_sent"}
+"""Those that pack and run jobs, again and again."""
 CAMPAIGN = """
 name = "page"
 [model]
@@ -92,7 +94,9 @@ def examples(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Mod
         del sys.modules[name]
 
 
-@pytest.mark.parametrize("name", EXAMPLES)
+@pytest.mark.parametrize(
+    "name", [pytest.param(each, marks=pytest.mark.slow) if each in LONG else each for each in EXAMPLES]
+)
 def test_an_example_keeps_its_promises(
     name: str, examples: dict[str, ModuleType], tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:

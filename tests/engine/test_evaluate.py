@@ -269,7 +269,7 @@ def test_an_error_in_a_kernel_names_it(attempt: Try, chain: Any) -> None:
 
 @pytest.fixture(scope="module")
 def sample(digits: Any) -> dict[str, Program]:
-    """Return mutants of every operator that has sites in the bundled classifier, two of most.
+    """Return mutants of every operator that has sites in the bundled classifier, one of each.
 
     Not of those that may leave a buffer: here they run in the process of the tests.
     """
@@ -285,11 +285,11 @@ def sample(digits: Any) -> dict[str, Program]:
             for unit in units
             for site in range(len(mutator.sites(digits.toolchain.unit(unit, mutator.stage))))
         ]
-        for unit, site in rng.sample(found, min(2, len(found))):
+        for unit, site in rng.sample(found, min(1, len(found))):
             program, _ = digits.toolchain.derive(mutator, mutator.stage, {unit: [site]})
             programs[f"{name}/{unit}/{site}"] = program
     assert len({name.partition("/")[0] for name in programs}) >= 15
-    assert len(programs) >= 30
+    assert len(programs) >= 15
     return programs
 
 

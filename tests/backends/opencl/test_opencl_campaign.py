@@ -38,10 +38,6 @@ operator = "transpose-conv2d-data"
 sites = [0, 3]
 
 [[mutations]]
-operator = "store-float16"
-sites = { sample = 2 }
-
-[[mutations]]
 operator = "store-int8"
 sites = { sample = 2 }
 
@@ -70,7 +66,7 @@ def test_the_originals_agree(finished: Run) -> None:
 
 def test_every_mutant_has_a_verdict(finished: Run) -> None:
     found = [each.verdicts["cl"].status for each in finished.mutants if "cl" in each.verdicts]
-    assert len(found) >= 9
+    assert len(found) >= 7
     assert set(found) <= {"killed", "survived", "never-infected", "out-of-bounds", "unstable"}
     assert "killed" in found
     assert "survived" in found
