@@ -12,6 +12,7 @@ import numpy as np
 
 from mutatenn import InputError, TensorSpec, ir
 from mutatenn_frontends._pytorch import graph as pytorch_graph
+from mutatenn_frontends._pytorch.conversions import conversions
 from mutatenn_frontends._shared.files import reason
 from mutatenn_frontends._shared.scores import stacked
 
@@ -64,7 +65,7 @@ def _known() -> set[str]:
 
 def _importable() -> set[str]:
     translator = import_module("tvm.relax.frontend.torch.exported_program_translator")
-    return set(translator.ExportedProgramImporter().convert_map)
+    return {*translator.ExportedProgramImporter().convert_map, *conversions()}
 
 
 def to_relax(program: Any) -> Any:
@@ -74,7 +75,10 @@ def to_relax(program: Any) -> Any:
         with _quiet():
             program = _decompose(program)
             module = frontend.from_exported_program(
-                program, unwrap_unit_return_tuple=True, run_ep_decomposition=False
+                program,
+                unwrap_unit_return_tuple=True,
+                run_ep_decomposition=False,
+                custom_convert_map=conversions(),
             )
     except InputError:
         raise
