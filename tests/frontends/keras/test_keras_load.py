@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import os
+import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -97,6 +100,41 @@ def test_reference(made: Path, truth: Any, capfd: pytest.CaptureFixture[str]) ->
     assert capfd.readouterr() == ("", "")
     with pytest.raises(InputError, match=r"net.h5: has changed since it was imported; run"):
         Keras(route="tflite").reference(model, images)
+
+
+def edited(made: Path, folder: Path, edit: Callable[[str, dict[str, Any]], None]) -> Path:
+    """Return a copy of net.h5 with the configuration of every layer, by its class, edited."""
+    h5py = pytest.importorskip("h5py")
+    path = folder / "edited.h5"
+    shutil.copy(made / "net.h5", path)
+    with h5py.File(path, "r+") as file:
+        config = json.loads(file.attrs["model_config"])
+        for layer in config["config"]["layers"]:
+            edit(layer["class_name"], layer["config"])
+        file.attrs["model_config"] = json.dumps(config)
+    return path
+
+
+def test_what_keras_2_wrote_and_says_nothing(made: Path, truth: Any, tmp_path: Path) -> None:
+    def edit(layer: str, config: dict[str, Any]) -> None:
+        if layer != "InputLayer":
+            config |= {"input_dtype": None, "of_old": None, "batch_input_shape": [None, 8, 8, 1]}
+        config |= {"fused": True, "virtual_batch_size": None} if layer == "BatchNormalization" else {}
+        config |= {"groups": 1} if layer in ("DepthwiseConv2D", "Dense") else {}
+
+    images, scores = truth("net")
+    model = Keras().load(edited(made, tmp_path, edit))
+    np.testing.assert_allclose(execute(model, images), scores, atol=1e-6)
+
+
+def test_what_says_something_is_refused_by_name(made: Path, tmp_path: Path) -> None:
+    path = edited(
+        made, tmp_path, lambda layer, config: config.update({"groups": 2} if layer == "Dense" else {})
+    )
+    with pytest.raises(
+        InputError, match=r"\(Unrecognized keyword arguments passed to Dense: {'groups': 2}\)"
+    ):
+        Keras().load(path)
 
 
 def test_a_model_that_tensorflow_cannot_run(made: Path) -> None:

@@ -153,7 +153,7 @@ def test_models_that_do_not_classify(made: Path) -> None:
         "free size": "its image has no fixed size: image float32[?x?x?x3]",
         "fixed batch": "takes several images at once: image float32[4x8x8x3]",
         "no scores": "is not an image classifier: its output is scores float32[?x6x6x2]",
-        "one score": "is not an image classifier: its output is scores float32[?x1]",
+        "one score": "returns one score only: scores float32[?x1]",
     }
     assert answers.keys() == texts.keys()
     for name, text in texts.items():

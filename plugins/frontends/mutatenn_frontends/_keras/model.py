@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from mutatenn import InputError, TensorSpec
 from mutatenn_frontends._keras import file as keras_file
+from mutatenn_frontends._keras.legacy import modernised
 from mutatenn_frontends._shared.classifier import Classifier, Tensor
 from mutatenn_frontends._shared.files import reason
 
@@ -38,7 +39,10 @@ def why(error: Exception) -> str:
     """Return in one line what an error says that may be Keras's own, which begins with where it was."""
     text = re.sub(r"\x1b\[[0-9;]*m", "", str(error))
     where, _, what = text.partition("\n\n")
-    return reason(ValueError(what if what and where.startswith("Exception encountered") else text))
+    if where.startswith("Exception encountered"):
+        text = what or text
+    _, _, cause = text.rpartition("Exception encountered: ")  # of what was nested in what
+    return reason(ValueError(cause))
 
 
 def _check_weights(path: Path) -> None:
@@ -92,7 +96,7 @@ def _replace_config(file: Any) -> None:
         raise InputError(
             "holds weights alone, or is no file of Keras; save the whole model with model.save('model.keras')"
         )
-    file.attrs[CONFIG] = json.dumps(keras_file.parse(file.attrs[CONFIG]))
+    file.attrs[CONFIG] = json.dumps(modernised(keras_file.parse(file.attrs[CONFIG])))
     file.attrs.pop("training_config", None)
 
 
