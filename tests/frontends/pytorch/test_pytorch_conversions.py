@@ -35,6 +35,16 @@ POOLED: list[tuple[Any, ...]] = [
 ]
 
 
+SCALED_ARITHMETIC = {
+    "add": lambda image: torch.add(image, image.flip(3), alpha=2),
+    "sub": lambda image: torch.sub(image, image.flip(3), alpha=2),
+    "rsub": lambda image: torch.rsub(image, 1.0, alpha=3),
+    "selu": functional.selu,
+    "celu": lambda image: functional.celu(image, 0.3),
+    "elu": lambda image: functional.elu(image, 0.3),
+}
+
+
 class Net(torch.nn.Module):  # type: ignore[name-defined,misc]
     def __init__(self, function: Any) -> None:
         super().__init__()
@@ -65,6 +75,11 @@ def test_resampling(tmp_path: Path, options: dict[str, Any]) -> None:
 @pytest.mark.parametrize("options", POOLED, ids=str)
 def test_average_pooling(tmp_path: Path, options: tuple[Any, ...]) -> None:
     check(load(lambda image: functional.avg_pool2d(image, *options), tmp_path))
+
+
+@pytest.mark.parametrize("name", SCALED_ARITHMETIC)
+def test_factors_of_arithmetic(tmp_path: Path, name: str) -> None:
+    check(load(SCALED_ARITHMETIC[name], tmp_path))
 
 
 def test_what_is_right_as_it_is_stays(tmp_path: Path) -> None:

@@ -34,6 +34,33 @@ def conversions() -> dict[str, Callable[[Any, Any], Any]]:
     return {"avg_pool2d.default": _avg_pool2d, **dict.fromkeys((*THEIRS, *OURS), _resample)}
 
 
+def decompositions() -> dict[Any, Callable[..., Any]]:
+    """Return what takes operators apart whose factors the importer would leave out, for PyTorch."""
+    aten = import_module("torch").ops.aten
+
+    def add(one: Any, other: Any, *, alpha: float = 1) -> Any:
+        return NotImplemented if alpha == 1 else one + other * alpha
+
+    def subtract(one: Any, other: Any, *, alpha: float = 1) -> Any:
+        return NotImplemented if alpha == 1 else one - other * alpha
+
+    def subtract_from(one: Any, other: Any, alpha: float = 1) -> Any:
+        return NotImplemented if alpha == 1 else other - one * alpha
+
+    def elu(value: Any, alpha: float = 1, scale: float = 1, input_scale: float = 1) -> Any:
+        if scale == input_scale == 1:
+            return NotImplemented
+        return aten.where(value > 0, value, aten.expm1(value * input_scale) * alpha) * scale
+
+    return {
+        aten.add.Tensor: add,
+        aten.sub.Tensor: subtract,
+        aten.rsub.Scalar: subtract_from,
+        aten.rsub.Tensor: subtract_from,
+        aten.elu.default: elu,
+    }
+
+
 def _avg_pool2d(node: Any, importer: Any) -> Any:
     """Convert AvgPool2d, ``divisor_override`` included: sums over windows, zeros around the image."""
     _, size, stride, padding, _, _, divisor = _arguments(node)

@@ -12,7 +12,7 @@ import numpy as np
 
 from mutatenn import InputError, TensorSpec, ir
 from mutatenn_frontends._pytorch import graph as pytorch_graph
-from mutatenn_frontends._pytorch.conversions import conversions
+from mutatenn_frontends._pytorch.conversions import conversions, decompositions
 from mutatenn_frontends._shared.files import reason
 from mutatenn_frontends._shared.scores import stacked
 
@@ -97,6 +97,7 @@ def _decompose(program: Any) -> Any:
     table = import_module("torch.export").default_decompositions()
     # Whole, its bias is added after the product, where mutation operators look for it.
     table.pop(_torch().ops.aten.linear.default)
+    table.update(decompositions())
     program = program.run_decompositions(table)
     if program.graph_signature.buffers_to_mutate:
         raise InputError(pytorch_graph.TRAINING)
