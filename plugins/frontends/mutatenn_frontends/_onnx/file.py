@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from mutatenn import InputError, TensorSpec
 from mutatenn_frontends._onnx.choice import set_size
+from mutatenn_frontends._onnx.order import sort_nodes
 from mutatenn_frontends._onnx.size import LARGEST_VALUE, require_few_operators
 from mutatenn_frontends._shared import files
 from mutatenn_frontends._shared.classifier import Classifier, Tensor
@@ -31,7 +32,7 @@ STANDARD = ("", "ai.onnx")
 def read(source: Path) -> tuple[Any, str]:
     """Return the ``onnx.ModelProto``, weights included, and the sha256 (hex) of all it is made of.
 
-    Functions local to the model are inlined. Raises InputError if files are missing or damaged.
+    Functions local to the model are inlined, nodes sorted. Raises InputError if files are missing or damaged.
     """
     content = files.content(source, "an ONNX model", ".onnx")
     proto = _parse(content)
@@ -39,7 +40,9 @@ def read(source: Path) -> tuple[Any, str]:
     digest = hashlib.sha256(content)
     for tensor in _load_external(proto, source.parent):
         digest.update(tensor.raw_data)
-    return _inline(proto), digest.hexdigest()
+    proto = _inline(proto)
+    sort_nodes(proto.graph)
+    return proto, digest.hexdigest()
 
 
 def _parse(content: bytes) -> Any:
