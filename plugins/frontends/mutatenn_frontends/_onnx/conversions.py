@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import attrs
 
 from mutatenn import ir
+from mutatenn_frontends._onnx.resize import convert_resize, convert_upsample
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -38,7 +39,7 @@ class _Conversion:
 
 @contextmanager
 def own_conversions() -> Iterator[None]:
-    """Let the importer convert Clip, Dropout, Max, Mean, Min and Sum as they are written here."""
+    """Let the importer convert as it is written here, and in resize.py, what it would convert otherwise."""
     tvm = importer()
     original = tvm._get_convert_map
     table, op = original(), ir.relax.op
@@ -48,7 +49,9 @@ def own_conversions() -> Iterator[None]:
         "Max": _Conversion(partial(_pairwise, op.maximum, table["Max"])),
         "Mean": _Conversion(partial(_mean, table["Mean"])),
         "Min": _Conversion(partial(_pairwise, op.minimum, table["Min"])),
+        "Resize": _Conversion(partial(convert_resize, table["Resize"])),
         "Sum": _Conversion(partial(_pairwise, op.add, table["Sum"])),
+        "Upsample": _Conversion(partial(convert_upsample, table["Upsample"])),
     }
     tvm._get_convert_map = lambda: original() | own
     try:

@@ -72,7 +72,7 @@ def convert(proto: Any) -> Any:
     except Exception as error:  # whatever a conversion may raise
         with suppress(RuntimeError):  # TVM would warn of the block left open on standard error
             graph.bb._end_block()
-        raise _unfit(error) from error
+        raise error if isinstance(error, InputError) else _unfit(error) from error
 
 
 def _unfit(error: Exception) -> InputError:
