@@ -225,7 +225,7 @@ def test_weights_elsewhere(refused: Any) -> None:
         ({"x": tensor(1, 3, 2, 2, dtype=6)}, "its input is x float16[1x3x2x2]"),
         ({"x": tensor(1, 12)}, "its input is x float32[1x12]"),
         ({"y": tensor(1, 3, 2, 2)}, "its output is y float32[1x3x2x2]"),
-        ({"y": tensor(1, 1)}, "its output is y float32[1x1]"),
+        ({"y": tensor(1, 1)}, "returns one score only: y float32[1x1]"),
         ({"y": tensor(1, 12, dtype=5)}, "its output is y int64[1x12]"),
         ({"z": tensor("print()", 1)}, "has sizes that are not fixed"),
     ],

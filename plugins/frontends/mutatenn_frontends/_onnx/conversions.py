@@ -44,8 +44,10 @@ def own_conversions() -> Iterator[None]:
     original = tvm._get_convert_map
     table, op = original(), ir.relax.op
     own = {
+        "BatchNormalization": _Conversion(partial(_batch_norm, table["BatchNormalization"])),
         "Clip": _Conversion(partial(_clip, table["Clip"])),
         "Dropout": _Conversion(_dropout),
+        "LRN": _Conversion(partial(_in_float32, table["LRN"])),
         "Max": _Conversion(partial(_pairwise, op.maximum, table["Max"])),
         "Mean": _Conversion(partial(_mean, table["Mean"])),
         "Min": _Conversion(partial(_pairwise, op.minimum, table["Min"])),
@@ -74,6 +76,31 @@ def _clip(theirs: Any, opset: int, *given: Any) -> Any:
     low, high = (math.nan if bound is None else bound for bound in bounds)
     low, high = -math.inf if math.isnan(low) else low, math.inf if math.isnan(high) else high
     return data if low == -high == -math.inf else ir.relax.op.clip(data, low, high)
+
+
+def _batch_norm(theirs: Any, opset: int, *given: Any) -> Any:
+    """Convert BatchNormalization; of float16 with its numbers in float32, as onnxruntime computes it."""
+    builder, inputs, attributes, params = given
+    if str(inputs[0].ty.dtype) == "float16":
+        inputs = [inputs[0], *(builder.normalize(_float32(each)) for each in inputs[1:])]
+    return theirs.get_converter(opset)(builder, inputs, attributes, params)
+
+
+def _in_float32(theirs: Any, opset: int, *given: Any) -> Any:
+    """Convert what has float16 in float32, as onnxruntime computes it."""
+    builder, inputs, attributes, params = given
+    dtype = str(inputs[0].ty.dtype)
+    if dtype != "float16":
+        return theirs.get_converter(opset)(*given)
+    inputs = [builder.normalize(_float32(each)) for each in inputs]
+    result = theirs.get_converter(opset)(builder, inputs, attributes, params)
+    return ir.relax.op.astype(builder.normalize(result), dtype)
+
+
+def _float32(value: Any) -> Any:
+    if isinstance(value, ir.tvm.ir.GenericConst):
+        return ir.relax.const(value.value.numpy().astype("float32"))
+    return ir.relax.op.astype(value, "float32")
 
 
 _UNKNOWN = object()
