@@ -6,10 +6,22 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from mutatenn import ir
+from mutatenn.cli.main import main
 from mutatenn_frontends.onnx import Onnx
 
+CAMPAIGN = """
+name = "half"
+model.path = "net.onnx"
+preprocess.std = 255
+dataset.images = "*.png"
+gate.tolerance = {tolerance}
+[[mutations]]
+operator = "store-int8"
+sites = [0]
+"""
 NORM = {name: np.linspace(0.5, 1.5, 3, dtype=np.float16) for name in ("scale", "bias", "mean", "var")}
 
 
@@ -29,3 +41,25 @@ def test_a_layer(load: Any, build: Any, layer: str) -> None:
     found = machine["main"](ir.tvm.runtime.tensor(image)).numpy()
     np.testing.assert_allclose(found, Onnx().reference(model, image), rtol=2e-3, atol=2e-3)
     assert np.ptp(found) > 0.5
+
+
+@pytest.mark.parametrize("tolerance", [1e-7, 0.01])
+def test_a_red_gate_advises(write: Any, build: Any, capsys: Any, tolerance: float) -> None:
+    body = """
+        h = Cast <to = 10> (image) c = Conv(h, half) x = GlobalAveragePool(c) flat = Flatten(x)
+        s = MatMul(flat, head) scores = Cast <to = 1> (s)
+    """
+    random = np.random.default_rng(3)
+    half, head = (random.standard_normal(shape).astype(np.float16) for shape in ((4, 3, 3, 3), (4, 5)))
+    path = write(build(body, half=half, head=head))
+    for number in range(4):
+        pixels = random.integers(0, 256, (8, 8, 3)).astype(np.uint8)
+        Image.fromarray(pixels).save(path.with_name(f"{number}.png"))
+    campaign = path.with_name("half.toml")
+    campaign.write_text(CAMPAIGN.format(tolerance=tolerance))
+    code = main(["run", str(campaign), "--out", str(path.with_name("run")), "--workers", "1"])
+    told = capsys.readouterr().err
+    red = tolerance < 0.001
+    assert (code == 3) == red
+    assert ("it computes in float16, whose steps are 0.001 of a value" in told) == red
+    assert ("set gate.tolerance = 0.01" in told) == red

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from mutatenn.campaign.gate import gate
 from mutatenn.campaign.gate.locate import first_to_differ
 from mutatenn.campaign.promises import run_reference
@@ -11,12 +13,14 @@ from mutatenn.engine.isolate import call_isolated
 from mutatenn.results.run import Run
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
     from mutatenn.api.baseline import Baseline
+    from mutatenn.api.program import Program
     from mutatenn.campaign.execution.setup import Setup
     from mutatenn.results.store import Store
+
+HALF_STEP = float(np.finfo(np.float16).eps)
 
 
 def take_original(
@@ -34,6 +38,17 @@ def take_original(
     store.set_baseline(baseline, measured.first)
     setup.host.emit("mutatenn_baseline_finished", run=Run(store.directory, store), baseline=baseline)
     return baseline
+
+
+def _step(program: Program, tolerance: float) -> str:
+    """Return advice for a model that computes in coarser steps than the tolerance."""
+    dtypes = {spec.dtype for spec in program.values}
+    if "float16" not in dtypes or tolerance >= HALF_STEP:
+        return ""
+    return (
+        f"it computes in float16, whose steps are {HALF_STEP:.1g} of a value: if that is all, "
+        f"set gate.tolerance = {10 * HALF_STEP:.1g}"
+    )
 
 
 def _judge(
@@ -55,7 +70,8 @@ def _judge(
         if environment not in setup.backends:  # another framework, nothing compiled
             return ""
         found, toolchain = setup.imported[environment], setup.toolchains[environment]
-        return first_to_differ(found, toolchain, setup.images[image], campaign.gate.tolerance)
+        place = first_to_differ(found, toolchain, setup.images[image], campaign.gate.tolerance)
+        return "; ".join(filter(None, [place, _step(toolchain.program, campaign.gate.tolerance)]))
 
     scores = gate.scores_of(reference, campaign.model.scores)
     return gate.check(environment, measured, scores, setup.truth, campaign.gate, nudge=nudge, locate=locate)
