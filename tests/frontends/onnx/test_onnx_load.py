@@ -13,7 +13,7 @@ import numpy as np
 import onnx
 import pytest
 
-from mutatenn import InputError, TensorSpec
+from mutatenn import InputError, TensorSpec, ir
 from mutatenn.testing import check_frontend
 from mutatenn_frontends._shared.scores import stacked
 from mutatenn_frontends.onnx import Onnx, mutatenn_frontends
@@ -287,3 +287,20 @@ def test_the_reference_gives_the_shape_that_onnxruntime_does(load: Any, build: A
 def test_scores_of_different_numbers_are_refused() -> None:
     with pytest.raises(InputError, match="gives 2 scores for one image and 3 for another"):
         stacked([np.zeros((1, 3)), np.zeros((1, 2))], 3)
+
+
+@pytest.mark.parametrize("size", [(5, 5), (8, 7)])
+@pytest.mark.parametrize("pool", ["MaxPool", "AveragePool", "LpPool"])
+@pytest.mark.parametrize("mode", ["SAME_LOWER", "SAME_UPPER", "VALID"])
+def test_pools_that_pad_by_themselves(
+    load: Any, build: Any, pool: str, mode: str, size: tuple[int, int]
+) -> None:
+    for kernel, stride in ((3, 2), (2, 2), (3, 1), (4, 3)):
+        shape = f"kernel_shape = [{kernel}, {kernel}], strides = [{stride}, {stride}]"
+        body = f'u = {pool} <{shape}, auto_pad = "{mode}"> (image) scores = Flatten(u)'
+        height, width = size
+        model = load(build(body, f"float[1,3,{height},{width}] image", "float[1,M] scores"))
+        image = np.random.default_rng(5).uniform(0.1, 1, model.input.shape).astype(np.float32)
+        machine = ir.relax.VirtualMachine(ir.tvm.compile(model.module, "llvm"), ir.tvm.cpu())
+        found = machine["main"](ir.tvm.runtime.tensor(image)).numpy()
+        np.testing.assert_allclose(found, Onnx().reference(model, image), rtol=1e-5, err_msg=shape)

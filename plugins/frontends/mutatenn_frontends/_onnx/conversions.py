@@ -49,6 +49,7 @@ def own_conversions() -> Iterator[None]:
         "Dropout": _Conversion(_dropout),
         "LRN": _Conversion(partial(_in_float32, table["LRN"])),
         "Max": _Conversion(partial(_pairwise, op.maximum, table["Max"])),
+        "MaxPool": _Conversion(partial(_max_pool, table["MaxPool"])),
         "Mean": _Conversion(partial(_mean, table["Mean"])),
         "Min": _Conversion(partial(_pairwise, op.minimum, table["Min"])),
         "Resize": _Conversion(partial(convert_resize, table["Resize"])),
@@ -84,6 +85,23 @@ def _batch_norm(theirs: Any, opset: int, *given: Any) -> Any:
     if str(inputs[0].ty.dtype) == "float16":
         inputs = [inputs[0], *(builder.normalize(_float32(each)) for each in inputs[1:])]
     return theirs.get_converter(opset)(builder, inputs, attributes, params)
+
+
+def _max_pool(theirs: Any, opset: int, *given: Any) -> Any:
+    """Convert MaxPool; SAME_LOWER to the padding that ONNX says, with which results are as many."""
+    builder, inputs, attributes, params = given
+    if attributes.get("auto_pad") != b"SAME_LOWER":
+        return theirs.get_converter(opset)(*given)
+    kernel = attributes["kernel_shape"]
+    sizes = [int(size) for size in inputs[0].ty.shape][2:]
+    steps, gaps = (attributes.get(name) or [1] * len(sizes) for name in ("strides", "dilations"))
+    missing = [
+        max((math.ceil(size / step) - 1) * step + (window - 1) * gap + 1 - size, 0)
+        for size, step, window, gap in zip(sizes, steps, kernel, gaps, strict=True)
+    ]
+    pads = [*((each + 1) // 2 for each in missing), *(each // 2 for each in missing)]
+    written = {**attributes, "auto_pad": b"NOTSET", "pads": pads}
+    return theirs.get_converter(opset)(builder, inputs, written, params)
 
 
 def _in_float32(theirs: Any, opset: int, *given: Any) -> Any:
