@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import attrs
 
 from mutatenn import ir
+from mutatenn_frontends._onnx import attributes
 from mutatenn_frontends._onnx.resize import convert_resize, convert_upsample
 
 if TYPE_CHECKING:
@@ -46,7 +47,10 @@ def own_conversions() -> Iterator[None]:
     own = {
         "BatchNormalization": _Conversion(partial(_batch_norm, table["BatchNormalization"])),
         "Clip": _Conversion(partial(_clip, table["Clip"])),
+        "ConvTranspose": _Conversion(partial(attributes.conv_transpose, table["ConvTranspose"])),
+        "Div": _Conversion(partial(attributes.divide, table["Div"])),
         "Dropout": _Conversion(_dropout),
+        "IsInf": _Conversion(partial(attributes.is_inf, table["IsInf"])),
         "LRN": _Conversion(partial(_in_float32, table["LRN"])),
         "Max": _Conversion(partial(_pairwise, op.maximum, table["Max"])),
         "MaxPool": _Conversion(partial(_max_pool, table["MaxPool"])),
@@ -54,6 +58,7 @@ def own_conversions() -> Iterator[None]:
         "Min": _Conversion(partial(_pairwise, op.minimum, table["Min"])),
         "Resize": _Conversion(partial(convert_resize, table["Resize"])),
         "Sum": _Conversion(partial(_pairwise, op.add, table["Sum"])),
+        "TopK": _Conversion(partial(attributes.topk, table["TopK"])),
         "Upsample": _Conversion(partial(convert_upsample, table["Upsample"])),
     }
     tvm._get_convert_map = lambda: original() | own
@@ -76,6 +81,10 @@ def _clip(theirs: Any, opset: int, *given: Any) -> Any:
     # An absent bound, or by onnxruntime's rule one that is no number, does not bind.
     low, high = (math.nan if bound is None else bound for bound in bounds)
     low, high = -math.inf if math.isnan(low) else low, math.inf if math.isnan(high) else high
+    if low > high:  # the upper bound is the last word
+        builder, dtype = given[0], str(data.ty.dtype)
+        raised = builder.normalize(ir.relax.op.maximum(data, ir.relax.const(low, dtype)))
+        return ir.relax.op.minimum(raised, ir.relax.const(high, dtype))
     return data if low == -high == -math.inf else ir.relax.op.clip(data, low, high)
 
 

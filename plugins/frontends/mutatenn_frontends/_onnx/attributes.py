@@ -1,0 +1,65 @@
+"""Conversions of ONNX operators some attributes, or old forms, of which TVM's importer passes over."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from mutatenn import ir
+
+K_IS_AN_INPUT = 10
+"""The operator set in which TopK's k turned from an attribute into an input; the importer goes by 11."""
+
+
+def topk(theirs: Any, opset: int, *given: Any) -> Any:
+    """Convert TopK, of operator set 10 as of 11."""
+    return theirs.get_converter(max(opset, K_IS_AN_INPUT + 1) if opset >= K_IS_AN_INPUT else opset)(*given)
+
+
+def divide(theirs: Any, opset: int, *given: Any) -> Any:
+    """Convert Div; by a constant zero to a product with infinity, the same, which the compiler can build."""
+    _, inputs, _, _ = given
+    by = inputs[1]
+    number = by.value.numpy() if isinstance(by, ir.tvm.ir.GenericConst) else None
+    if number is None or number.size != 1 or number.dtype.kind != "f" or number.item() != 0:
+        return theirs.get_converter(opset)(*given)
+    infinite = np.full(number.shape, math.copysign(math.inf, number.item()), number.dtype)
+    return ir.relax.op.multiply(inputs[0], ir.relax.const(infinite))
+
+
+def is_inf(theirs: Any, opset: int, *given: Any) -> Any:
+    """Convert IsInf, also of one sign alone."""
+    _, inputs, attributes, _ = given
+    signs = [int(attributes.get(f"detect_{name}", 1)) for name in ("negative", "positive")]
+    if all(signs):
+        return theirs.get_converter(opset)(*given)
+    bound = math.inf if signs[1] else -math.inf if signs[0] else math.nan
+    return ir.relax.op.equal(inputs[0], ir.relax.const(bound, str(inputs[0].ty.dtype)))
+
+
+def conv_transpose(theirs: Any, opset: int, *given: Any) -> Any:
+    """Convert ConvTranspose, the size of its result given by ``output_shape`` as well."""
+    builder, inputs, attributes, params = given
+    wanted = attributes.get("output_shape")
+    if not wanted:
+        return theirs.get_converter(opset)(*given)
+    sizes, kernel = ([int(size) for size in each.ty.shape][2:] for each in inputs[:2])
+    ones = [1] * len(sizes)
+    steps, gaps = (list(attributes.get(name) or ones) for name in ("strides", "dilations"))
+    more = list(attributes.get("output_padding") or [0] * len(sizes))
+    totals = [
+        step * (size - 1) + extra + (window - 1) * gap + 1 - out
+        for step, size, extra, window, gap, out in zip(
+            steps, sizes, more, kernel, gaps, wanted[-len(sizes) :], strict=True
+        )
+    ]
+    less, rest = [max(each, 0) // 2 for each in totals], [(max(each, 0) + 1) // 2 for each in totals]
+    upper = attributes.get("auto_pad") == b"SAME_UPPER"
+    written = {
+        **{name: value for name, value in attributes.items() if name not in ("auto_pad", "output_shape")},
+        "pads": [*less, *rest] if upper else [*rest, *less],
+        "output_padding": [extra + max(-total, 0) for extra, total in zip(more, totals, strict=True)],
+    }
+    return theirs.get_converter(opset)(builder, inputs, written, params)
