@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -55,12 +56,35 @@ def test_crop_is_central_and_height_comes_first(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("height", "width"), [(250, 333), (333, 250)])
-def test_resize_scales_the_shorter_side_and_rounds_the_other(tmp_path: Path, height: int, width: int) -> None:
+def test_resize_scales_the_shorter_side_and_truncates_the_other(
+    tmp_path: Path, height: int, width: int
+) -> None:
     pixels = noise(height, width, 3)
     found = result(saved(tmp_path, pixels), nhwc(90, 96), resize=100, crop=(90, 96))
     scaled = np.asarray(Image.fromarray(pixels).resize((133, 100) if width > height else (100, 133), 2))
-    top, left = (5, 18) if width > height else (21, 2)
+    top, left = (5, 18) if width > height else (22, 2)
     assert np.array_equal(found, scaled[top : top + 90, left : left + 96])
+
+
+def as_torchvision(image: Image.Image, resize: int, crop: int) -> NDArray[np.uint8]:
+    """Resize(resize) and CenterCrop(crop) as torchvision documents them."""
+    short, long = sorted(image.size)
+    longer = int(resize * long / short)
+    image = image.resize((longer, resize) if image.width > image.height else (resize, longer), 2)
+    left, top = (round((side - crop) / 2.0) for side in image.size)
+    return np.asarray(image)[top : top + crop, left : left + crop]
+
+
+def test_sizes_and_crops_are_torchvisions(tmp_path: Path) -> None:
+    rng = np.random.default_rng(4)
+    sizes = [(604, 256), (640, 427), (427, 640), (257, 256), *rng.integers(20, 200, (200, 2)).tolist()]
+    for number, (width, height) in enumerate(sizes):
+        pixels = rng.integers(0, 256, (height, width, 3)).astype(np.uint8)
+        resize = 256 if number == 1 else 32 + number % 7
+        crop = 24 + number % 5
+        found = result(saved(tmp_path, pixels), nhwc(crop, crop), resize=resize, crop=(crop, crop))
+        expected = as_torchvision(Image.fromarray(pixels), resize, crop)
+        assert np.array_equal(found, expected), (width, height, resize, crop)
 
 
 def test_resize_alone_may_give_the_models_size(tmp_path: Path) -> None:
@@ -120,6 +144,19 @@ def test_exif_orientation_is_honoured(tmp_path: Path) -> None:
     exif[0x0112] = 6  # the camera was turned: the file's top is the scene's right side
     path = saved(tmp_path, pixels, exif=exif)
     assert np.array_equal(result(path, nhwc(5, 3)), np.rot90(pixels, -1))
+
+
+def test_exif_orientation_may_be_left_out_of_account(tmp_path: Path) -> None:
+    pixels, exif = noise(4, 5, 3), Image.Exif()
+    exif[0x0112] = 6
+    path = saved(tmp_path, pixels, exif=exif)
+    assert np.array_equal(result(path, nhwc(4, 5), exif=False), pixels)
+
+
+@pytest.mark.parametrize("block", [b"Exif\0\0garbage!", b"Exif\0\0", b"Exif\0\0II*\0\xff\xff\xff\xff"])
+def test_a_damaged_exif_block_says_nothing(tmp_path: Path, block: bytes) -> None:
+    pixels = noise(4, 5, 3)
+    assert np.array_equal(result(saved(tmp_path, pixels, exif=block), nhwc(4, 5)), pixels)
 
 
 def test_integer_and_half_inputs(tmp_path: Path) -> None:
@@ -221,6 +258,43 @@ def test_a_missing_image(tmp_path: Path) -> None:
 def test_more_than_eight_bits(tmp_path: Path, dtype: type[np.generic]) -> None:
     with pytest.raises(InputError, match=r"x\.tiff: more than 8 bits per channel .*; convert it to 8 bits$"):
         result(saved(tmp_path, np.zeros((4, 4), dtype), "x.tiff"), nchw(4, 4))
+
+
+def part(kind: bytes, content: bytes) -> bytes:
+    return len(content).to_bytes(4, "big") + kind + content + zlib.crc32(kind + content).to_bytes(4, "big")
+
+
+@pytest.mark.parametrize(("colour", "channels"), [(0, 1), (2, 3), (4, 2), (6, 4)])
+def test_sixteen_bits_of_every_colour_type(tmp_path: Path, colour: int, channels: int) -> None:
+    """Pillow would make 8 bits of most of them, without a word."""
+    header = (4).to_bytes(4, "big") * 2 + bytes([16, colour, 0, 0, 0])
+    rows = (b"\0" + bytes(4 * channels * 2)) * 4
+    parts = [part(b"IHDR", header), part(b"IDAT", zlib.compress(rows)), part(b"IEND", b"")]
+    path = tmp_path / "x.png"
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + b"".join(parts))
+    with pytest.raises(InputError, match=r"x\.png: more than 8 bits per channel \(16, mode"):
+        result(path, nchw(4, 4))
+
+
+def test_sixteen_bits_of_a_pixmap(tmp_path: Path) -> None:
+    path = tmp_path / "x.ppm"
+    path.write_bytes(b"P6 4 4 65535\n" + bytes(96))
+    with pytest.raises(InputError, match=r"x\.ppm: more than 8 bits per channel \(16"):
+        result(path, nchw(4, 4))
+
+
+def test_all_bad_images_are_named_at_once(tmp_path: Path) -> None:
+    paths = [saved(tmp_path, noise(4, 4, 3), f"{number}.png") for number in range(30)]
+    for path in paths[::3]:
+        path.write_text("<html>404</html>")
+    with pytest.raises(InputError) as caught:
+        load_images(
+            Dataset(tuple(path.name for path in paths), tuple(paths)), PreprocessSection(), nchw(4, 4)
+        )
+    told = str(caught.value)
+    assert told.startswith("10 of 30 images cannot be used: 0.png, 3.png, 6.png, ")
+    assert "27.png; the first: " in told
+    assert f"{paths[0]}: not an intact image" in told
 
 
 @pytest.mark.parametrize("side", [12, 20])

@@ -137,6 +137,7 @@ def _preprocess() -> Callable[[Any], values.PreprocessSection]:
         layout=choice(*get_args(values.Layout)),
         channels=choice(*get_args(values.Channels)),
         resample=choice(*get_args(values.Resample)),
+        exif=by_type("true or false", bool=bool),
     )
 
 

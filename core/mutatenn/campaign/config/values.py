@@ -65,7 +65,8 @@ class PreprocessSection:
 
     ``resize`` is the new length of the shorter side and ``crop`` the (height, width) cut from the centre,
     both in pixels. A pixel value x, 0 to 255, becomes (x - mean) / std, with one mean and std for all
-    channels or one for each in the order of ``channels``. What is None follows from the model's input.
+    channels or one for each in the order of ``channels``. ``exif``: the orientation in a file's EXIF block
+    counts. What is None follows from the model's input.
     """
 
     resize: int | None = None
@@ -75,6 +76,7 @@ class PreprocessSection:
     layout: Layout | None = None
     channels: Channels | None = None
     resample: Resample = "bilinear"
+    exif: bool = True
 
 
 @attrs.frozen

@@ -25,6 +25,10 @@ if TYPE_CHECKING:
 FORMATS = ("PNG", "JPEG", "BMP", "GIF", "PPM", "TIFF", "WEBP")
 LARGEST_FILE = 2**29  # bytes; so many pixels as Pillow decodes take no more, not even uncompressed
 MODES = {1: "L", 3: "RGB"}
+MOST_TOLD = 20
+"""Of images that cannot be used, so many are named."""
+WIDE = {"I": 32, "F": 32}
+"""Bits per channel of Pillow's modes, where they are not in the name."""
 
 
 def load_images(dataset: Dataset, section: PreprocessSection, spec: TensorSpec) -> NDArray[np.generic]:
@@ -35,26 +39,51 @@ def load_images(dataset: Dataset, section: PreprocessSection, spec: TensorSpec) 
         taken = f"{len(dataset.paths)} images of {_by(spec.shape)} take {needed / 2**30:.1f} GiB"
         raise InputError(f"{taken}, {room / 2**30:.1f} GiB are available; set dataset.limit")
     images = np.empty((len(dataset.paths), *spec.shape[1:]), spec.dtype)
-    for row, path in enumerate(dataset.paths):
-        images[row] = preprocess(path, section, spec)
+    found = [_read(path, section, spec, row) for path, row in zip(dataset.paths, images, strict=True)]
+    problems = {name: error for name, error in zip(dataset.names, found, strict=True) if error}
+    if problems:
+        raise _together(problems, len(images))
     return images
+
+
+def _together(problems: dict[str, InputError], images: int) -> InputError:
+    first, *rest = problems.values()
+    if not rest:
+        return first
+    names = ", ".join(list(problems)[:MOST_TOLD])
+    more = f" and {len(problems) - MOST_TOLD} more" if len(problems) > MOST_TOLD else ""
+    return InputError(f"{len(problems)} of {images} images cannot be used: {names}{more}; the first: {first}")
+
+
+def _read(
+    path: Path, section: PreprocessSection, spec: TensorSpec, row: NDArray[np.generic]
+) -> InputError | None:
+    """Read an image into a row of all; return what is wrong with its file."""
+    try:
+        row[...] = preprocess(path, section, spec)
+    except InputError as error:
+        if not str(error).startswith(str(path)):  # what all images would fail at
+            raise
+        return error
+    return None
 
 
 def preprocess(path: Path, section: PreprocessSection, spec: TensorSpec) -> NDArray[np.generic]:
     """Return one image as the model's input, without the batch axis: ``spec.shape[1:]``, the model's dtype.
 
-    The image is turned as its EXIF orientation says, loses its transparency, becomes RGB or greyscale, is
-    scaled until its shorter side is ``resize`` pixels (the other one rounded), cut to ``crop`` around its
-    centre, and normalised in float32. Without ``resize`` and ``crop`` an image of the model's size is taken
-    as it is; any other is scaled so that its shorter side is the longer one of the model's input, and cut to
-    the model's size.
+    The image is turned as its EXIF orientation says, where that counts, loses its transparency, becomes RGB
+    or greyscale, is scaled until its shorter side is ``resize`` pixels, cut to ``crop`` around its centre,
+    and normalised in float32. As in torchvision, the longer side's length loses its fraction, and a crop
+    that cannot be in the middle begins at the even one of two pixels. Without ``resize`` and ``crop`` an
+    image of the model's size is taken as it is; any other is scaled so that its shorter side is the longer
+    one of the model's input, and cut to the model's size.
 
     Raises InputError for a file that is not an intact 8-bit image, and where the result does not fit the
     model.
     """
     layout, (height, width, depth) = input_layout(section, spec), image_shape(section, spec)
     size, channels = (height, width), image_channels(section, spec)
-    pixels = np.asarray(_fitted(_decoded(path, MODES[depth]), path, section, spec, size))
+    pixels = np.asarray(_fitted(_decoded(path, MODES[depth], section), path, section, spec, size))
     pixels = pixels.reshape(*size, depth)
     if channels == "BGR":
         pixels = pixels[:, :, ::-1]
@@ -123,8 +152,8 @@ def _check_crop(section: PreprocessSection, spec: TensorSpec, size: tuple[int, i
         raise _misfit(section.crop, spec, size, depth)
 
 
-def _decoded(path: Path, mode: str) -> Image:
-    from PIL import Image, ImageOps
+def _decoded(path: Path, mode: str, section: PreprocessSection) -> Image:
+    from PIL import Image
 
     try:
         _check_size(path)
@@ -133,7 +162,7 @@ def _decoded(path: Path, mode: str) -> Image:
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             with Image.open(path, formats=FORMATS) as image:
                 _check_depth(path, image)
-                return ImageOps.exif_transpose(image).convert(mode)
+                return (_turned(image) if section.exif else image).convert(mode)
     except InputError:
         raise
     except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
@@ -153,8 +182,32 @@ def _check_size(path: Path) -> None:
 
 
 def _check_depth(path: Path, image: Image) -> None:
-    if image.mode.startswith(("I", "F")):
-        raise InputError(f"{path}: more than 8 bits per channel (mode {image.mode}); convert it to 8 bits")
+    bits = _bits(image)
+    if bits > 8:  # noqa: PLR2004
+        raise InputError(
+            f"{path}: more than 8 bits per channel ({bits}, mode {image.mode}); convert it to 8 bits"
+        )
+
+
+def _bits(image: Image) -> int:
+    """Return the bits per channel in the file, which Pillow's mode of a coloured image does not tell."""
+    tiles: Any = getattr(image, "tile", ())  # what Pillow decodes a file from
+    raw = [str(value) for tile in tiles for value in (tile[3] if isinstance(tile[3], tuple) else (tile[3],))]
+    if any(";16" in each for each in (image.mode, *raw)):
+        return 16
+    if image.format == "PPM" and any(each.isdigit() and int(each) > 255 for each in raw):  # noqa: PLR2004
+        return 16
+    return WIDE.get(image.mode[:1], 8)
+
+
+def _turned(image: Image) -> Image:
+    """Return the image as its EXIF block says; a damaged one says nothing."""
+    from PIL import ImageOps
+
+    try:
+        return ImageOps.exif_transpose(image)
+    except Exception:  # of the block, or of the pixels, which will show
+        return image
 
 
 def _fitted(
@@ -176,15 +229,15 @@ def _fitted(
         raise InputError(
             f"{path}: {_by((image.height, image.width))} is smaller than the crop {_by(size)}; {cure}"
         )
-    left, top = (image.width - width) // 2, (image.height - height) // 2
+    left, top = round((image.width - width) / 2), round((image.height - height) / 2)
     return image.crop((left, top, left + width, top + height))
 
 
 def _scaled(image: Image, path: Path, shorter: int, resample: str) -> Image:
     from PIL import Image as Pillow
 
-    factor = shorter / min(image.size)
-    width, height = (round(side * factor) for side in image.size)
+    longer = int(shorter * max(image.size) / min(image.size))
+    width, height = (shorter, longer) if image.width <= image.height else (longer, shorter)
     if width * height > (Pillow.MAX_IMAGE_PIXELS or math.inf):
         raise InputError(f"{path}: {width}x{height} pixels after resizing are too many; crop the file")
     return image.resize((width, height), Pillow.Resampling[resample.upper()])
