@@ -15,6 +15,7 @@ from device_bench import (
     check_values,
     hand_made,
     kernels_of,
+    on_llvm,
     scheduled,
 )
 
@@ -22,6 +23,10 @@ from mutatenn import BuildError, Device, Kernel, TensorSpec, device_code, ir
 from mutatenn.compiler.kernels import lower_kernel
 from mutatenn.compiler.profiles import Profile
 from mutatenn.compiler.toolchain import Toolchain
+from mutatenn_backends._schedules.cpu._stages import NotApplicableError
+from mutatenn_backends._schedules.cpu.stream_products import stream_products
+from mutatenn_backends._schedules.gpu._bind import bind_threads
+from mutatenn_backends.llvm import Llvm
 from mutatenn_backends.opencl import OpenCl
 from mutatenn_frontends.onnx import Onnx
 from mutatenn_mutators.paper.comparison import LtToGt, LtToLe, ThresholdPlusHalf
@@ -94,6 +99,19 @@ def change_no_bit(bench: Any, kernels: list[tuple[str, Any]]) -> None:
 def test_random_kernels_in_all_styles(bench: Any, random_graph: Any, seeds: range) -> None:
     styles = {style: Bench(OpenCl(schedules=style)) for style in ("plain", "cpu", "gpu")}
     check_styles(styles, random_graph, seeds, equal=["plain", "cpu"])
+
+
+def test_sums_are_not_shared_out_among_threads(bench: Bench) -> None:
+    """A matrix that passes by all sums would have threads write over each other's: right by luck alone."""
+    (function,) = kernels_of(lambda a, w: ir.relax.op.matmul(a, w), (1, 1024), (1024, 128))
+    streamed = stream_products(function, Llvm().target())
+    assert streamed is not None
+    with pytest.raises(NotApplicableError, match="iterations that depend on each other"):
+        bind_threads(streamed, 64)
+    arguments = arguments_of(function)
+    found = bench.run_all([(scheduled(function, OpenCl(schedules="cpu")), arguments)] * 5)
+    for each in found:
+        np.testing.assert_array_equal(each, on_llvm(function, arguments))
 
 
 def test_every_kernel_has_a_guard_that_a_comparison_operator_finds(digits: Toolchain) -> None:

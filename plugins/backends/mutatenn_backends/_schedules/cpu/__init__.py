@@ -17,16 +17,20 @@ from mutatenn_backends._schedules.cpu.tile_products import tile_products
 from mutatenn_backends._schedules.cpu.tile_windows import tile_windows
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from mutatenn_backends._schedules.cpu._rule import Rule
 
 logger = logging.getLogger(__name__)
 
 RULES: tuple[Rule, ...] = (map_elements, tile_products, stream_products, tile_windows, sum_side_by_side)
+SIDE_BY_SIDE = tuple(rule for rule in RULES if rule is not stream_products)
+"""Those whose outer loops go over outputs, and so can be shared out among threads."""
 
 
-def apply_schedules(function: Any, target: Any) -> Any:
+def apply_schedules(function: Any, target: Any, rules: Sequence[Rule] = RULES) -> Any:
     """Return a schedulable PrimFunc scheduled by the first rule that fits it, or as it is where none does."""
-    for rule in RULES:
+    for rule in rules:
         scheduled = _attempt(rule, function, target)
         if scheduled is not None:
             logger.debug("scheduled by %s", rule.__name__)

@@ -10,6 +10,7 @@ import logging
 from typing import TYPE_CHECKING, Any
 
 from mutatenn import ir, lower_kernel
+from mutatenn_backends._schedules.cpu import SIDE_BY_SIDE
 from mutatenn_backends._schedules.cpu import apply_schedules as apply_cpu_schedules
 from mutatenn_backends._schedules.gpu._bind import bind_threads
 from mutatenn_backends._schedules.gpu._sound_stages import with_sound_stages
@@ -43,7 +44,7 @@ def _schedule(function: Any, target: Any, style: str, cpu: Any) -> Any:
         gpu = ir.s_tir.dlight.gpu
         rules = [gpu.Matmul(), gpu.GEMV(), gpu.Reduction(), gpu.GeneralReduction(), gpu.Fallback()]
         return _apply_dlight(rules, function, target)
-    scheduled = apply_cpu_schedules(function, cpu) if style == "cpu" else function
+    scheduled = apply_cpu_schedules(function, cpu, SIDE_BY_SIDE) if style == "cpu" else function
     if scheduled.same_as(function):
         return None
     return bind_threads(scheduled, int(target.attrs["max_num_threads"]))

@@ -14,7 +14,7 @@ from mutatenn_backends._schedules.cpu._stages import integer, is_rounded, need, 
 from mutatenn_backends._schedules.gpu._buffers import loaded_in, rename, stored_in
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Container, Iterable, Iterator, Sequence
 
 ENOUGH = 512  # iterations to share out among threads; loops further inside stay loops
 FEW = 16  # iterations, below which a loop over several statements becomes one loop for each
@@ -46,9 +46,10 @@ class Work:
 def bind_threads(function: Any, most_threads: int) -> Any:
     """Return a function, as the rules for CPUs make it, with its loops launched on grids of threads.
 
-    Loops around a reduction and what starts and ends it compute outputs side by side, in any order. The
-    threads of a block do not divide the iterations if it can be avoided: so, as with most sizes, a guard
-    keeps the last threads from computing.
+    Loops around a reduction and what starts and ends it compute outputs side by side, in any order; others
+    are refused (NotApplicableError), for threads would write over each other's sums. The threads of a block
+    do not divide the iterations if it can be avoided: so, as with most sizes, a guard keeps the last threads
+    from computing.
     """
     root = function.body.block
     body = _without_prefetches(root.body)
@@ -57,6 +58,7 @@ def bind_threads(function: Any, most_threads: int) -> Any:
         works = list(_split(body, ENOUGH))
         need(_fit(works, root.alloc_buffers), "more than a thread can hold")
     own = {buffer: _private(buffer) for buffer in _own_bytes(works, root.alloc_buffers)}
+    need(all(_is_apart(work, own) for work in works), "iterations that depend on each other")
     buffers = [own.get(buffer, buffer) for buffer in root.alloc_buffers]
     launches = _joined(works)
     body = sequence(_launch(launch, min(most_threads, MOST_THREADS)) for launch in launches)
@@ -132,6 +134,22 @@ def _own_bytes(works: Sequence[Work], buffers: Iterable[Any]) -> dict[Any, float
 
 def _fit(works: Sequence[Work], buffers: Iterable[Any]) -> bool:
     return all(size <= PRIVATE_BYTES for size in _own_bytes(works, buffers).values())
+
+
+def _is_apart(work: Work, own: Container[Any]) -> bool:
+    """Tell whether every iteration of some work has its own places in the buffers that all threads write."""
+    stores: list[Any] = []
+    ir.ffi.structural_walk(work.body, (ir.tirx.BufferStore, stores.append))
+    shared = [store for store in stores if store.buffer.scope() != "local" and store.buffer not in own]
+    loops = {each.loop_var for each in work.loops if integer(each.extent) > 1}
+    return all(loops <= _variables(store.indices) for store in shared)
+
+
+def _variables(indices: Iterable[Any]) -> set[Any]:
+    found: set[Any] = set()
+    for index in indices:
+        ir.ffi.structural_walk(index, (ir.tvm.ir.Var, found.add))
+    return found
 
 
 def _private(buffer: Any) -> Any:
