@@ -134,7 +134,11 @@ def test_every_route_decides_the_identity(load: Callable[..., Setup]) -> None:
             'frontend = "ways"',
             "different models: float32[1x1x8x8] to 10 classes and float32[1x1x8x8] to 3 classes; choose",
         ),
-        ([""], 'frontend = "onnx"\noptions = { speed = 1 }', "onnx has no option 'speed'; it has none"),
+        (
+            [""],
+            'frontend = "onnx"\noptions = { speed = 1 }',
+            "onnx has no option 'speed'; it has output, size",
+        ),
         (
             ["backend = 'reference'"],
             'frontend = "onnx"',

@@ -45,7 +45,7 @@ class Zoo(Onnx):
     suffixes: ClassVar[tuple[str, ...]] = (".zoo",)
     schemes: ClassVar[tuple[str, ...]] = ("zoo",)
     made: ClassVar[list[tuple[str, Path]]] = []
-    size: int = 1
+    edition: int = 1
     labels: str | None = attrs.field(default=None, metadata={"path": True})
 
     def obtain(self, scheme: str, name: str, folder: Path) -> Path:
@@ -135,7 +135,7 @@ def test_a_wrong_digest(load: Callable[[str], Setup], server: str) -> None:
 
 def test_a_frontend_makes_what_its_scheme_names(load: Callable[[str], Setup]) -> None:
     assert load('source = "zoo:small"').model.name == "small"
-    load('source = "zoo:small"\noptions = { size = 2 }')
+    load('source = "zoo:small"\noptions = { edition = 2 }')
     load('source = "zoo:other"')
     load('source = "zoo:small"\noptions = { labels = "mutatenn:digits.onnx" }')
     names, folders = zip(*Zoo.made, strict=True)

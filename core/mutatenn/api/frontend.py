@@ -38,7 +38,8 @@ class Frontend(Capability):
 
     The fields of a subclass are the options a campaign file may set in ``[model] options``. A frontend that
     can import a model in several ways has the field ``route``, with the best way as its default. Fields with
-    the metadata ``{"path": True}`` are paths that start at the campaign file.
+    the metadata ``{"path": True}`` are paths that start at the campaign file; one with ``{"crop": True}`` is
+    by default the campaign's crop, (height, width) in pixels.
     """
 
     suffixes: ClassVar[tuple[str, ...]]

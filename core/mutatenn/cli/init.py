@@ -48,6 +48,7 @@ path = "mutatenn:digits.onnx"    # the classifier, a file or a folder; or, in it
 mean = 127.5                     # a pixel p, 0 to 255, becomes (p - mean) / std, as the model was trained;
 std = 127.5                      # one number, or one for each channel
 # resample = "bilinear"          # how to resize: nearest, box, bilinear, hamming, bicubic, lanczos
+# exif = false                   # leave pixels as stored; default: turned as the EXIF orientation says
 # layout = "NCHW"                # or NHWC; default: by the model
 # channels = "RGB"               # or BGR, or L (grey); default: by the model
 

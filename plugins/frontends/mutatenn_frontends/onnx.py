@@ -36,7 +36,7 @@ class Onnx(Frontend):
     name: ClassVar[str] = "onnx"
     suffixes: ClassVar[tuple[str, ...]] = (".onnx",)
     output: str = ""
-    size: tuple[int, ...] = attrs.field(default=())
+    size: tuple[int, ...] = attrs.field(default=(), metadata={"crop": True})
 
     @size.validator
     def _check_size(self, attribute: attrs.Attribute[tuple[int, ...]], value: tuple[int, ...]) -> None:

@@ -62,12 +62,12 @@ def import_models(
 ) -> dict[str, ImportedModel]:
     """Return a settled section's model by environment, imported once per route.
 
-    A frontend that has the option ``size`` gets ``crop``, (height, width) in pixels, if it is not set.
+    Options with the metadata ``crop`` are by default that, (height, width) in pixels.
     Raises InputError for a model that cannot be had or imported, for a route that does not exist, and where
     two environments' models do not take and give the same.
     """
     cls = host.get("frontend", frontend_name(section, host))
-    options = {**_size(cls, crop), **section.options}
+    options = {**_crops(cls, crop), **section.options}
     frontends = {env.name: _frontend(cls, options, env) for env in environments}
     path = obtain(section, next(iter(frontends.values())))
     models: dict[str, Model] = {}
@@ -113,8 +113,9 @@ def _state(path: Path) -> list[tuple[int, int]]:
     return [(about.st_mtime_ns, about.st_size) for about in map(os.stat, filter(os.path.isfile, files))]
 
 
-def _size(cls: type[Frontend], crop: tuple[int, int] | None) -> dict[str, Any]:
-    return {"size": crop} if crop and attrs.has(cls) and "size" in attrs.fields_dict(cls) else {}
+def _crops(cls: type[Frontend], crop: tuple[int, int] | None) -> dict[str, Any]:
+    fields = attrs.fields(cls) if crop and attrs.has(cls) else ()
+    return {field.name: crop for field in fields if field.metadata.get("crop")}
 
 
 def _frontend(cls: type[Frontend], options: Mapping[str, Any], environment: Environment) -> Frontend:
