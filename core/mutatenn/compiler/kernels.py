@@ -113,7 +113,7 @@ def compile_kernels(kernels: Mapping[str, Kernel], target: Any) -> Any:
         module = as_build_error(split, ir.tvm.IRModule(functions))
         if "cpu" not in target.keys:
             for symbol in functions:
-                refuse_host_work(module[symbol])
+                _refuse_host_work(module[symbol])
         module = as_build_error(ir.tvm.ir.transform.Sequential(rest), module)
         library = as_build_error(functools.partial(_generate, target=target), module)
     spared = without_mask_moves(target)
@@ -139,7 +139,7 @@ def _refuse_undefined(function: Any) -> None:
         raise BuildError(f"undefined symbol {missing[0]}")
 
 
-def refuse_host_work(function: Any) -> None:
+def _refuse_host_work(function: Any) -> None:
     """Raise BuildError for a GPU kernel's host function that accesses tensors, which the device has.
 
     TVM's VerifyMemory does not see accesses by way of a buffer that another declares again.

@@ -22,7 +22,7 @@ MISSING = "needs the packages of the extra: pip install 'mutatenn[keras]'"
 
 @pytest.fixture(scope="session")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return the folder of the models: net and rich (.keras, .h5, .npz of images and scores), coded."""
+    """Return the folder of the models: net, rich and row (.keras, .h5, .npz of images and scores), coded."""
     if not all(map(importlib.util.find_spec, ("keras", "tensorflow", "tf2onnx", "tflite"))):
         pytest.skip(MISSING)
     folder = tmp_path_factory.mktemp("made")

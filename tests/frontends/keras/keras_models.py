@@ -68,6 +68,12 @@ def rich() -> Any:
     return randomize(keras.Model(image, layers.Dense(5)(found)))
 
 
+def row() -> Any:
+    return keras.Sequential(
+        [keras.Input((8, 8, 1)), layers.Conv2D(4, 3, activation="relu"), layers.Flatten(), layers.Dense(5)]
+    )
+
+
 def flat(*shape: int | None, dtype: str = "float32", batch: int | None = None) -> Any:
     image = keras.Input(shape, batch_size=batch, dtype=dtype)
     return keras.Model(image, layers.Flatten()(image))
@@ -110,8 +116,8 @@ def unfit(model: Any) -> str:
 
 def main(folder: Path) -> None:
     keras.utils.set_random_seed(3)
-    for name, model in (("net", net()), ("rich", rich())):
-        images = RANDOM.uniform(-1, 1, (3, *model.input.shape[1:])).astype(np.float32)
+    for name, model in (("net", net()), ("rich", rich()), ("row", row())):
+        images = RANDOM.uniform(-1, 1, (3, *model.inputs[0].shape[1:])).astype(np.float32)
         np.savez(folder / f"{name}.npz", images=images, scores=model.predict(images, verbose=0))
         model.save(folder / f"{name}.keras")
         model.save(folder / f"{name}.h5")

@@ -127,6 +127,25 @@ def test_what_keras_2_wrote_and_says_nothing(made: Path, truth: Any, tmp_path: P
     np.testing.assert_allclose(execute(model, images), scores, atol=1e-6)
 
 
+def test_a_first_layer_that_has_the_shape_of_the_image(made: Path, truth: Any, tmp_path: Path) -> None:
+    """So Keras 2 wrote models in a row, before it gave them an InputLayer."""
+    h5py = pytest.importorskip("h5py")
+    path = tmp_path / "row.h5"
+    shutil.copy(made / "row.h5", path)
+    with h5py.File(path, "r+") as file:
+        config = json.loads(file.attrs["model_config"])
+        image, first, *_ = config["config"]["layers"]
+        assert (image["class_name"], first["class_name"]) == ("InputLayer", "Conv2D")
+        del config["config"]["layers"][0]
+        config["config"].pop("build_input_shape", None)
+        first["config"]["batch_input_shape"] = [None, 8, 8, 1]
+        file.attrs["model_config"] = json.dumps(config)
+    images, scores = truth("row")
+    model = Keras().load(path)
+    assert model.input.shape == (1, 8, 8, 1)
+    np.testing.assert_allclose(execute(model, images), scores, atol=1e-6)
+
+
 def test_what_says_something_is_refused_by_name(made: Path, tmp_path: Path) -> None:
     path = edited(
         made, tmp_path, lambda layer, config: config.update({"groups": 2} if layer == "Dense" else {})

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from mutatenn.results.store import Store
 
 HALF_STEP = float(np.finfo(np.float16).eps)
+"""What float16 makes of a step, relative to a value."""
 
 
 def take_original(

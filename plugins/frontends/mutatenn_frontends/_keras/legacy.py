@@ -28,13 +28,12 @@ def modernised(config: Any) -> Any:
         return [modernised(each) for each in config]
     if not isinstance(config, dict):
         return config
-    config = {key: modernised(value) for key, value in config.items()}
     name, own = config.get("class_name"), config.get("config")
     if isinstance(name, str) and isinstance(own, dict):
         if name == "Sequential" and isinstance(own.get("layers"), list):
             own = {**own, "layers": _with_input(own["layers"])}
-        config["config"] = _of_layer(name, own)
-    return config
+        config = {**config, "config": _of_layer(name, own)}
+    return {key: modernised(value) for key, value in config.items()}
 
 
 def _with_input(layers: list[Any]) -> list[Any]:
@@ -42,7 +41,7 @@ def _with_input(layers: list[Any]) -> list[Any]:
     own = first.get("config")
     if first.get("class_name") == "InputLayer" or not isinstance(own, dict) or not own.get(SHAPE):
         return layers
-    shape, name = own.pop(SHAPE), f"{own.get('name', 'image')}_input"
+    shape, name = own[SHAPE], f"{own.get('name', 'image')}_input"
     dtype = own.get("dtype") if isinstance(own.get("dtype"), str) else "float32"
     return [
         {"class_name": "InputLayer", "config": {"batch_shape": shape, "dtype": dtype, "name": name}},

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import attrs
 
 from mutatenn import ir
-from mutatenn_frontends._onnx import attributes
+from mutatenn_frontends._onnx import passed_over
 from mutatenn_frontends._onnx.resize import convert_resize, convert_upsample
 
 if TYPE_CHECKING:
@@ -40,25 +40,25 @@ class _Conversion:
 
 @contextmanager
 def own_conversions() -> Iterator[None]:
-    """Let the importer convert as it is written here, and in resize.py, what it would convert otherwise."""
+    """Let the importer convert by what is written here, in passed_over.py and in resize.py."""
     tvm = importer()
     original = tvm._get_convert_map
     table, op = original(), ir.relax.op
     own = {
         "BatchNormalization": _Conversion(partial(_batch_norm, table["BatchNormalization"])),
         "Clip": _Conversion(partial(_clip, table["Clip"])),
-        "ConvTranspose": _Conversion(partial(attributes.conv_transpose, table["ConvTranspose"])),
-        "Div": _Conversion(partial(attributes.divide, table["Div"])),
+        "ConvTranspose": _Conversion(partial(passed_over.conv_transpose, table["ConvTranspose"])),
+        "Div": _Conversion(partial(passed_over.divide, table["Div"])),
         "Dropout": _Conversion(_dropout),
-        "IsInf": _Conversion(partial(attributes.is_inf, table["IsInf"])),
+        "IsInf": _Conversion(partial(passed_over.is_inf, table["IsInf"])),
         "LRN": _Conversion(partial(_in_float32, table["LRN"])),
         "Max": _Conversion(partial(_pairwise, op.maximum, table["Max"])),
-        "MaxPool": _Conversion(partial(_max_pool, table["MaxPool"])),
+        "MaxPool": _Conversion(partial(passed_over.max_pool, table["MaxPool"])),
         "Mean": _Conversion(partial(_mean, table["Mean"])),
         "Min": _Conversion(partial(_pairwise, op.minimum, table["Min"])),
         "Resize": _Conversion(partial(convert_resize, table["Resize"])),
         "Sum": _Conversion(partial(_pairwise, op.add, table["Sum"])),
-        "TopK": _Conversion(partial(attributes.topk, table["TopK"])),
+        "TopK": _Conversion(partial(passed_over.topk, table["TopK"])),
         "Upsample": _Conversion(partial(convert_upsample, table["Upsample"])),
     }
     tvm._get_convert_map = lambda: original() | own
@@ -94,23 +94,6 @@ def _batch_norm(theirs: Any, opset: int, *given: Any) -> Any:
     if str(inputs[0].ty.dtype) == "float16":
         inputs = [inputs[0], *(builder.normalize(_float32(each)) for each in inputs[1:])]
     return theirs.get_converter(opset)(builder, inputs, attributes, params)
-
-
-def _max_pool(theirs: Any, opset: int, *given: Any) -> Any:
-    """Convert MaxPool; SAME_LOWER to the padding that ONNX says, with which results are as many."""
-    builder, inputs, attributes, params = given
-    if attributes.get("auto_pad") != b"SAME_LOWER":
-        return theirs.get_converter(opset)(*given)
-    kernel = attributes["kernel_shape"]
-    sizes = [int(size) for size in inputs[0].ty.shape][2:]
-    steps, gaps = (attributes.get(name) or [1] * len(sizes) for name in ("strides", "dilations"))
-    missing = [
-        max((math.ceil(size / step) - 1) * step + (window - 1) * gap + 1 - size, 0)
-        for size, step, window, gap in zip(sizes, steps, kernel, gaps, strict=True)
-    ]
-    pads = [*((each + 1) // 2 for each in missing), *(each // 2 for each in missing)]
-    written = {**attributes, "auto_pad": b"NOTSET", "pads": pads}
-    return theirs.get_converter(opset)(builder, inputs, written, params)
 
 
 def _in_float32(theirs: Any, opset: int, *given: Any) -> Any:

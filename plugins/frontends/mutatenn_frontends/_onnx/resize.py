@@ -8,6 +8,7 @@ import attrs
 import numpy as np
 
 from mutatenn import InputError, ir
+from mutatenn_frontends._shared.resampling import is_choice, resampled
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -38,8 +39,8 @@ class _Resize:
     @property
     def changed(self) -> list[int]:
         """The axes along which something is done."""
-        same = {axis for axis in range(len(self.before)) if self.scales.get(axis, 1.0) == 1.0}
-        return [axis for axis in range(len(self.before)) if axis not in same or axis in self.sizes]
+        axes = range(len(self.before))
+        return [axis for axis in axes if axis in self.sizes or self.scales.get(axis, 1.0) != 1.0]
 
     def after(self) -> list[int]:
         """Return the new shape."""
@@ -170,27 +171,13 @@ def _by_axes(builder: Any, data: Any, wanted: _Resize) -> Any:
             "export it with sizes, without axes and antialias"
         )
     for axis in wanted.changed:
-        data = builder.normalize(_along(builder, data, axis, wanted.weights(axis)))
+        weights, dtype = wanted.weights(axis), str(data.ty.dtype)
+        if "float" not in dtype and not is_choice(weights):
+            raise InputError(
+                f"has a Resize of {dtype} that is no choice of values; export it with a Cast before"
+            )
+        data = resampled(builder, data, axis, weights)
     return data
-
-
-def _along(builder: Any, data: Any, axis: int, weights: NDArray[np.float64]) -> Any:
-    relax, dtype = ir.relax, str(data.ty.dtype)
-    chosen = np.argmax(weights, axis=1)
-    if np.array_equal(weights, np.eye(weights.shape[1])[chosen]):
-        if list(chosen) == list(range(weights.shape[1])):
-            return data
-        return relax.op.take(data, relax.const(chosen.astype(np.int64)), axis=axis)
-    if "float" not in dtype:
-        raise InputError(f"has a Resize of {dtype} that is no choice of values; export it with a Cast before")
-    rank = len(data.ty.shape)
-    turn = [*range(axis), *range(axis + 1, rank), axis]
-    back = [*range(axis), rank - 1, *range(axis, rank - 1)]
-    last = axis == rank - 1
-    turned = data if last else builder.normalize(relax.op.permute_dims(data, turn))
-    weight = relax.const(np.ascontiguousarray(weights.T).astype(dtype))
-    product = builder.normalize(relax.op.matmul(turned, weight))
-    return product if last else relax.op.permute_dims(product, back)
 
 
 def _numbers(operator: str, opset: int, inputs: Sequence[Any], place: int) -> list[float]:

@@ -6,13 +6,13 @@ import math
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from mutatenn import ir
+from mutatenn_frontends._shared.resampling import resampled
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    import numpy as np
     from numpy.typing import NDArray
 
 HEIGHT, WIDTH = 2, 3
@@ -96,7 +96,8 @@ def _resample(node: Any, importer: Any) -> Any:
     if _is_as_theirs(node, _sizes(image)[2:]):
         return getattr(importer, THEIRS[node.target.__name__])(node)
     for axis in (HEIGHT, WIDTH):
-        image = importer.block_builder.emit(_along(image, axis, _weights(node, _sizes(image)[axis], axis)))
+        weights = _weights(node, _sizes(image)[axis], axis)
+        image = importer.block_builder.emit(resampled(importer.block_builder, image, axis, weights))
     return image
 
 
@@ -128,17 +129,6 @@ def _weights(node: Any, length: int, axis: int) -> NDArray[np.float32]:
         found.append(result[:, :, 0] if axis == HEIGHT else result[:, 0, :])
     weights: NDArray[np.float32] = torch.cat(found).T.contiguous().numpy()
     return weights
-
-
-def _along(image: Any, axis: int, weights: NDArray[np.float32]) -> Any:
-    """Return an image whose rows, or columns, are put together anew."""
-    relax, dtype = ir.relax, str(image.ty.dtype)
-    chosen = np.argmax(weights, axis=1)
-    if np.array_equal(weights, np.eye(weights.shape[1], dtype=np.float32)[chosen]):
-        return relax.op.take(image, relax.const(chosen.astype(np.int64)), axis=axis)
-    if axis == HEIGHT:
-        return relax.op.matmul(relax.const(weights.astype(dtype)), image)
-    return relax.op.matmul(image, relax.const(np.ascontiguousarray(weights.T).astype(dtype)))
 
 
 def _sizes(value: Any) -> list[int]:

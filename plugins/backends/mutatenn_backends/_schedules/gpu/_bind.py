@@ -137,7 +137,10 @@ def _fit(works: Sequence[Work], buffers: Iterable[Any]) -> bool:
 
 
 def _is_apart(work: Work, own: Container[Any]) -> bool:
-    """Tell whether every iteration of some work has its own places in the buffers that all threads write."""
+    """Tell whether all loops of some work have a part in where it writes, in buffers that all threads write.
+
+    Rules for CPUs write each place of an output once, so that iterations then have places of their own.
+    """
     stores: list[Any] = []
     ir.ffi.structural_walk(work.body, (ir.tirx.BufferStore, stores.append))
     shared = [store for store in stores if store.buffer.scope() != "local" and store.buffer not in own]

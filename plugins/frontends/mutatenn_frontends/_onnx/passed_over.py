@@ -1,4 +1,4 @@
-"""Conversions of ONNX operators some attributes, or old forms, of which TVM's importer passes over."""
+"""Conversions of ONNX operators of which TVM's importer passes over an attribute, or an old form."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ import numpy as np
 
 from mutatenn import ir
 
-K_IS_AN_INPUT = 10
-"""The operator set in which TopK's k turned from an attribute into an input; the importer goes by 11."""
+UNKNOWN_TOPK, LIKE_TOPK = 10, 11
+"""The operator set whose TopK the importer takes for an earlier one, and the set whose TopK it is like."""
 
 
 def topk(theirs: Any, opset: int, *given: Any) -> Any:
-    """Convert TopK, of operator set 10 as of 11."""
-    return theirs.get_converter(max(opset, K_IS_AN_INPUT + 1) if opset >= K_IS_AN_INPUT else opset)(*given)
+    """Convert TopK, whose k is an input since operator set 10."""
+    return theirs.get_converter(LIKE_TOPK if opset == UNKNOWN_TOPK else opset)(*given)
 
 
 def divide(theirs: Any, opset: int, *given: Any) -> Any:
@@ -62,4 +62,21 @@ def conv_transpose(theirs: Any, opset: int, *given: Any) -> Any:
         "pads": [*less, *rest] if upper else [*rest, *less],
         "output_padding": [extra + max(-total, 0) for extra, total in zip(more, totals, strict=True)],
     }
+    return theirs.get_converter(opset)(builder, inputs, written, params)
+
+
+def max_pool(theirs: Any, opset: int, *given: Any) -> Any:
+    """Convert MaxPool; SAME_LOWER to the padding that ONNX says, with which results are as many."""
+    builder, inputs, attributes, params = given
+    if attributes.get("auto_pad") != b"SAME_LOWER":
+        return theirs.get_converter(opset)(*given)
+    kernel = attributes["kernel_shape"]
+    sizes = [int(size) for size in inputs[0].ty.shape][2:]
+    steps, gaps = (attributes.get(name) or [1] * len(sizes) for name in ("strides", "dilations"))
+    missing = [
+        max((math.ceil(size / step) - 1) * step + (window - 1) * gap + 1 - size, 0)
+        for size, step, window, gap in zip(sizes, steps, kernel, gaps, strict=True)
+    ]
+    pads = [*((each + 1) // 2 for each in missing), *(each // 2 for each in missing)]
+    written = {**attributes, "auto_pad": b"NOTSET", "pads": pads}
     return theirs.get_converter(opset)(builder, inputs, written, params)
