@@ -20,7 +20,7 @@ from light import NAMES, light_model
 from plots import draw
 from processes import run_task, run_watched
 
-PARTS = ("inference", "light", "rebuild", "campaign", "plan")
+PARTS = ("inference", "light", "rebuild", "campaign", "plan", "images")
 WORKERS = 2
 SIZES = {  # option: (full, quick)
     "limit": (100, 40),
@@ -29,6 +29,7 @@ SIZES = {  # option: (full, quick)
     "mutants": (50, 50),
     "rebuilds": (3, 1),
     "planned": (100_000, 25_000),
+    "prepared": (10_000, 1_000),
 }
 QUICK_LIGHT = "squeezenet,shufflenet"
 
@@ -183,6 +184,20 @@ def measure_plan(bench: Bench) -> None:
         bench.say("figure", f"plan_{name}_peak_mib", shown["tree_mib"])
 
 
+def measure_images(bench: Bench) -> None:
+    """Prepare very many images, and have Pillow decode, scale and cut the same."""
+    bench.note(f"preparing {bench.args.prepared} images")
+    path = bench.subject.write(bench.out / "images.toml", [])
+    ours, alone = (
+        run_task("prepare", kernels=bench.warm, campaign=str(path), images=bench.args.prepared, alone=alone)
+        for alone in (False, True)
+    )
+    bench.raw["images"] = {"ours": ours, "pillow": alone}
+    bench.say("figure", "images_prepared_seconds", ours["seconds"])
+    bench.say("figure", "images_peak_mib", ours["tree_mib"])
+    bench.say("ratio", "images_vs_pillow", ours["seconds"] / alone["seconds"])
+
+
 def _inference(bench: Bench, campaign: Path, *, default_pipeline: bool) -> dict[str, Any]:
     return run_task(
         "inference",
@@ -244,6 +259,7 @@ def main(argv: list[str] | None = None) -> int:
         "rebuild": measure_rebuild,
         "campaign": measure_campaigns,
         "plan": measure_plan,
+        "images": measure_images,
     }
     started = time.perf_counter()
     for part in args.parts.split(","):

@@ -123,6 +123,35 @@ def plan(*, campaign: str, out: str, trials: int) -> dict[str, Any]:
     raise SystemExit("the campaign ended before it was interrupted: plan more mutants than trials")
 
 
+def prepare(*, campaign: str, images: int, alone: bool) -> dict[str, Any]:
+    """Time the preparation of so many images, the campaign's own over and over: ours, or by Pillow alone.
+
+    Pillow alone decodes, scales and cuts on one processor, normalises nothing and keeps nothing.
+    """
+    import attrs
+
+    from mutatenn.campaign.config.load import load_campaign
+    from mutatenn.campaign.inputs.dataset import Dataset, open_dataset
+    from mutatenn.campaign.inputs.decode import decoded
+    from mutatenn.campaign.inputs.fit import fitted
+    from mutatenn.campaign.inputs.load import load_images
+
+    setup = _set_up(campaign)
+    spec, section = setup.model.input, load_campaign(campaign, {}).preprocess
+    own = open_dataset(attrs.evolve(setup.campaign.dataset, limit=None)).paths
+    paths = tuple(own[index % len(own)] for index in range(images))
+    names = tuple(f"{index:06}" for index in range(images))
+    size = spec.shape[2:] if spec.shape[1] in (1, 3) else spec.shape[1:3]
+    mode = "L" if 1 in (spec.shape[1], spec.shape[3]) else "RGB"
+    started = time.perf_counter()
+    if alone:
+        for path in paths:
+            fitted(decoded(path, mode, exif=True), path, section, size)
+    else:
+        load_images(Dataset(names, paths), section, spec)
+    return {"seconds": time.perf_counter() - started}
+
+
 def _set_up(campaign: str) -> Any:
     from mutatenn.campaign.execution.setup import set_up
     from mutatenn.host.plugin_host import PluginHost
@@ -159,7 +188,7 @@ def _timed(run: Callable[[Any], Any], image: Any) -> tuple[Any, float]:
 
 
 TASKS: dict[str, Callable[..., dict[str, Any]]] = {
-    task.__name__: task for task in (inference, rebuild, campaign, count, plan)
+    task.__name__: task for task in (inference, rebuild, campaign, count, plan, prepare)
 }
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
-TINY = "--quick --limit 25 --mutants 2 --turns 2 --rebuild-images 1 --planned 200 --trials 1"
+TINY = "--quick --limit 25 --mutants 2 --turns 2 --rebuild-images 1 --planned 200 --trials 1 --prepared 50"
 
 
 def run(out: Path, *options: str) -> subprocess.CompletedProcess[str]:
@@ -33,9 +33,13 @@ def measure(out: Path, parts: str) -> dict[str, Any]:
     return kept
 
 
-def test_inference(tmp_path: Path) -> None:
-    kept = measure(tmp_path, "inference")
-    assert set(kept["ratio"]) == {"inference_vs_onnxruntime", "inference_vs_tvm_default"}
+def test_inference_and_images(tmp_path: Path) -> None:
+    kept = measure(tmp_path, "inference,images")
+    assert set(kept["ratio"]) == {
+        "inference_vs_onnxruntime",
+        "inference_vs_tvm_default",
+        "images_vs_pillow",
+    }
     assert kept["raw"]["inference"]["worst_difference"] < 1e-4
 
 

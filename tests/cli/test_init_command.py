@@ -96,6 +96,16 @@ def test_a_model_and_images_of_ones_own(folder: Path, command: Command) -> None:
     assert command("plan", "campaigns/a.toml").code == 0
 
 
+@pytest.mark.parametrize("images", ["[2024] x/*.png", "[2024] x/a[1].png", "[2024] x/[a]*.png"])
+def test_folders_with_brackets(folder: Path, command: Command, images: str) -> None:
+    (folder / "[2024] x").mkdir()
+    shutil.copy(data_folder() / "digits" / "0_0000.png", folder / "[2024] x" / "a[1].png")
+    for given in (images, str(folder / images)):
+        command("init", "--images", given, "--force")
+        done = command("plan", "campaign.toml")
+        assert (done.code, done.err) == (0, "")
+
+
 def test_a_model_that_cannot_be_imported(folder: Path, command: Command) -> None:
     Path("net.onnx").write_bytes(b"no model")
     done = command("init", "--model", "net.onnx", "--images", "mutatenn:digits/*.png")

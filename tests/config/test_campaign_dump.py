@@ -70,12 +70,14 @@ def campaigns(folder: Path) -> st.SearchStrategy[config.Campaign]:
         dataset=st.builds(
             config.DatasetSection,
             images=st.just((pattern,)),
-            truth=st.sampled_from(["filename-prefix", folder / "labels.csv"]),
+            truth=st.sampled_from(["filename-prefix", "folder", folder / "labels.csv"]),
             limit=maybe(st.integers(1, 10**6)),
         ),
         preprocess=st.builds(
             config.PreprocessSection,
-            resize=maybe(SIDES),
+            central_fraction=maybe(st.floats(0.01, 1)),
+            resize=maybe(SIDES | st.tuples(SIDES, SIDES)),
+            fit=st.sampled_from([None, "stretch", "pad"]),
             crop=maybe(st.tuples(SIDES, SIDES)),
             mean=PER_CHANNEL,
             std=PER_CHANNEL,

@@ -42,13 +42,17 @@ CATALOGUES = {
 
 FULL = """
 [preprocess]
+central_fraction = 0.875
 resize = 256
+fit = "pad"
+fill = 114
 crop = [224, 192]
 mean = [127, 127.5, 128]
 std = 127.5
 layout = "NHWC"
 channels = "BGR"
 resample = "bicubic"
+exif = false
 
 [[environments]]
 name = "cpu"
@@ -125,7 +129,17 @@ def test_every_section_and_form(write: Write, folder: Path) -> None:
     assert (campaign.dataset.truth, campaign.dataset.limit) == (folder / "labels.csv", 2)
     assert len(campaign.dataset.images) == 2
     assert campaign.preprocess == PreprocessSection(
-        256, (224, 192), (127.0, 127.5, 128.0), 127.5, "NHWC", "BGR", "bicubic"
+        central_fraction=0.875,
+        resize=256,
+        fit="pad",
+        fill=114,
+        crop=(224, 192),
+        mean=(127.0, 127.5, 128.0),
+        std=127.5,
+        layout="NHWC",
+        channels="BGR",
+        resample="bicubic",
+        exif=False,
     )
     assert campaign.environments == (
         Environment(
@@ -245,7 +259,25 @@ def test_a_relative_campaign_path_still_gives_absolute_paths(
         ("[preprocess]\nstd = [1, 0]", "preprocess.std[1]: must not be zero, got 0.0"),
         ("[preprocess]\nmean = []", "preprocess.mean: must have at least 1 item"),
         ("[preprocess]\ncrop = [1, 2, 3]", "preprocess.crop: must be [height, width], got 3 numbers"),
-        ("[preprocess]\nresize = true", "preprocess.resize: expected an integer, got True"),
+        (
+            "[preprocess]\nresize = true",
+            "preprocess.resize: expected an integer or [height, width], got True",
+        ),
+        ("[preprocess]\nresize = [8, 8, 3]", "preprocess.resize: must be [height, width], got 3 numbers"),
+        (
+            "[preprocess]\nfit = 'stretched'",
+            "preprocess.fit: must be one of 'shorter-side', 'stretch', 'pad'",
+        ),
+        (
+            "[preprocess]\nresize = [8, 9]\nfit = 'shorter-side'",
+            "preprocess.fit: resize gives both sides; give the shorter one alone, or set fit",
+        ),
+        ("[preprocess]\nfill = 9", "preprocess.fill: nothing is filled; set fit = 'pad', or remove it"),
+        (
+            "[preprocess]\nresample = 'box'\nantialias = false",
+            "preprocess.antialias: pixels are interpolated without it by resample = 'bilinear' only",
+        ),
+        ("[preprocess]\ncentral_fraction = 0", "preprocess.central_fraction: must be at least 0.01, got 0.0"),
         ("[preprocess]\nresize = 1000000", "preprocess.resize: must be at most 16384, got 1000000"),
         (
             "[preprocess]\nchannels = 'rgb'",

@@ -56,6 +56,11 @@ def test_limit_takes_the_first_names(images: Path) -> None:
     assert (dataset.names, dataset.truth) == (("10_a.png",), (10,))
 
 
+def test_limit_takes_of_every_folder(images: Path) -> None:
+    assert opened(images, "*/*.png", limit=2).names == ("a/3_c.png", "b/10_a.png")
+    assert opened(images, "*/*.png", limit=3).names == ("a/3_c.png", "b/10_a.png", "b/3_c.png")
+
+
 def test_digests_are_of_the_content(images: Path) -> None:
     dataset = opened(images, "b/*.png")
     assert dataset.digests == [hashlib.sha256(text).hexdigest() for text in (b"b/10_a.png", b"b/3_c.png")]
@@ -68,14 +73,18 @@ def test_digests_are_of_the_content(images: Path) -> None:
 @pytest.mark.parametrize(
     ("pattern", "reason"),
     [
-        ("b/*.jpg", r"no image matches '\*\.jpg': the folder '.*/b' exists; it holds 2 \.png, 1 \.txt$"),
+        ("b/*.jpg", r"no image matches '\*\.jpg': the folder '.*/b' exists; it holds 3 \.png, 1 \.txt$"),
         ("bb/*.png", r"no folder 'bb' in '.*'"),
         ("b/3_d.png", r"no file '3_d\.png' in '.*/b'; did you mean '3_c\.png'\?$"),
         ("b", r"the folder '.*/b' exists; give a pattern such as 'b/\*\.png'$"),
-        ("*/x/*.png", r"the folder '.*' exists; it holds 2 other$"),
+        ("*/x/*.png", r"the folder '.*' exists; it holds 3 other$"),
+        ("b[1]/*.png", r"brackets stand for one of several characters; write 'b\[\[\]1\]'$"),
+        ("b/[12].png", r"brackets stand for one of several characters; write '\[\[\]12\]\.png'$"),
     ],
 )
 def test_no_match_says_why(images: Path, pattern: str, reason: str) -> None:
+    (images / "b[1]").mkdir()
+    (images / "b" / "[12].png").touch()
     with pytest.raises(InputError, match=reason):
         opened(images, pattern)
 

@@ -14,7 +14,7 @@ from mutatenn.errors import InputError
 from mutatenn.nearest import missing
 
 if TYPE_CHECKING:
-    from mutatenn.campaign.config.values import ModelSection
+    from mutatenn.campaign.config.values import ModelSection, PreprocessSection
     from mutatenn.campaign.inputs.input_contract import Contract
     from mutatenn.host.plugin_host import PluginHost
 
@@ -94,19 +94,31 @@ def _rows(found: Contract) -> list[tuple[str, str]]:
 
 def _preparation(found: Contract) -> list[tuple[str, str]]:
     section, (height, width, _) = found.preprocess, found.image
-    if section.resize is None and section.crop is None:
-        size = f"shorter side to {max(height, width)} pixels ({section.resample}), unless of this size"
-    elif section.resize is None:
-        size = "as the file is"
-    else:
-        size = f"shorter side to {section.resize} pixels ({section.resample})"
     mean, std = (_numbers(value) for value in (section.mean, section.std))
     values = "0 to 255" if (section.mean, section.std) == (0.0, 1.0) else f"(0 to 255 - {mean}) / {std}"
     return [
-        ("resize", size),
+        ("resize", _scaling(section, height, width)),
         ("crop", f"{height} high, {width} wide, from the centre"),
         ("pixels", values),
     ]
+
+
+def _scaling(section: PreprocessSection, height: int, width: int) -> str:
+    """Return in words how an image is scaled."""
+    unknown = section.resize is None and section.fit is None
+    if unknown and section.crop is not None:
+        return "as the file is"
+    box = section.resize if isinstance(section.resize, tuple) else (section.resize or 0,) * 2
+    high, wide = box if section.resize else (height, width)
+    how = {
+        "shorter-side": f"shorter side to {max(high, wide)} pixels",
+        "stretch": f"stretched to {high} high, {wide} wide",
+        "pad": f"into {high} high, {wide} wide, the rest {section.fill}",
+    }
+    fit = section.fit or ("stretch" if isinstance(section.resize, tuple) else "shorter-side")
+    means = section.resample if section.antialias else "bilinear, as OpenCV"
+    middle = f"the central {section.central_fraction:g} of each side; " if section.central_fraction else ""
+    return f"{middle}{how[fit]} ({means})" + (", unless of this size" if unknown else "")
 
 
 def _numbers(value: float | tuple[float, ...]) -> str:

@@ -230,7 +230,7 @@ def _misfits(host: PluginHost) -> Iterable[str]:
     from mutatenn.campaign.config.resources import data_folder
     from mutatenn.campaign.gate import gate
     from mutatenn.campaign.inputs.dataset import open_dataset
-    from mutatenn.campaign.inputs.preprocess import load_images
+    from mutatenn.campaign.inputs.load import load_images
     from mutatenn.compiler.profiles import Profile
     from mutatenn.compiler.toolchain import Toolchain
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import os
 import re
 import shlex
@@ -43,19 +44,23 @@ path = "mutatenn:digits.onnx"    # the classifier, a file or a folder; or, in it
 # scores = "auto"                # what the outputs are: probabilities, logits, or auto: by their looks
 
 [preprocess]                     # how an image becomes the model's input, in this order
-# resize = 8                     # its shorter side, in pixels
+# central_fraction = 0.875       # first, the share of each side that is cut from its centre
+# resize = 8                     # its shorter side, in pixels; or [height, width], to which it is stretched
+# fit = "shorter-side"           # or "stretch", or "pad": all of it, with pixels around it, of value ...
+# fill = 0                       # ... fill, 0 to 255
 # crop = 8                       # what is cut from its centre, in pixels; or [height, width]
 mean = 127.5                     # a pixel p, 0 to 255, becomes (p - mean) / std, as the model was trained;
 std = 127.5                      # one number, or one for each channel
 # resample = "bilinear"          # how to resize: nearest, box, bilinear, hamming, bicubic, lanczos
+# antialias = false              # resize as OpenCV does, from the four nearest pixels
 # exif = false                   # leave pixels as stored; default: turned as the EXIF orientation says
 # layout = "NCHW"                # or NHWC; default: by the model
 # channels = "RGB"               # or BGR, or L (grey); default: by the model
 
 [dataset]
 images = "mutatenn:digits/*.png" # a pattern, or a list of patterns
-truth = "filename-prefix"        # 7_cat.png is of class 7; or a CSV file of image,class
-# limit = 100                    # take the first so many, in the order of their names
+truth = "filename-prefix"        # 7_cat.png is of class 7; or "folder"; or a CSV file of image,class
+# limit = 100                    # take the first so many, in the order of their names; of each folder
 
 [[environments]]                 # where it runs; repeat this table to compare several
 name = "cpu"
@@ -153,7 +158,7 @@ def starter(folder: Path, model: str | None, images: str | None, host: PluginHos
         text = _for_model(text, model, folder, host)
         images = images or "images/*.png"
     if images is not None:
-        text = _set(text, "images", _moved(images, folder))
+        text = _set(text, "images", _pattern(images, folder))
         text = _off(text, "truth", "min_accuracy")
     return text
 
@@ -197,6 +202,18 @@ def _moved(place: str, folder: Path) -> str:
     if place.startswith((PREFIX, "~")) or os.path.isabs(place):
         return place
     return os.path.relpath(place, folder)
+
+
+def _pattern(place: str, folder: Path) -> str:
+    """Return a pattern as a campaign file in ``folder`` names it; what exists with its brackets is meant."""
+    moved = _moved(place, folder)
+    parts, there = moved.split("/"), os.path.abspath(folder)
+    for index, part in enumerate(parts):
+        there = os.path.join(there, os.path.expanduser(part) or "/")
+        if not os.path.exists(there):
+            break
+        parts[index] = glob.escape(part)
+    return "/".join(parts)
 
 
 def _set(text: str, key: str, value: Any) -> str:

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 MAX_ORDER = 100
 MAX_FACTOR, MAX_SECONDS, MAX_BYTES = 1e6, 1e6, 2**50  # products of these stay numbers that the system takes
 MAX_SIDE = 16384  # pixels; an absurd size is a mistake, and would fill the memory
+MIN_FRACTION = 0.01
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}")
 
 
@@ -116,7 +117,7 @@ def _dataset(base: Path) -> Callable[[Any], values.DatasetSection]:
             str=lambda value: (pattern(value),),
             list=array(pattern, least=1),
         ),
-        truth=lambda value: value if value == values.FILENAME_PREFIX else file(value),
+        truth=lambda value: value if value in get_args(values.Truth) else file(value),
         limit=integer(1),
     )
 
@@ -128,17 +129,40 @@ def preprocess_section(values: dict[str, Any]) -> values.PreprocessSection:
 
 def _preprocess() -> Callable[[Any], values.PreprocessSection]:
     side = integer(1, MAX_SIDE)
-    return table(
+    read = table(
         values.PreprocessSection,
-        resize=side,
+        central_fraction=number(MIN_FRACTION, 1),
+        resize=by_type("an integer or [height, width]", int=side, list=_pair),
+        fit=choice(*get_args(values.Fit)),
+        fill=integer(0, 255),
         crop=by_type("an integer or [height, width]", int=lambda value: (side(value),) * 2, list=_pair),
         mean=_per_channel(number(-1e6, 1e6)),
         std=_per_channel(_divisor),
         layout=choice(*get_args(values.Layout)),
         channels=choice(*get_args(values.Channels)),
         resample=choice(*get_args(values.Resample)),
+        antialias=by_type("true or false", bool=bool),
         exif=by_type("true or false", bool=bool),
     )
+    return lambda value: _consistent(read(value))
+
+
+def _consistent(section: values.PreprocessSection) -> values.PreprocessSection:
+    """Return the section, if its keys go together."""
+    problems = Problems()
+    with problems.at(".fit"):
+        if section.fit == "shorter-side" and isinstance(section.resize, tuple):
+            raise problem(
+                "resize gives both sides; give the shorter one alone, or set fit = 'stretch' or 'pad'"
+            )
+    with problems.at(".fill"):
+        if section.fill and section.fit != "pad":
+            raise problem("nothing is filled; set fit = 'pad', or remove it")
+    with problems.at(".antialias"):
+        if not section.antialias and section.resample != "bilinear":
+            raise problem("pixels are interpolated without it by resample = 'bilinear' only; set that")
+    problems.check()
+    return section
 
 
 def _environment(catalogues: Catalogues) -> Callable[[Any], values.Environment]:

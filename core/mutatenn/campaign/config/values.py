@@ -21,8 +21,10 @@ ScoreKind = Literal["auto", "probabilities", "logits"]
 Layout = Literal["NCHW", "NHWC"]
 Channels = Literal["RGB", "BGR", "L"]
 Resample = Literal["nearest", "box", "bilinear", "hamming", "bicubic", "lanczos"]
+Fit = Literal["shorter-side", "stretch", "pad"]
 KernelStage = Literal["schedulable", "scheduled", "lowered"]
-FILENAME_PREFIX: Literal["filename-prefix"] = "filename-prefix"
+Truth = Literal["filename-prefix", "folder"]
+"""Where the true classes stand, if not in a file."""
 REFERENCE = "reference"
 """The backend of an environment that is the model's own framework."""
 NOT_DECIDING = ("thresholds", "execution", "reporters", "skip", "accept", "stop")
@@ -63,19 +65,26 @@ class ModelSection:
 class PreprocessSection:
     """How an image becomes the model's input; see :mod:`mutatenn.campaign.inputs.preprocess`.
 
-    ``resize`` is the new length of the shorter side and ``crop`` the (height, width) cut from the centre,
-    both in pixels. A pixel value x, 0 to 255, becomes (x - mean) / std, with one mean and std for all
-    channels or one for each in the order of ``channels``. ``exif``: the orientation in a file's EXIF block
-    counts. What is None follows from the model's input.
+    ``central_fraction`` is the share of each side that is cut from the centre first. ``resize`` is the new
+    length of the shorter side, or the new (height, width), to which an image is stretched, or, by ``fit``
+    "pad", scaled until it fits, with pixels of value ``fill`` around it. ``crop`` is the (height, width) cut
+    from the centre then. Lengths are in pixels. A pixel value x, 0 to 255, becomes (x - mean) / std, with one
+    mean and std for all channels or one for each in the order of ``channels``. ``exif``: the orientation in
+    a file's EXIF block counts. Without ``antialias``, pixels are interpolated as OpenCV does it. What is None
+    follows from the model's input.
     """
 
-    resize: int | None = None
+    central_fraction: float | None = None
+    resize: int | tuple[int, int] | None = None
+    fit: Fit | None = None
+    fill: int = 0
     crop: tuple[int, int] | None = None
     mean: float | tuple[float, ...] = 0.0
     std: float | tuple[float, ...] = 1.0
     layout: Layout | None = None
     channels: Channels | None = None
     resample: Resample = "bilinear"
+    antialias: bool = True
     exif: bool = True
 
 
@@ -83,11 +92,11 @@ class PreprocessSection:
 class DatasetSection:
     """The images: absolute glob patterns, where the true classes stand, and how many images to take.
 
-    ``truth`` is ``"filename-prefix"``, the path of a CSV file, or None.
+    ``truth`` is ``"filename-prefix"``, ``"folder"``, the path of a CSV file, or None.
     """
 
     images: tuple[str, ...]
-    truth: Path | Literal["filename-prefix"] | None = None
+    truth: Path | Truth | None = None
     limit: int | None = None
 
 

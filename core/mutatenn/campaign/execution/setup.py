@@ -14,8 +14,8 @@ from mutatenn.api.values import Scores
 from mutatenn.campaign.config.load import load_campaign
 from mutatenn.campaign.config.values import REFERENCE, URL
 from mutatenn.campaign.inputs.dataset import open_dataset
+from mutatenn.campaign.inputs.load import load_images
 from mutatenn.campaign.inputs.models import import_models, settled
-from mutatenn.campaign.inputs.preprocess import load_images
 from mutatenn.campaign.oracles import open_oracles
 from mutatenn.campaign.planning.plan import Plan, groups, plan
 from mutatenn.campaign.promises import try_oracles

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import csv
 import functools
+import glob
 import hashlib
 import os
 import re
@@ -13,19 +13,15 @@ from typing import TYPE_CHECKING
 
 import attrs
 
-from mutatenn.campaign.config.values import FILENAME_PREFIX
+from mutatenn.campaign.inputs.truth import true_classes
 from mutatenn.errors import InputError
 from mutatenn.globbing import files
 from mutatenn.nearest import entries, missing
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Mapping
 
     from mutatenn.campaign.config.values import DatasetSection
-
-LARGEST_CSV = 2**28
-"""Bytes of a file of true classes, enough for millions of images."""
-_HEADER = re.compile(r"(image|file|name|filename),(class|label)", re.IGNORECASE)
 
 
 @attrs.frozen(slots=False)
@@ -54,20 +50,28 @@ def _digest(path: Path) -> str:
 
 
 def open_dataset(section: DatasetSection) -> Dataset:
-    """Find the images and their true classes.
+    """Find the images and their true classes (see :mod:`mutatenn.campaign.inputs.truth`).
 
     An image's name is its file name; where two folders hold the same file name, all names are paths relative
-    to the folders' common parent. ``limit`` takes the first names in sorted order. True classes come from
-    the number that file names begin with (``0007_cat.png``), or from a CSV file (UTF-8) of two columns, name
-    and class, whose header, if any, says image (file, name, filename) and class (label). Rows about other
-    images are ignored.
+    to the folders' common parent. ``limit`` takes the first names in sorted order; of several folders, as
+    many from each as it can.
 
     Raises InputError for a pattern that matches no file, an image without a class, or an unusable CSV file.
     """
     named = _named({path for pattern in section.images for path in matching_files(pattern)})
-    names = sorted(named)[: section.limit]
-    _check_names(names)
-    return Dataset(tuple(names), tuple(named[name] for name in names), _truth(section, names))
+    images = {name: named[name] for name in _limited(named, section.limit)}
+    _check_names(images)
+    return Dataset(tuple(images), tuple(images.values()), true_classes(section.truth, images, named.values()))
+
+
+def _limited(named: Mapping[str, Path], limit: int | None) -> list[str]:
+    """Return the names of so many images, sorted; of each folder the first ones."""
+    turns, taken = Counter[Path](), dict[str, tuple[int, str]]()
+    for name in sorted(named):
+        folder = named[name].parent
+        taken[name] = (turns[folder], name)
+        turns[folder] += 1
+    return sorted(sorted(taken, key=taken.__getitem__)[:limit])
 
 
 def matching_files(pattern: str) -> list[Path]:
@@ -82,6 +86,9 @@ def matching_files(pattern: str) -> list[Path]:
 
 
 def _why_none(pattern: str) -> str:
+    bracketed = _as_written(pattern)
+    if bracketed is not None:
+        return f"brackets stand for one of several characters; write {glob.escape(bracketed)!r}"
     literal = _literal(pattern)
     if literal is not None and not os.path.isdir(literal):
         return missing(literal)
@@ -94,6 +101,15 @@ def _why_none(pattern: str) -> str:
         counts = Counter(os.path.splitext(name)[1] or "other" for name in entries(folder))
         held = "it holds " + (", ".join(f"{n} {kind}" for kind, n in counts.most_common(5)) or "nothing")
     return f"the folder {str(folder)!r} exists; {held}"
+
+
+def _as_written(pattern: str) -> str | None:
+    """Return the name of a part of a pattern, a file or folder that exists with its brackets."""
+    part, *_ = [path for path in (Path(pattern), *Path(pattern).parents) if "[" in path.name] or [
+        Path(pattern)
+    ]
+    parent = _literal(str(part.parent))
+    return part.name if parent is not None and "[" in part.name and (parent / part.name).exists() else None
 
 
 def _literal(pattern: str) -> Path | None:
@@ -115,67 +131,3 @@ def _check_names(names: Iterable[str]) -> None:
     for name in names:
         if re.search(r"[\ud800-\udfff]", name):  # how Python shows bytes that are not UTF-8
             raise InputError(f"the file name {name!a} is not UTF-8; rename the file")
-
-
-def _truth(section: DatasetSection, names: Sequence[str]) -> tuple[int, ...] | None:
-    if section.truth is None:
-        return None
-    if section.truth == FILENAME_PREFIX:
-        return tuple(_prefix(name) for name in names)
-    path = Path(section.truth)
-    classes = _labels(path)
-    absent = [name for name in names if name not in classes]
-    if absent:
-        raise InputError(
-            f"{path}: no class for {len(absent)} of {len(names)} images; add a row for {absent[0]!r}"
-        )
-    return tuple(classes[name] for name in names)
-
-
-def _prefix(name: str) -> int:
-    base = name.rpartition("/")[2]
-    found = re.match(r"([0-9]{1,9})_", base)
-    if not found:
-        cure = f"name it 0007_{base} if class 7 is right, or give truth = 'labels.csv'"
-        raise InputError(f"{name} has no class prefix; {cure}")
-    return int(found[1])
-
-
-def _labels(path: Path) -> dict[str, int]:
-    classes: dict[str, int] = {}
-    for line, row in _rows(path):
-        name, label = _row(path, line, row)
-        if name in classes:
-            raise InputError(f"{path}, line {line}: {name!r} is there twice; keep one row for each image")
-        classes[name] = label
-    return classes
-
-
-def _row(path: Path, line: int, row: list[str]) -> tuple[str, int]:
-    if len(row) != 2:  # noqa: PLR2004 - name and class
-        raise InputError(f"{path}, line {line}: {len(row)} columns; expected two, image name and class")
-    name, label = row[0].strip(), row[1].strip()
-    if not re.fullmatch(r"[0-9]{1,9}", label):
-        raise InputError(
-            f"{path}, line {line}: class {label!r} is not a number; give the class's index, from 0"
-        )
-    return name, int(label)
-
-
-def _rows(path: Path) -> Iterator[tuple[int, list[str]]]:
-    """Yield the rows with content, without the header, and their line numbers."""
-    try:
-        if path.stat().st_size > LARGEST_CSV:
-            raise InputError(f"{path}: larger than {LARGEST_CSV >> 20} MiB; give a CSV file of image,class")
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            reader = csv.reader(file)
-            for row in reader:
-                header = reader.line_num == 1 and _HEADER.fullmatch(",".join(map(str.strip, row)))
-                if row and not header:
-                    yield reader.line_num, row
-    except OSError as error:
-        raise InputError(
-            f"cannot read {str(path)!r}: {error.strerror}; give a CSV file of image,class"
-        ) from None
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise InputError(f"{path}: not a CSV file in UTF-8 ({error}); save it as one") from None

@@ -9,7 +9,6 @@ import http.client
 import ipaddress
 import logging
 import re
-import sys
 import urllib.error
 import urllib.parse
 import urllib.request
@@ -18,6 +17,7 @@ from typing import IO, TYPE_CHECKING, Any
 import attrs
 
 from mutatenn.errors import InputError
+from mutatenn.progress import progress
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -158,7 +158,11 @@ class _Transfer:
         self.mark.write_text(version)
 
     def _receive(self, response: Any, start: int, total: int | None) -> bool:
-        with self.part.open("r+b" if start else "wb") as file, _progress(self.target.name, total) as show:
+        of = f" of {total / 1e6:.1f}" if total else ""
+        with (
+            self.part.open("r+b" if start else "wb") as file,
+            progress(lambda done: f"{self.target.name}: {done / 1e6:.1f}{of} MB") as show,
+        ):
             file.truncate(file.seek(start))
             try:
                 while chunk := response.read1(CHUNK):
@@ -240,19 +244,6 @@ def _alone(folder: Path) -> Iterator[None]:
     with (folder / ".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
-
-
-@contextlib.contextmanager
-def _progress(name: str, total: int | None) -> Iterator[Any]:
-    """Yield a function that shows how many bytes have come, on a terminal only."""
-    if not sys.stderr.isatty():
-        yield lambda _: None
-        return
-    of = f" of {total / 1e6:.1f}" if total else ""
-    try:
-        yield lambda done: print(f"\r{name}: {done / 1e6:.1f}{of} MB", end="", file=sys.stderr, flush=True)
-    finally:
-        print(file=sys.stderr)
 
 
 def _digest(path: Path) -> str:
