@@ -26,11 +26,15 @@ if TYPE_CHECKING:
 
 @attrs.frozen(kw_only=True)
 class Tflite(Frontend):
-    """TFLite models (.tflite) of floats or int8, compared with TFLite's interpreter."""
+    """TFLite models (.tflite) of floats or int8, compared with TFLite's interpreter.
+
+    ``output`` names the scores, where several outputs could be.
+    """
 
     name: ClassVar[str] = "tflite"
     packages: ClassVar[tuple[str, ...]] = ("ai-edge-litert", "tflite")
     suffixes: ClassVar[tuple[str, ...]] = (".tflite",)
+    output: str = ""
 
     def load(self, source: Path) -> Model:
         """Import the model with batch 1 and one float32 ``[1, classes]`` output.
@@ -47,7 +51,7 @@ class Tflite(Frontend):
             interpreter = tflite_file.interpreter(content)
             tflite_exact.require(proto)
             image = tflite_file.image_input(interpreter)
-            scores = tflite_file.scores_output(interpreter)
+            scores = tflite_file.scores_output(interpreter, self.output)
             module = tflite_importer.to_relax(proto, image, scores)
         digest = hashlib.sha256(content).hexdigest()
         return Model(source.stem, source, digest, module, image, scores[1])
@@ -62,7 +66,7 @@ class Tflite(Frontend):
         with naming(model.source):
             interpreter = _ready(model)
             (image_input,) = interpreter.get_input_details()
-            number, _ = tflite_file.scores_output(interpreter)
+            number, _ = tflite_file.scores_output(interpreter, self.output)
 
             def scores() -> Iterator[NDArray[Any]]:
                 for image in images:
@@ -77,9 +81,10 @@ def _ready(model: Model) -> Any:
     """Return the interpreter of the model as it was imported, its memory allocated."""
     content = tflite_file.read(model.source)
     require_unchanged(model, hashlib.sha256(content).hexdigest())
-    quantised = tflite_exact.is_quantised(tflite_file.parse(content))
-    with _silent() if quantised else nullcontext():
-        interpreter = tflite_file.interpreter(content, default=quantised)
+    proto = tflite_file.parse(content)
+    default = tflite_exact.is_quantised(proto) and not tflite_exact.is_dynamic(proto)
+    with _silent() if default else nullcontext():
+        interpreter = tflite_file.interpreter(content, default=default)
         try:
             interpreter.allocate_tensors()
         except Exception as error:  # RuntimeError or ValueError: shapes or operators that do not fit together

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mutatenn import TensorSpec
+from mutatenn import InputError, TensorSpec, ir
 from mutatenn.testing import check_frontend
 from mutatenn_frontends.tflite import Tflite, mutatenn_frontends
 
@@ -171,3 +171,24 @@ def test_the_only_classifier_among_the_outputs(net: Any, load: Any, agree: Any, 
 def test_names_may_be_missing(net: Any, load: Any, agree: Any) -> None:
     built = net(name="")
     agree(load(built.content(built.dense(built.pooled()))))
+
+
+def test_one_of_several_outputs(net: Any, write: Any) -> None:
+    built = net()
+    features = built.pooled()
+    path = write(built.content(*(built.dense(features, name=name) for name in ("one", "two"))))
+    images = np.random.default_rng(1).normal(size=(3, 8, 8, 3)).astype(np.float32)
+    found = []
+    for name in ("one", "two"):
+        frontend = Tflite(output=name)
+        model = frontend.load(path)
+        assert model.output == TensorSpec(name, (1, 5))
+        found.append(frontend.reference(model, images))
+        machine = ir.relax.VirtualMachine(ir.tvm.compile(model.module, "llvm"), ir.tvm.cpu())
+        compiled = [machine["main"](ir.tvm.runtime.tensor(image[np.newaxis])).numpy() for image in images]
+        np.testing.assert_allclose(np.concatenate(compiled), found[-1], rtol=1e-4, atol=1e-5)
+    assert np.abs(found[0] - found[1]).max() > 0.1
+    with pytest.raises(
+        InputError, match=r"has no output 'three'; set model\.options\.output to one of one, two$"
+    ):
+        Tflite(output="three").load(path)

@@ -201,3 +201,78 @@ def test_nothing_is_printed(net: Any, same: Any, capfd: pytest.CaptureFixture[st
     found = built.add("MEAN", [built.built.image, built.built.constant(1, 2)], 1, 4)
     same(built.finish(found, 4))
     assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_hard_swish(net: Any, same: Any, seed: int) -> None:
+    """Of scales with which [-3, 3] is a small and a large part of the range, and results saturate."""
+    image = {"dtype": "int8", "scale": 0.005 * 2.4**seed, "zero": 9 * seed - 20}
+    built = Quantised(net, seed, 1, 8, 8, 4, **image)
+    found = built.add(
+        "HARD_SWISH",
+        [built.built.image],
+        1,
+        8,
+        8,
+        4,
+        scale=float(built.random.uniform(0.3, 3)) * image["scale"],
+    )
+    same(built.finish(found, 256))
+
+
+@pytest.fixture
+def near(load: Any) -> Any:
+    """Check that compiled scores of floats are the interpreter's, but for the rounding of one product."""
+
+    def check(content: bytes) -> None:
+        model = load(content)
+        images = np.random.default_rng(5).normal(0.3, 1, (20, *model.input.shape[1:])).astype(np.float32)
+        images[0], images[1], images[2] = 0, abs(images[1]), -abs(images[2])
+        expected = Tflite().reference(model, images)
+        machine = ir.relax.VirtualMachine(ir.tvm.compile(model.module, "llvm"), ir.tvm.cpu())
+        actual = [machine["main"](ir.tvm.runtime.tensor(image[np.newaxis])).numpy() for image in images]
+        assert np.unique(expected[3:]).size > 100
+        np.testing.assert_allclose(np.concatenate(actual), expected, rtol=0, atol=1e-6 * abs(expected).max())
+
+    return check
+
+
+def layer(net: Any, operator: str, activation: str) -> bytes:
+    """Return a net of floats with one layer whose weights are int8."""
+    built = net(1, 8, 8, 16)
+    options: dict[str, Any] = {
+        "FusedActivationFunction": getattr(built.tflite.ActivationFunctionType, activation)
+    }
+    size = {"CONV_2D": (8, 3, 3, 16), "DEPTHWISE_CONV_2D": (1, 3, 3, 16), "FULLY_CONNECTED": (40, 1024)}[
+        operator
+    ]
+    axis, data, shape = 3 if operator == "DEPTHWISE_CONV_2D" else 0, built.image, (1, 8, 8, size[0])
+    kind = {"CONV_2D": "Conv2DOptions", "DEPTHWISE_CONV_2D": "DepthwiseConv2DOptions"}.get(
+        operator, "FullyConnectedOptions"
+    )
+    if operator == "FULLY_CONNECTED":
+        flat = [built.image, built.constant(1, 1024)]
+        data = built.add("RESHAPE", flat, 1, 1024, options=("ReshapeOptions", {}))
+        options["AsymmetricQuantizeInputs"], shape, count = True, (1, 40), 1
+    else:
+        options |= {"StrideW": 1, "StrideH": 1}
+        count = size[axis]
+    if operator == "DEPTHWISE_CONV_2D":
+        options["DepthMultiplier"], shape = 1, (1, 8, 8, 16)
+    scales = built.random.uniform(0.002, 0.02, count).astype(np.float32).tolist()
+    values = built.random.integers(-127, 128, size)
+    weights = built.tensor(*size, dtype="int8", value=values, scale=scales, axis=axis, name="w")
+    found = built.add(operator, [data, weights, built.weight(size[axis])], *shape, options=(kind, options))
+    if operator != "FULLY_CONNECTED":
+        flat = [found, built.constant(1, int(np.prod(shape)))]
+        found = built.add(
+            "RESHAPE", flat, 1, int(np.prod(shape)), options=("ReshapeOptions", {}), name="scores"
+        )
+    return bytes(built.content(found))
+
+
+@pytest.mark.parametrize("activation", ["NONE", "RELU6"])
+@pytest.mark.parametrize("operator", ["CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED"])
+def test_weights_alone(net: Any, near: Any, operator: str, activation: str) -> None:
+    """What the layer takes is quantised while it runs: of all zeros, of one sign, and of both."""
+    near(layer(net, operator, activation))

@@ -68,12 +68,19 @@ class Classifier:
             raise InputError(f"takes several images at once: {image}; export it with a batch of 1")
         return TensorSpec(image.name, (1, *fixed), image.dtype)
 
-    def scores_of(self, outputs: Sequence[Tensor]) -> tuple[int, TensorSpec]:
+    def scores_of(self, outputs: Sequence[Tensor], wanted: str = "") -> tuple[int, TensorSpec]:
         """Return the place of the one output that can be scores, and them as float32 ``[1, classes]``.
 
-        Raises InputError.
+        With ``wanted`` it is the output of that name. Raises InputError.
         """
         listed = _listed(outputs)
+        if wanted:
+            place = next((place for place, each in enumerate(outputs) if each.name == wanted), None)
+            if place is None:
+                names = ", ".join(each.name for each in outputs)
+                raise InputError(f"has no output {wanted!r}; set model.options.output to one of {names}")
+            _, spec = self.scores_of(outputs[place : place + 1])
+            return place, spec
         if self.alone and len(outputs) != 1:
             raise InputError(
                 f"must have one output, the scores, but has {listed}; export it with the scores alone"

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import Any
 
 from mutatenn import InputError
 from mutatenn_frontends._tflite.importer import operators, quantised
 
 LIST = """
-    ADD AVERAGE_POOL_2D CONCATENATION CONV_2D DEPTHWISE_CONV_2D FULLY_CONNECTED LOGISTIC MAX_POOL_2D MEAN MUL
-    PAD RELU RELU6 RESHAPE RESIZE_NEAREST_NEIGHBOR SHAPE SOFTMAX STRIDED_SLICE SUB TANH TRANSPOSE
+    ADD AVERAGE_POOL_2D CONCATENATION CONV_2D DEPTHWISE_CONV_2D FULLY_CONNECTED HARD_SWISH LOGISTIC
+    MAX_POOL_2D MEAN MUL PAD RELU RELU6 RESHAPE RESIZE_NEAREST_NEIGHBOR SHAPE SOFTMAX
+    STRIDED_SLICE SUB TANH TRANSPOSE
 """
 EXACT = frozenset(LIST.split())
 """Operators that compute on int8 what TFLite's do: measured over many scales, not one value differed."""
+DYNAMIC = frozenset({"CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED"})
+"""Operators of these whose weights alone may be int8: what they take is quantised while they run."""
 ONE_SCALE = frozenset({"CONCATENATION", "RELU", "RELU6"})
 """Operators of these only where all values have one scale."""
 BETWEEN = frozenset({"QUANTIZE", "DEQUANTIZE"})
@@ -37,6 +41,27 @@ def require(model: Any) -> None:
         )
 
 
+def is_dynamic(model: Any) -> bool:
+    """Tell whether an operator has quantised weights, but takes floats."""
+    return any(
+        (found := quantised(model, operator)) and int(operator.Inputs(0)) not in found
+        for name, operator in operators(model)
+        if name not in BETWEEN
+    )
+
+
+def _is_asymmetric(model: Any, name: str, operator: Any) -> bool:
+    """Tell whether a layer's input is quantised such that zero need not be in the middle of its range."""
+    tflite = import_module("tflite")
+    if name != "FULLY_CONNECTED":  # those with a scale for every channel are
+        weights = model.Subgraphs(0).Tensors(int(operator.Inputs(1)))
+        notes = weights.Quantization()
+        return bool(notes.ScaleLength() == weights.Shape(notes.QuantizedDimension()))
+    options, table = tflite.FullyConnectedOptions(), operator.BuiltinOptions()
+    options.Init(table.Bytes, table.Pos)
+    return bool(options.AsymmetricQuantizeInputs())
+
+
 def _fault(model: Any, name: str, operator: Any) -> str:
     """Say what is not exact about an operator; empty if nothing is."""
     found = quantised(model, operator)
@@ -49,7 +74,8 @@ def _fault(model: Any, name: str, operator: Any) -> str:
             return kind
         return "" if len(scales) == 1 or dtypes == {"int8"} else f"{kind} of several scales"
     if int(operator.Inputs(0)) not in found:
-        return f"{name} of {'/'.join(sorted(dtypes))} weights alone"
+        sound = name in DYNAMIC and dtypes == {"int8"} and _is_asymmetric(model, name, operator)
+        return "" if sound else f"{name} of {'/'.join(sorted(dtypes))} weights alone"
     if name in ONE_SCALE and len(scales) > 1:
         return f"{kind} of several scales"
     return "" if name in EXACT and dtypes == {"int8"} else kind

@@ -25,7 +25,9 @@ INTERPRETERS = (
 )
 """Modules that offer TFLite's interpreter, under one interface; the first installed one is taken."""
 CLASSIFIER = Classifier(
-    images=("float32", "uint8", "int8"), scores=("float32", "quantised int8", "quantised uint8")
+    images=("float32", "uint8", "int8"),
+    scores=("float32", "quantised int8", "quantised uint8"),
+    options=["output"],
 )
 DAMAGED = "is damaged or cut short; export or download it again"
 INSTALL = "TFLite models need packages of their own; install them: pip install 'mutatenn[tflite]'"
@@ -121,10 +123,13 @@ def image_input(interpreter: Any) -> TensorSpec:
     return CLASSIFIER.image_of([*map(_tensor, interpreter.get_input_details())])
 
 
-def scores_output(interpreter: Any) -> tuple[int, TensorSpec]:
-    """Return the tensor number of the one output that can be scores per class, and it as ``[1, classes]``."""
+def scores_output(interpreter: Any, wanted: str) -> tuple[int, TensorSpec]:
+    """Return the tensor number of the one output that can be scores per class, and it as ``[1, classes]``.
+
+    With ``wanted`` it is the output of that name.
+    """
     details = interpreter.get_output_details()
-    place, scores = CLASSIFIER.scores_of([*map(_score_tensor, details)])
+    place, scores = CLASSIFIER.scores_of([*map(_score_tensor, details)], wanted)
     return details[place]["index"], scores
 
 

@@ -15,9 +15,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mutatenn import ir
+from mutatenn_frontends._tflite.dynamic import whole_numbers
+from mutatenn_frontends._tflite.hard_swish import table
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from numpy.typing import NDArray
 
@@ -34,16 +36,18 @@ class WholeNumbers(_Converter):  # type: ignore[misc]  # TVM is not typed
     """While a layer is converted: what its sums are multiplied with at the end. Its inputs have scale 1."""
     _plain = False
     """While a pooling is converted: shows tensors as if they were not quantised."""
+    _taken: dict[int, Any] = {}  # noqa: RUF012  # replaced, never changed
+    """While a layer of floats with weights of int8 is converted: its input and weights, as whole numbers."""
 
     def get_input_tensors(self, op: Any) -> Any:
         """Return the importer's notes of an operator's inputs."""
         tensors = super().get_input_tensors(op)
         for tensor in tensors:
-            if self._plain:
+            if self._plain or tensor.tensor_idx in self._taken:
                 tensor.qnn_params = None
             elif self._factor is not None and tensor.qnn_params is not None:
                 tensor.qnn_params = {**tensor.qnn_params, "scale": ir.relax.const(1.0)}
-        return tensors
+        return tensors[: len(self._taken)] if self._taken else tensors
 
     def get_output_tensors(self, op: Any) -> Any:
         """Return the importer's notes of an operator's outputs."""
@@ -52,14 +56,22 @@ class WholeNumbers(_Converter):  # type: ignore[misc]  # TVM is not typed
             tensor.qnn_params = None if self._plain else tensor.qnn_params
         return tensors
 
+    def has_expr(self, number: Any) -> bool:
+        """Tell whether a tensor has an expression, or is a constant of the file."""
+        return number in self._taken or bool(super().has_expr(number))
+
     def get_expr(self, number: Any) -> Any:
         """Return the expression of a tensor."""
+        if number in self._taken:
+            return self._taken[number]
         found = super().get_expr(number)
         return ir.relax.op.astype(found, "float32") if self._plain else found
 
     def convert_fused_activation_function(self, data: Any, function: Any) -> Any:
         """Convert an activation of floats."""
-        return data if self._plain else super().convert_fused_activation_function(data, function)
+        return (
+            data if self._plain or self._taken else super().convert_fused_activation_function(data, function)
+        )
 
     def quantize(self, data: Any, tensor: Any) -> Any:
         """Convert to a multiplication and a rounding to even, as XNNPACK does; the importer divides."""
@@ -90,24 +102,58 @@ class WholeNumbers(_Converter):  # type: ignore[misc]  # TVM is not typed
 
     def convert_conv(self, op: Any, conv_type: str) -> Any:
         """Convert a convolution."""
-        with self._layer(op):
-            return super().convert_conv(op, conv_type)
+        with self._layer(op) as dynamic:
+            found = super().convert_conv(op, conv_type)
+        kind = "Conv2DOptions" if conv_type == "conv2d" else "DepthwiseConv2DOptions"
+        return self._real(found, op, kind, dynamic) if dynamic else found
 
     def convert_fully_connected(self, op: Any) -> Any:
         """Convert a dense layer."""
-        with self._layer(op):
-            return super().convert_fully_connected(op)
+        with self._layer(op, axes=[-1]) as dynamic:
+            found = super().convert_fully_connected(op)
+        return self._real(found, op, "FullyConnectedOptions", dynamic) if dynamic else found
+
+    def convert_hard_swish(self, op: Any) -> Any:
+        """Convert hard-swish, of int8 to a look into a table."""
+        (data,), (output,) = self.get_input_tensors(op), self.get_output_tensors(op)
+        if data.qnn_params is None:
+            return super().convert_hard_swish(op)
+        results = table(scale(data).item(), zero(data), scale(output).item(), zero(output))
+        place = ir.relax.op.astype(self.get_tensor_expr(data), "int32")
+        place = ir.relax.op.add(place, ir.relax.const(128, "int32"))
+        return ir.relax.op.take(ir.relax.const(results), place, axis=0)
 
     @contextmanager
-    def _layer(self, op: Any) -> Iterator[None]:
-        data, weights, *_ = self.get_input_tensors(op)
+    def _layer(self, op: Any, axes: Sequence[int] = (1, 2, 3)) -> Iterator[tuple[Any, ...]]:
+        """While a layer is converted; yields what makes real numbers of its sums, if its input is not int8.
+
+        Over ``axes`` such an input has one scale.
+        """
+        data, weights, *bias = self.get_input_tensors(op)
         (output,) = self.get_output_tensors(op)
+        dynamic: tuple[Any, ...] = ()
         if data.qnn_params is not None:
             self._factor = scale(data) * scale(weights) / scale(output)
+        elif weights.qnn_params is not None:
+            whole, size = whole_numbers(self.get_tensor_expr(data), [*axes])
+            values = ir.relax.const(self.get_tensor_value(weights).astype(np.float32))
+            dynamic = scale(weights), size, bias
+            self._taken = {data.tensor_idx: self.bb.normalize(whole), weights.tensor_idx: values}
         try:
-            yield
+            yield dynamic
         finally:
-            self._factor = None
+            self._factor, self._taken = None, {}
+
+    def _real(self, sums: Any, op: Any, kind: str, dynamic: tuple[Any, ...]) -> Any:
+        """Return what a layer of floats makes of its sums of whole numbers, in TFLite's order."""
+        factor, size, bias = dynamic
+        found = ir.relax.op.multiply(ir.relax.op.multiply(sums, ir.relax.const(factor)), size)
+        for tensor in bias:
+            if tensor.tensor_idx >= 0:
+                found = ir.relax.op.add(found, self.get_tensor_expr(tensor))
+        return self.convert_fused_activation_function(
+            found, self._options(op, kind).FusedActivationFunction()
+        )
 
     def convert_pool2d(self, op: Any, pool_type: str) -> Any:
         """Convert an average to one that rounds halves away from zero; the importer cuts off."""
