@@ -17,7 +17,7 @@ from hypothesis import settings
 RANDOM_KERNELS = Path(__file__).parent / "backends" / "schedules" / "random_kernels.py"
 
 # Tests build into a kernel cache of their own: they must not depend on, nor fill, the user's.
-if "PYTEST_XDIST_WORKER" in os.environ or "MUTATENN_KERNEL_CACHE" not in os.environ:
+if "MUTATENN_KERNEL_CACHE" not in os.environ:  # else it is that of the process that started this one
     folder = tempfile.mkdtemp(prefix="mutatenn-kernels-")
     os.environ["MUTATENN_KERNEL_CACHE"] = folder
     atexit.register(shutil.rmtree, folder, ignore_errors=True)

@@ -13,6 +13,7 @@ from mutatenn_frontends._onnx import importer as onnx_importer
 from mutatenn_frontends._onnx import inner as onnx_inner
 from mutatenn_frontends._onnx import size as onnx_size
 from mutatenn_frontends._onnx.choice import choose_output, make_two_scores
+from mutatenn_frontends._onnx.prune import prune
 from mutatenn_frontends._shared.files import naming, reason, require_unchanged
 from mutatenn_frontends._shared.scores import stacked
 
@@ -52,6 +53,7 @@ class Onnx(Frontend):
         """
         with naming(source):
             proto, digest = onnx_file.read(source)
+            self._choose(proto)
             onnx_importer.require_operators(proto)
             onnx_file.check(proto)
             image = self._settle(proto)
@@ -79,13 +81,18 @@ class Onnx(Frontend):
         """Return the ONNX model as it was imported."""
         proto, digest = onnx_file.read(model.source)
         require_unchanged(model, digest)
+        self._choose(proto)
         self._settle(proto)
         return proto
 
-    def _settle(self, proto: Any) -> TensorSpec:
-        """Settle in place what the model leaves open, batch 1; return the image input."""
+    def _choose(self, proto: Any) -> None:
+        """Choose the output, in place, and drop what it does not need."""
         if self.output:
             choose_output(proto.graph, self.output)
+        prune(proto)
+
+    def _settle(self, proto: Any) -> TensorSpec:
+        """Settle in place what the model leaves open, batch 1; return the image input."""
         image = onnx_file.fix_image(proto, self.size)
         make_two_scores(proto)
         return image

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
-from mutatenn import ir
-from mutatenn_frontends._onnx import passed_over
+from mutatenn import InputError, ir
+from mutatenn_frontends._onnx import elementwise, passed_over
 from mutatenn_frontends._onnx.resize import convert_resize, convert_upsample
 
 if TYPE_CHECKING:
@@ -40,15 +40,19 @@ class _Conversion:
 
 @contextmanager
 def own_conversions() -> Iterator[None]:
-    """Let the importer convert by what is written here, in passed_over.py and in resize.py."""
+    """Let the importer convert by what is written here and in the modules beside."""
     tvm = importer()
     original = tvm._get_convert_map
     table, op = original(), ir.relax.op
     own = {
         "BatchNormalization": _Conversion(partial(_batch_norm, table["BatchNormalization"])),
         "Clip": _Conversion(partial(_clip, table["Clip"])),
+        "Compress": _Conversion(partial(passed_over.compress, table["Compress"])),
+        "Concat": _Conversion(partial(passed_over.concat, table["Concat"])),
+        "Cosh": _Conversion(partial(elementwise.hyperbolic, op.add)),
         "ConvTranspose": _Conversion(partial(passed_over.conv_transpose, table["ConvTranspose"])),
         "Div": _Conversion(partial(passed_over.divide, table["Div"])),
+        "Elu": _Conversion(partial(_in_float32, table["Elu"])),
         "Dropout": _Conversion(_dropout),
         "IsInf": _Conversion(partial(passed_over.is_inf, table["IsInf"])),
         "LRN": _Conversion(partial(_in_float32, table["LRN"])),
@@ -56,6 +60,14 @@ def own_conversions() -> Iterator[None]:
         "MaxPool": _Conversion(partial(passed_over.max_pool, table["MaxPool"])),
         "Mean": _Conversion(partial(_mean, table["Mean"])),
         "Min": _Conversion(partial(_pairwise, op.minimum, table["Min"])),
+        "Mod": _Conversion(partial(elementwise.remainder, table["Mod"])),
+        "NonMaxSuppression": _Conversion(passed_over.unfixed),
+        "OneHot": _Conversion(partial(elementwise.one_hot, table["OneHot"])),
+        "Pow": _Conversion(partial(elementwise.power, table["Pow"])),
+        "RMSNormalization": _Conversion(partial(passed_over.rms_normalization, table["RMSNormalization"])),
+        "RoiAlign": _Conversion(partial(passed_over.require, "mode", b"avg", table["RoiAlign"])),
+        "Sinh": _Conversion(partial(elementwise.hyperbolic, op.subtract)),
+        "SpaceToDepth": _Conversion(partial(passed_over.require, "mode", b"DCR", table["SpaceToDepth"])),
         "Resize": _Conversion(partial(convert_resize, table["Resize"])),
         "Sum": _Conversion(partial(_pairwise, op.add, table["Sum"])),
         "TopK": _Conversion(partial(passed_over.topk, table["TopK"])),
@@ -91,6 +103,10 @@ def _clip(theirs: Any, opset: int, *given: Any) -> Any:
 def _batch_norm(theirs: Any, opset: int, *given: Any) -> Any:
     """Convert BatchNormalization; of float16 with its numbers in float32, as onnxruntime computes it."""
     builder, inputs, attributes, params = given
+    if attributes.get("training_mode"):
+        raise InputError(
+            "has a BatchNormalization in training mode, by the image's own mean; export it in inference mode"
+        )
     if str(inputs[0].ty.dtype) == "float16":
         inputs = [inputs[0], *(builder.normalize(_float32(each)) for each in inputs[1:])]
     return theirs.get_converter(opset)(builder, inputs, attributes, params)
@@ -128,7 +144,7 @@ def _dropout(_opset: int, *given: Any) -> Any:
     _, inputs, attributes, _ = given
     data, training = inputs[0], inputs[2]
     if training is not None and _constant(training) != 0.0:
-        raise ValueError("Dropout in training mode is random")
+        raise InputError("has a Dropout in training mode, which is random; export it in inference mode")
     if attributes["tvm_custom"]["num_outputs"] == 1:
         return data
     return ir.relax.Tuple([data, ir.relax.op.full(data.ty.shape, ir.relax.const(True), "bool")])

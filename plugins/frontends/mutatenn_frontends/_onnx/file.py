@@ -119,25 +119,32 @@ def _check_version(proto: Any, newest: int) -> None:
         )
 
 
+def version_of(proto: Any, domain: str) -> int:
+    """Return the version of the operators of a domain that a model uses; 1 where it does not say."""
+    names = STANDARD if domain in STANDARD else (domain,)
+    return next((int(each.version) for each in proto.opset_import if each.domain in names), 1)
+
+
 def operators(proto: Any) -> set[tuple[str, str]]:
     """Return (domain, name) of every operator the model uses, control flow included."""
     return {
         ("" if node.domain in STANDARD else node.domain, node.op_type)
-        for graph in _graphs(proto.graph)
+        for graph in graphs(proto.graph)
         for node in graph.node
     }
 
 
-def _graphs(graph: Any) -> Iterator[Any]:
+def graphs(graph: Any) -> Iterator[Any]:
+    """Yield a graph and those of its control flow."""
     yield graph
     for node in graph.node:
         for attribute in node.attribute:
             if attribute.HasField("g"):
-                yield from _graphs(attribute.g)
+                yield from graphs(attribute.g)
 
 
 def _tensors(graph: Any) -> Iterator[Any]:
-    for part in _graphs(graph):
+    for part in graphs(graph):
         yield from part.initializer
         yield from (a.t for node in part.node for a in node.attribute if a.HasField("t"))
 

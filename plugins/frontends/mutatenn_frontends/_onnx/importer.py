@@ -5,23 +5,28 @@ from __future__ import annotations
 import io
 import warnings
 from contextlib import redirect_stdout, suppress
+from functools import cache
+from types import SimpleNamespace
 from typing import Any
 
 from mutatenn import InputError, TensorSpec, ir
 from mutatenn_frontends._onnx.conversions import importer, own_conversions
+from mutatenn_frontends._onnx.expand import expand, is_defined
 from mutatenn_frontends._onnx.file import CLASSIFIER, operators
 from mutatenn_frontends._onnx.fold import fold
+from mutatenn_frontends._onnx.old_forms import modernise
+from mutatenn_frontends._onnx.refusals import FIXED, require_dtypes, require_fixed, unconvertible
 from mutatenn_frontends._shared.classifier import Tensor
-from mutatenn_frontends._shared.files import reason
 
 IN_IMPORTER = {"If", "Constant"}
 """Operators that TVM's importer handles without an entry in its table."""
-PRINTER_NOTE = "# Metadata omitted. Use show_meta=True in script() method to show it."
-"""What TVM's printer adds to any tensor that it prints into a message."""
 
 
-def require_operators(proto: Any) -> None:
-    """Raise InputError that names every operator the importer does not support."""
+def require_operators(proto: Any, *, written_out: bool = False) -> None:
+    """Raise InputError that names every operator that the importer does not support.
+
+    Before a model is written out, those that ONNX defines by others pass.
+    """
     import onnx
 
     table = importer()._get_convert_map()
@@ -32,7 +37,9 @@ def require_operators(proto: Any) -> None:
         return ours and (name in table or name in IN_IMPORTER)
 
     foreign = sorted(
-        f"{domain}:{name}".lstrip(":") for domain, name in operators(proto) if not known(domain, name)
+        f"{domain}:{name}".lstrip(":")
+        for domain, name in operators(proto)
+        if not (known(domain, name) or (not written_out and is_defined(proto, domain, name)))
     )
     if foreign:
         raise InputError(
@@ -41,15 +48,29 @@ def require_operators(proto: Any) -> None:
         )
 
 
+def simplified(proto: Any) -> Any:
+    """Return the model of operators that the importer knows, with plain constants.
+
+    May be the same one, changed in place. Raises InputError where that is not possible.
+    """
+    written = written_out(proto)
+    require_operators(written, written_out=True)
+    fold(written)
+    modernise(written)
+    return written
+
+
+def written_out(proto: Any) -> Any:
+    """Return the model with ONNX's definitions in the place of what the importer does not know."""
+    return expand(proto, {*importer()._get_convert_map(), *IN_IMPORTER})
+
+
 def to_relax(proto: Any) -> tuple[Any, TensorSpec]:
     """Return the Relax module and the ONNX output it computes, as float32 ``[1, classes]``.
 
-    May add nodes to the model in place. Raises InputError if it cannot be imported or does not classify.
+    Raises InputError if it cannot be imported or does not classify.
     """
-    try:
-        fold(proto)
-    except Exception as error:  # whatever an operator makes of sizes that do not fit together
-        raise _unfit(error) from error
+    proto = simplified(proto)
     module = convert(proto)
     outputs = _outputs(module, [output.name for output in proto.graph.output])
     place, spec = CLASSIFIER.scores_of(outputs)
@@ -63,7 +84,8 @@ def to_relax(proto: Any) -> tuple[Any, TensorSpec]:
 
 def convert(proto: Any) -> Any:
     """Return the Relax module of a model as it is; raises InputError if it cannot be imported."""
-    graph = importer().ONNXGraphImporter({}, "float32")
+    require_dtypes(proto)
+    graph = _node_by_node()({}, "float32")
     printed = io.StringIO()  # it prints what it fails on, which the error says as well
     try:
         with own_conversions(), redirect_stdout(printed), warnings.catch_warnings():
@@ -72,14 +94,28 @@ def convert(proto: Any) -> Any:
     except Exception as error:  # whatever a conversion may raise
         with suppress(RuntimeError):  # TVM would warn of the block left open on standard error
             graph.bb._end_block()
-        raise error if isinstance(error, InputError) else _unfit(error) from error
+        raise (
+            error if isinstance(error, InputError) else InputError(f"cannot be imported; {FIXED}")
+        ) from error
 
 
-def _unfit(error: Exception) -> InputError:
-    why = reason(error, last=True).removeprefix(PRINTER_NOTE).strip()
-    return InputError(
-        f"cannot be imported with batch 1 ({why}); export it with batch 1 and fixed shapes, in inference mode"
-    )
+@cache
+def _node_by_node() -> Any:
+    """Return TVM's importer, which knows here which operator it could not convert."""
+
+    class Importer(importer().ONNXGraphImporter):  # type: ignore[misc]  # TVM is not typed
+        def _construct_nodes(self, graph: Any) -> None:
+            for node in graph.node:
+                try:
+                    super()._construct_nodes(SimpleNamespace(node=[node]))
+                except InputError:
+                    raise
+                except Exception as error:
+                    raise unconvertible(node, self.opset) from error
+                for name in node.output:
+                    require_fixed(node, self.opset, self._nodes.get(name))
+
+    return Importer
 
 
 def _operator_set(proto: Any) -> int:

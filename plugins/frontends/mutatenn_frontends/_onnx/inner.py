@@ -9,7 +9,6 @@ import numpy as np
 
 from mutatenn import Inner
 from mutatenn_frontends._onnx import importer as onnx_importer
-from mutatenn_frontends._onnx.fold import fold
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -22,10 +21,11 @@ def inner(proto: Any, image: Mapping[str, NDArray[np.generic]]) -> Inner:
 
     Raises InputError if it cannot be imported with all of them as outputs.
     """
-    folded = copy.deepcopy(proto)
-    fold(folded)
-    places = {name: node for node in folded.graph.node for name in node.output if name}
-    values = _run(proto, list(places), image)
+    written = onnx_importer.written_out(proto)
+    folded = onnx_importer.simplified(copy.deepcopy(written))
+    known = {name for node in written.graph.node for name in node.output if name}
+    places = {name: node for node in folded.graph.node for name in node.output if name in known}
+    values = _run(written, list(places), image)
     module = onnx_importer.convert(_returning(folded, list(values)))
     operators = tuple(_named(places[name], name) for name in values)
     return Inner(module, operators, tuple(values.values()))

@@ -19,7 +19,7 @@ def sort_nodes(graph: Any) -> None:
     """
     makers = {name: place for place, node in enumerate(graph.node) for name in node.output if name}
     needs = {
-        place: {makers[name] for name in _taken(node) if name in makers}
+        place: {makers[name] for name in taken(node) if name in makers}
         for place, node in enumerate(graph.node)
     }
     if all(other < place for place, others in needs.items() for other in others):
@@ -34,14 +34,14 @@ def sort_nodes(graph: Any) -> None:
     graph.node.extend(nodes)
 
 
-def _taken(node: Any) -> Iterator[str]:
-    """Yield the names that a node takes, those in its subgraphs included."""
+def taken(node: Any) -> Iterator[str]:
+    """Yield the names of values that a node takes, those in its subgraphs included."""
     yield from node.input
     for attribute in node.attribute:
         for graph in (attribute.g, *attribute.graphs):
             yield from (output.name for output in graph.output)
             for inner in graph.node:
-                yield from _taken(inner)
+                yield from taken(inner)
 
 
 def _named(node: Any) -> str:

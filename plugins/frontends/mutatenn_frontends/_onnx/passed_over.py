@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from mutatenn import ir
+from mutatenn import InputError, ir
 
 UNKNOWN_TOPK, LIKE_TOPK = 10, 11
 """The operator set whose TopK the importer takes for an earlier one, and the set whose TopK it is like."""
@@ -80,3 +80,55 @@ def max_pool(theirs: Any, opset: int, *given: Any) -> Any:
     pads = [*((each + 1) // 2 for each in missing), *(each // 2 for each in missing)]
     written = {**attributes, "auto_pad": b"NOTSET", "pads": pads}
     return theirs.get_converter(opset)(builder, inputs, written, params)
+
+
+def rms_normalization(theirs: Any, opset: int, *given: Any) -> Any:
+    """Convert RMSNormalization; over all axes with one more before them, as TVM cannot build it else."""
+    builder, inputs, attributes, params = given
+    data, rank = inputs[0], len(inputs[0].ty.shape)
+    if int(attributes.get("axis", -1)) % rank:
+        return theirs.get_converter(opset)(*given)
+    more = [builder.normalize(ir.relax.op.expand_dims(data, 0)), *inputs[1:]]
+    result = theirs.get_converter(opset)(builder, more, {**attributes, "axis": 1}, params)
+    return ir.relax.op.squeeze(builder.normalize(result), 0)
+
+
+def require(attribute: str, default: bytes, theirs: Any, opset: int, *given: Any) -> Any:
+    """Convert an operator whose ``attribute`` the importer passes over; raise ValueError for any but one."""
+    _, _, attributes, _ = given
+    if attributes.get(attribute, default) != default:
+        raise ValueError(attribute)
+    return theirs.get_converter(opset)(*given)
+
+
+def unfixed(opset: int, *_: Any) -> Any:
+    """Refuse NonMaxSuppression, which TVM may give a fixed size that it cannot build."""
+    raise InputError(
+        f"has a NonMaxSuppression (operator set {opset}) whose result has no fixed size; choose an "
+        "output that does not need it"
+    )
+
+
+def compress(theirs: Any, opset: int, *given: Any) -> Any:
+    """Convert Compress by a constant condition to a choice of these places, as many whatever the image."""
+    _, (data, condition, *_), attributes, _ = given
+    if not isinstance(condition, ir.tvm.ir.GenericConst):
+        return theirs.get_converter(opset)(*given)
+    places = ir.relax.const(np.flatnonzero(condition.value.numpy()), "int64")
+    axis = attributes.get("axis")
+    if axis is None:
+        return ir.relax.op.take(ir.relax.op.reshape(data, [-1]), places, axis=0)
+    return ir.relax.op.take(data, places, axis=int(axis) % len(data.ty.shape))
+
+
+def concat(theirs: Any, opset: int, *given: Any) -> Any:
+    """Convert Concat, without its empty inputs, with which TVM's kernels do not fit together."""
+    builder, inputs, attributes, params = given
+    return theirs.get_converter(opset)(builder, [*filter(_holds, inputs)] or inputs, attributes, params)
+
+
+def _holds(value: Any) -> bool:
+    """Tell whether a value may have elements."""
+    shape = getattr(value.ty, "shape", None)
+    sizes = shape if isinstance(shape, ir.relax.ShapeExpr) else ()
+    return all(not isinstance(size, ir.tirx.IntImm) or int(size) > 0 for size in sizes)
