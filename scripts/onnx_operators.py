@@ -268,20 +268,21 @@ def judged(case: Case) -> list[Outcome]:
     def work() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
         try:
-            sender.send(judge(case))
+            sender.send([attrs.astuple(each) for each in judge(case)])
         except Exception as error:
-            sender.send([Outcome("", "error", repr(error))])
+            sender.send([("", "error", repr(error))])
 
     process = multiprocessing.get_context("fork").Process(target=work)
     process.start()
     sender.close()
     try:
-        return receiver.recv() if receiver.poll(SECONDS) else [Outcome("", "crash or hang")]
+        found = receiver.recv() if receiver.poll(SECONDS) else [("", "crash or hang")]
     except EOFError:
-        return [Outcome("", "crash or hang")]
+        found = [("", "crash or hang")]
     finally:
         process.kill()
         process.join()
+    return [Outcome(*each) for each in found]
 
 
 def page(results: dict[str, list[Outcome]], operators: dict[str, str], skipped: int) -> str:

@@ -52,6 +52,16 @@ def test_what_a_branch_takes_comes_before_it() -> None:
     assert [each.op_type for each in whole.node] == ["Abs", "If"]
 
 
+def test_a_branch_may_call_its_result_as_the_node_calls_its_own() -> None:
+    node, graph = onnx.helper.make_node, onnx.helper.make_graph
+    out = onnx.helper.make_tensor_value_info("y", onnx.TensorProto.FLOAT, [1])
+    branch = graph([node("Neg", ["late"], ["y"])], "branch", [], [out])
+    nodes = [node("If", ["yes"], ["y"], then_branch=branch, else_branch=branch), node("Abs", ["x"], ["late"])]
+    whole = graph(nodes, "whole", [], [])
+    sort_nodes(whole)
+    assert [each.op_type for each in whole.node] == ["Abs", "If"]
+
+
 def test_a_circle(refused: Any, build: Any) -> None:
     body = f"r = Relu(d) d = Neg(r) {BODY}".replace("r = Relu(c)\nd = Add(r, c)", "")
     refused(build(body), "has operators that wait for each other: ")

@@ -39,9 +39,11 @@ def taken(node: Any) -> Iterator[str]:
     yield from node.input
     for attribute in node.attribute:
         for graph in (attribute.g, *attribute.graphs):
-            yield from (output.name for output in graph.output)
-            for inner in graph.node:
-                yield from taken(inner)
+            made = {name for inner in graph.node for name in inner.output}
+            made |= {value.name for value in (*graph.input, *graph.initializer)}
+            names = {output.name for output in graph.output}
+            names.update(name for inner in graph.node for name in taken(inner))
+            yield from names - made
 
 
 def _named(node: Any) -> str:
