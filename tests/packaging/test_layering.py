@@ -20,7 +20,7 @@ else:
 ROOT = Path(__file__).parents[2]
 # From bottom to top; what stands on one line is one layer. "mutatenn" is the public name itself.
 LAYERS: list[set[str]] = [
-    {"code_digest", "errors", "json_values", "locks", "nearest", "printable", "private", "typed"},
+    {"code_digest", "errors", "json_values", "locks", "nearest", "printable", "private", "progress", "typed"},
     {"files", "globbing"},
     {"api"},
     {"border"},
