@@ -51,8 +51,9 @@ class Model:
     """An imported image classifier.
 
     ``module`` is the graph IR (for the built-in toolchain a Relax ``IRModule`` whose ``main`` takes
-    the input image alone). ``input`` has batch 1; ``output`` is ``[1, classes]``. ``digest``
-    identifies the model's content (sha256, hex).
+    the input image alone). ``input`` has batch 1; ``output`` is ``[1, classes]``, or ``[1, 1]`` for the
+    score of one of two classes, of which a campaign makes two. ``digest`` identifies the model's content
+    (sha256, hex).
     """
 
     name: str

@@ -14,6 +14,7 @@ import numpy as np
 
 from mutatenn.api.values import Model, TensorSpec
 from mutatenn.border import broken, calling, is_built_in, named
+from mutatenn.campaign.one_score import TwoScores, with_two_scores
 from mutatenn.compiler import ir
 from mutatenn.compiler.mutators import Descriptions
 from mutatenn.compiler.outline import bindings
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from mutatenn.api.frontend import Frontend
     from mutatenn.api.mutator import Mutator
     from mutatenn.api.values import Scores
+    from mutatenn.campaign.config.values import ScoreKind
 
 TRIED_SECONDS, TRIED_BYTES = 300.0, 3 * 2**30
 """What a plugin may take where it is tried in a process of its own."""
@@ -44,8 +46,13 @@ LONGEST_SITE = 1000
 """Characters of a site's description."""
 
 
-def load_model(frontend: Frontend, path: Path) -> Model:
-    """Return the model that a frontend imports; raises PluginError unless its parts agree."""
+def load_model(
+    frontend: Frontend, path: Path, kind: ScoreKind = "auto", threshold: float | None = None
+) -> Model:
+    """Return the model that a frontend imports, one score made two as :func:`with_two_scores` does it.
+
+    Raises PluginError unless its parts agree.
+    """
     with calling(frontend, "load"):
         found = frontend.load(path)
     if not isinstance(found, Model):
@@ -55,7 +62,7 @@ def load_model(frontend: Frontend, path: Path) -> Model:
     if problem:
         raise PluginError(f"{named(frontend)}: load returned a model {problem}")
     _check_sizes(found.module["main"], path)
-    return found
+    return with_two_scores(found, kind, threshold)
 
 
 def _check_sizes(main: Any, path: Path) -> None:
@@ -97,13 +104,15 @@ def run_reference(frontend: Frontend, model: Model, images: NDArray[np.generic])
 
     What a framework gives to a frontend of ours may have another shape: that is for the gate to tell.
     """
+    asked = model.single if isinstance(model, TwoScores) else model
     with calling(frontend, "reference"):
-        found = frontend.reference(model, images)
-    shape = (len(images), model.output.shape[1])
+        found = frontend.reference(asked, images)
+    shape = (len(images), asked.output.shape[1])
     given = found.shape if is_built_in(type(frontend)) and isinstance(found, np.ndarray) else shape
     if not is_array(found, "f", given):
         raise broken(frontend, "reference", f"a float32 array {list(shape)}", found)
-    return np.asarray(found, np.float32)
+    scores = np.asarray(found, np.float32)
+    return model.both(scores) if isinstance(model, TwoScores) and scores.shape == shape else scores
 
 
 def try_oracles(oracles: Iterable[Comparator], original: Scores) -> None:

@@ -42,6 +42,7 @@ path = "mutatenn:digits.onnx"    # the classifier, a file or a folder; or, in it
 # options = {}                   # of the frontend
 # label_offset = 0               # class c is output c + label_offset; 1 where output 0 is "background"
 # scores = "auto"                # what the outputs are: probabilities, logits, or auto: by their looks
+# threshold = 0.5                # of a model of one score: above it, an image is of class 1
 
 [preprocess]                     # how an image becomes the model's input, in this order
 # central_fraction = 0.875       # first, the share of each side that is cut from its centre

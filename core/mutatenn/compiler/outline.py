@@ -10,7 +10,9 @@ from mutatenn.compiler import ir
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-SHAPING = frozenset({"relax.reshape", "relax.squeeze", "relax.flatten", "relax.expand_dims"})
+SHAPING = frozenset(
+    f"relax.{name}" for name in ("astype", "expand_dims", "flatten", "permute_dims", "reshape", "squeeze")
+)
 
 
 def bindings(main: Any) -> Iterator[Any]:
@@ -32,12 +34,17 @@ def operators(main: Any) -> dict[str, int]:
 
 
 def last_operator(main: Any) -> str:
-    """Return the operator that the output comes from, whatever its shape was changed to; empty for none."""
+    """Return the operator that the output comes from, or empty; see :func:`last_call`."""
+    return _operator(last_call(main))
+
+
+def last_call(main: Any) -> Any:
+    """Return the expression that the output comes from, whatever its shape and dtype were changed to."""
     values = {binding.var: binding.value for binding in bindings(main)}
     found = getattr(main.body, "body", main.body)
     while found in values or _operator(found) in SHAPING:
         found = values[found] if found in values else found.args[0]
-    return _operator(found)
+    return found
 
 
 def _operator(expression: Any) -> str:

@@ -8,7 +8,7 @@ import os
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import attrs
 import numpy as np
@@ -18,6 +18,7 @@ from mutatenn_frontends._keras import file as keras_file
 from mutatenn_frontends._keras import importer as keras_importer
 from mutatenn_frontends._keras.applications import APPLICATIONS
 from mutatenn_frontends._keras.process import ask, require
+from mutatenn_frontends._shared.classifier import size_option
 from mutatenn_frontends._shared.files import PREPROCESS, naming, require_unchanged
 
 if TYPE_CHECKING:
@@ -36,7 +37,11 @@ PACKAGES = {
 
 @attrs.frozen(kw_only=True)
 class Keras(Frontend):
-    """Keras models (.keras, .h5), compared with Keras on TensorFlow (install with mutatenn[keras])."""
+    """Keras models (.keras, .h5), compared with Keras on TensorFlow (install with mutatenn[keras]).
+
+    ``output`` names the scores, where several outputs could be, ``size`` is the (height, width) in pixels of
+    an image that leaves them open.
+    """
 
     name: ClassVar[str] = "keras"
     packages: ClassVar[tuple[str, ...]] = (
@@ -53,6 +58,8 @@ class Keras(Frontend):
 
     route: str = attrs.field(default=DEFAULT, validator=attrs.validators.in_(routes))
     """By way of tf2onnx or PyTorch, which keep batch normalisations, or of TFLite, which folds them."""
+    output: str = ""
+    size: tuple[int, ...] = size_option()
 
     def obtain(self, scheme: str, name: str, folder: Path) -> Path:  # noqa: ARG002  # there is but one
         """Download a model of ``keras.applications`` with its weights, by its name there: ``MobileNetV2``.
@@ -81,7 +88,7 @@ class Keras(Frontend):
         with naming(source):
             file = keras_file.read(source)
             with _workplace(file, *PACKAGES[self.route]) as folder:
-                request = {"task": "convert", "file": f"model{file.suffix}", "route": self.route}
+                request = {**self._request("convert", file), "route": self.route}
                 answer = ask(folder, request, "torch" if self.route == "torch" else "tensorflow", folder)
                 image, scores = (_spec(*answer[name]) for name in ("image", "scores"))
                 module = keras_importer.to_relax(self.route, folder, image, scores)
@@ -100,15 +107,20 @@ class Keras(Frontend):
                 return np.empty((0, model.output.shape[1]), np.float32)
             with _workplace(file, "keras", "tensorflow") as folder:
                 np.save(folder / "images.npy", images, allow_pickle=False)
-                ask(folder, {"task": "run", "file": f"model{file.suffix}"}, home=folder)
+                ask(folder, self._request("run", file), home=folder)
                 scores: NDArray[np.float32] = np.load(folder / "scores.npy", allow_pickle=False)
         return scores
 
+    def _request(self, task: str, file: keras_file.File) -> dict[str, Any]:
+        return {"task": task, "file": f"model{file.suffix}", "output": self.output, "size": self.size}
+
     def _digest(self, file: keras_file.File) -> str:
-        """Return the sha256 (hex) of the file, and of the route if it is not the default one."""
-        if self.route == DEFAULT:
-            return file.digest
-        return hashlib.sha256(f"{file.digest} {self.route}".encode()).hexdigest()
+        """Return the sha256 (hex) of the file, and of route and output if they are not the default ones."""
+        others = [self.route] if self.route != DEFAULT else []
+        others += [f"output {self.output}"] if self.output else []
+        return (
+            hashlib.sha256(" ".join([file.digest, *others]).encode()).hexdigest() if others else file.digest
+        )
 
 
 @contextmanager

@@ -12,8 +12,9 @@ from mutatenn_frontends._onnx import file as onnx_file
 from mutatenn_frontends._onnx import importer as onnx_importer
 from mutatenn_frontends._onnx import inner as onnx_inner
 from mutatenn_frontends._onnx import size as onnx_size
-from mutatenn_frontends._onnx.choice import choose_output, make_two_scores
+from mutatenn_frontends._onnx.choice import choose_output
 from mutatenn_frontends._onnx.prune import prune
+from mutatenn_frontends._shared.classifier import size_option
 from mutatenn_frontends._shared.files import naming, reason, require_unchanged
 from mutatenn_frontends._shared.scores import stacked
 
@@ -22,8 +23,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from numpy.typing import NDArray
-
-    from mutatenn import TensorSpec
 
 
 @attrs.frozen(kw_only=True)
@@ -37,16 +36,10 @@ class Onnx(Frontend):
     name: ClassVar[str] = "onnx"
     suffixes: ClassVar[tuple[str, ...]] = (".onnx",)
     output: str = ""
-    size: tuple[int, ...] = attrs.field(default=(), metadata={"crop": True})
-
-    @size.validator
-    def _check_size(self, attribute: attrs.Attribute[tuple[int, ...]], value: tuple[int, ...]) -> None:
-        pair = value or (1, 1)
-        if [*map(type, pair)] != [int, int] or min(pair) < 1:
-            raise ValueError(f"{attribute.name} is [height, width], in pixels")
+    size: tuple[int, ...] = size_option()
 
     def load(self, source: Path) -> Model:
-        """Import the model with batch 1 and one float32 ``[1, classes]`` output, two for a single score.
+        """Import the model with batch 1 and one float32 ``[1, classes]`` output.
 
         Batch normalisation stays an operator of its own; weights become constants; code that does not
         reach the output is gone. Raises :class:`mutatenn.InputError` as the contract says.
@@ -56,7 +49,7 @@ class Onnx(Frontend):
             self._choose(proto)
             onnx_importer.require_operators(proto)
             onnx_file.check(proto)
-            image = self._settle(proto)
+            image = onnx_file.fix_image(proto, self.size)
             onnx_size.require_small_values(proto)
             module, scores = onnx_importer.to_relax(proto)
         return Model(source.stem, source, digest, module, image, scores)
@@ -82,7 +75,7 @@ class Onnx(Frontend):
         proto, digest = onnx_file.read(model.source)
         require_unchanged(model, digest)
         self._choose(proto)
-        self._settle(proto)
+        onnx_file.fix_image(proto, self.size)
         return proto
 
     def _choose(self, proto: Any) -> None:
@@ -90,12 +83,6 @@ class Onnx(Frontend):
         if self.output:
             choose_output(proto.graph, self.output)
         prune(proto)
-
-    def _settle(self, proto: Any) -> TensorSpec:
-        """Settle in place what the model leaves open, batch 1; return the image input."""
-        image = onnx_file.fix_image(proto, self.size)
-        make_two_scores(proto)
-        return image
 
 
 def _session(proto: Any) -> Any:

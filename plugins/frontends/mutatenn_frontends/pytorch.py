@@ -10,6 +10,7 @@ from mutatenn import Frontend, InputError, Model, hookimpl
 from mutatenn_frontends._pytorch import file as pytorch_file
 from mutatenn_frontends._pytorch import importer as pytorch_importer
 from mutatenn_frontends._pytorch import source as pytorch_source
+from mutatenn_frontends._shared.classifier import size_option
 from mutatenn_frontends._shared.files import naming, require_unchanged
 
 if TYPE_CHECKING:
@@ -26,13 +27,16 @@ class PyTorch(Frontend):
 
     ``torchvision:NAME`` is a model of torchvision with its best weights, ``python:MODULE:FUNCTION`` the model
     that the user's own function returns, with an image's place-holder. The module is looked for in
-    ``folder``; ``weights`` is a file of weights (a state dict) for either.
+    ``folder``; ``weights`` is a file of weights (a state dict) for either. ``output`` names the scores, where
+    several outputs could be, ``size`` is the (height, width) in pixels of an image that leaves them open.
     """
 
     name: ClassVar[str] = "pytorch"
     packages: ClassVar[tuple[str, ...]] = ("torch", "torchvision")
     suffixes: ClassVar[tuple[str, ...]] = (".pt2",)
     schemes: ClassVar[tuple[str, ...]] = ("torchvision", "python")
+    output: str = ""
+    size: tuple[int, ...] = size_option()
     folder: str = attrs.field(default=".", metadata={"path": True})
     weights: str | None = attrs.field(
         default=None,
@@ -66,8 +70,8 @@ class PyTorch(Frontend):
             if self.weights and pytorch_source.made_with(source).get("weights") != self.weights:
                 raise InputError("has weights of its own; remove model.options.weights")
             archive, digest = pytorch_file.read(source)
-            program, image, scores = pytorch_importer.load(archive)
-            module = pytorch_importer.to_relax(program)
+            program, image, scores = pytorch_importer.load(archive, self.output, self.size)
+            module = pytorch_importer.to_relax(program, scores)
         return Model(source.stem, source, digest, module, image, scores)
 
     def reference(self, model: Model, images: NDArray[np.generic]) -> NDArray[np.float32]:
@@ -79,7 +83,7 @@ class PyTorch(Frontend):
         with naming(model.source):
             archive, digest = pytorch_file.read(model.source)
             require_unchanged(model, digest)
-            program, _, _ = pytorch_importer.load(archive)
+            program, _, _ = pytorch_importer.load(archive, self.output, self.size)
             return pytorch_importer.run(program, images, model.output.shape[1])
 
 

@@ -10,6 +10,7 @@ import attrs
 from mutatenn import Frontend, Model, TensorSpec, hookimpl
 from mutatenn_frontends._shared import npy
 from mutatenn_frontends._shared.child import ask
+from mutatenn_frontends._shared.classifier import size_option
 from mutatenn_frontends._shared.files import naming, require_unchanged
 from mutatenn_frontends._shared.packages import require
 from mutatenn_frontends._shared.scores import stacked
@@ -43,6 +44,7 @@ class TensorFlow(Frontend):
     signature: str = ""
     input: str = ""
     output: str = ""
+    size: tuple[int, ...] = size_option()
 
     @classmethod
     def reads(cls, source: Path) -> bool:
@@ -54,7 +56,8 @@ class TensorFlow(Frontend):
 
         The image stays as TensorFlow takes it, usually ``[1, height, width, channels]``; weights become
         constants; code that does not reach the output is gone. The options ``signature``, ``input`` and
-        ``output`` are names that the model has, needed only where it leaves a choice.
+        ``output`` are names that the model has, needed only where it leaves a choice; ``size`` is the
+        (height, width) in pixels of an image that leaves them open.
 
         A model may hold operators that read and write files or call Python: only a graph made of a list of
         operators that compute is ever loaded. Raises :class:`mutatenn.InputError` as the contract says, and
@@ -79,8 +82,9 @@ class TensorFlow(Frontend):
         return stacked(npy.load(content), model.output.shape[1])
 
     def _digest(self, source: Path) -> str:
-        """Return the sha256 (hex) of the files and of the options that are not the default."""
+        """Return the sha256 (hex) of the files and of the options that are not the default, save ``size``."""
         options = attrs.asdict(self, filter=lambda field, value: value != field.default)
+        options.pop("size", None)
         return tensorflow_files.digest(source, json.dumps(options, sort_keys=True) if options else "")
 
     def _ask(
@@ -88,7 +92,7 @@ class TensorFlow(Frontend):
     ) -> tuple[dict[str, Any], bytes]:
         """Return TensorFlow's answer; raises InputError if packages for it are missing."""
         require("tensorflow", *PACKAGES[task])
-        choice = {"signature": self.signature, "input": self.input, "output": output}
+        choice = {"signature": self.signature, "input": self.input, "output": output, "size": self.size}
         request = {"task": task, "source": str(source.absolute()), "choice": choice}
         return ask("TensorFlow's process", MODULE, request, payload)
 

@@ -68,6 +68,15 @@ def rich() -> Any:
     return randomize(keras.Model(image, layers.Dense(5)(found)))
 
 
+def heads() -> Any:
+    """Return logits, probabilities and one probability, of images of any size."""
+    image = keras.Input((None, None, 3))
+    features = layers.GlobalAveragePooling2D()(stem(image))
+    many = layers.Dense(5, name="logits", kernel_initializer=STRONG)(features)
+    one = layers.Dense(1, "sigmoid", name="one", kernel_initializer=STRONG)(features)
+    return randomize(keras.Model(image, [many, layers.Softmax(name="shares")(many), one]))
+
+
 def row() -> Any:
     return keras.Sequential(
         [keras.Input((8, 8, 1)), layers.Conv2D(4, 3, activation="relu"), layers.Flatten(), layers.Dense(5)]
@@ -102,13 +111,12 @@ UNFIT: dict[str, Callable[[], Any]] = {
     "free size": lambda: keras.Sequential([keras.Input((None, None, 3)), layers.GlobalMaxPooling2D()]),
     "fixed batch": lambda: flat(8, 8, 3, batch=4),
     "no scores": pixels,
-    "one score": lambda: keras.Sequential([keras.Input((8, 8, 3)), layers.Flatten(), layers.Dense(1)]),
 }
 
 
 def unfit(model: Any) -> str:
     try:
-        keras_model.image(model), keras_model.scores(model)
+        keras_model.image(model, ()), keras_model.with_scores(model, "")
     except InputError as error:
         return str(error)
     return ""
@@ -122,6 +130,10 @@ def main(folder: Path) -> None:
         model.save(folder / f"{name}.keras")
         model.save(folder / f"{name}.h5")
         model.save_weights(folder / f"{name}.weights.h5")
+    open_model, images = heads(), RANDOM.uniform(-1, 1, (3, 9, 8, 3)).astype(np.float32)
+    open_model.save(folder / "heads.keras")
+    found = dict(zip(open_model.output_names, open_model.predict(images, verbose=0), strict=True))
+    np.savez(folder / "heads.npz", images=images, **found)
     keras.Sequential(
         [keras.Input((3, 8, 8)), layers.Conv2D(2, 3, data_format="channels_first"), layers.Flatten()]
     ).save(folder / "first.keras")

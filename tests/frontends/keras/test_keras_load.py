@@ -79,6 +79,21 @@ def test_model(made: Path, truth: Any, calls: Any, route: str, capfd: pytest.Cap
     assert capfd.readouterr() == ("", "")
 
 
+@pytest.mark.parametrize(
+    ("route", "output"),
+    [("onnx", "shares"), ("tflite", "one"), pytest.param("torch", "logits", marks=needs_torch)],
+)
+def test_sizes_and_scores_that_are_left_open(made: Path, route: str, output: str) -> None:
+    frontend = Keras(route=route, output=output, size=(9, 8))
+    model = frontend.load(made / "heads.keras")
+    with np.load(made / "heads.npz") as arrays:
+        images, scores = arrays["images"], arrays[output]
+    assert model.input.shape == (1, 9, 8, 3)
+    assert model.output == TensorSpec(output, (1, scores.shape[1]))
+    np.testing.assert_allclose(frontend.reference(model, images), scores, atol=1e-6)
+    np.testing.assert_allclose(execute(model, images), scores, atol=1e-6)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("route", ROUTES)
 def test_layers_that_converters_stumble_on(made: Path, truth: Any, calls: Any, route: str) -> None:

@@ -216,11 +216,55 @@ def test_modules_that_do_not_classify(save: Any, module: Any, text: str) -> None
         PyTorch().load(save(module))
 
 
-def test_a_free_batch(save: Any) -> None:
-    batch = torch.export.Dim("batch", max=64)
-    path = save(nn.Flatten(), torch.rand(2, 1, 8, 8), dynamic_shapes=({0: batch},))
-    with pytest.raises(InputError, match=r"has no fixed sizes: input float32\[\?x1x8x8\]; export it with"):
-        PyTorch().load(path)
+class Heads(nn.Module):  # type: ignore[name-defined,misc]
+    """Returns logits, probabilities, one probability, a number of images and nothing."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(3)
+        self.stem, self.mix = nn.Conv2d(3, 8, 3), nn.MultiheadAttention(8, 2, batch_first=True)
+        self.many, self.one = nn.Linear(8, 5), nn.Linear(8, 1)
+
+    def forward(self, image: Any) -> Any:
+        batch = image.shape[0]
+        rows = self.stem(image).relu().flatten(2).transpose(1, 2).reshape(batch * 2, -1, 8)
+        mixed = self.mix(rows, rows, rows)[0].reshape(batch, -1, 8).mean(1)
+        many = self.many(mixed)
+        return many, many.softmax(1), self.one(mixed).sigmoid().squeeze(1), batch, None
+
+
+@pytest.fixture
+def open_sizes(save: Any) -> Path:
+    dim = torch.export.Dim
+    sizes = {0: dim("batch"), 2: 2 * dim("half", min=3, max=50), 3: dim("width", min=5, max=100)}
+    path: Path = save(Heads().eval(), torch.rand(2, 3, 8, 9), dynamic_shapes=(sizes,))
+    return path
+
+
+@pytest.mark.parametrize(("output", "place"), [("linear_2", 0), ("softmax_1", 1), ("squeeze_1", 2)])
+def test_sizes_and_scores_that_are_left_open(open_sizes: Path, output: str, place: int) -> None:
+    frontend = PyTorch(size=(10, 7), output=output)
+    model = frontend.load(open_sizes)
+    assert model.input.shape == (1, 3, 10, 7)
+    assert model.output == TensorSpec(output, (1, 1 if place == 2 else 5))
+    given = images(3, 3, 10, 7)
+    with torch.no_grad():
+        expected = Heads().eval()(torch.from_numpy(given))[place].numpy().reshape(3, -1)
+    np.testing.assert_allclose(frontend.reference(model, given), expected, atol=1e-6)
+    np.testing.assert_allclose(execute(model, given), expected, atol=1e-5)
+
+
+def test_what_is_open_is_asked_for(open_sizes: Path) -> None:
+    with pytest.raises(
+        InputError, match=r"float32\[1x3x\?x\?\]; set preprocess\.crop to its height and width"
+    ):
+        PyTorch().load(open_sizes)
+    with pytest.raises(InputError, match=r"scores: linear_2 .*, or set the option output to one of them"):
+        PyTorch(size=(8, 8)).load(open_sizes)
+    with pytest.raises(
+        InputError, match=r"has no output 'x'; set model\.options\.output to one of linear_2, s"
+    ):
+        PyTorch(size=(8, 8), output="x").load(open_sizes)
 
 
 def test_an_operator_that_only_its_decomposition_shows(save: Any) -> None:

@@ -219,13 +219,16 @@ def test_weights_elsewhere(refused: Any) -> None:
     ("tensors", "text"),
     [
         ({"x": tensor(1, 3, 2, 2), "k": tensor(1)}, "has x float32[1x3x2x2], k float32[1]; export it with"),
-        ({"x": tensor("s77", 3, 2, 2)}, "has no fixed sizes: x float32[?x3x2x2]"),
+        ({"x": tensor("s77", 3, 2, 2)}, "has sizes that are not fixed"),
+        (
+            {"x": tensor(1, 3, "s77", 2)},
+            "its image has no fixed size: x float32[1x3x?x2]; set preprocess.crop",
+        ),
         ({"x": tensor(8, 3, 2, 2)}, "takes several images at once: x float32[8x3x2x2]"),
         ({"x": tensor(1, 3, 2, 2, dtype=5)}, "its input is x int64[1x3x2x2]"),
         ({"x": tensor(1, 3, 2, 2, dtype=6)}, "its input is x float16[1x3x2x2]"),
         ({"x": tensor(1, 12)}, "its input is x float32[1x12]"),
         ({"y": tensor(1, 3, 2, 2)}, "its output is y float32[1x3x2x2]"),
-        ({"y": tensor(1, 1)}, "returns one score only: y float32[1x1]"),
         ({"y": tensor(1, 12, dtype=5)}, "its output is y int64[1x12]"),
         ({"z": tensor("print()", 1)}, "has sizes that are not fixed"),
     ],
@@ -243,9 +246,9 @@ def test_no_input(refused: Any) -> None:
 @pytest.mark.parametrize(
     ("specs", "text"),
     [
-        ([{"user_output": {"arg": named("y")}}] * 2, "but has y float32[1x12], y float32[1x12]; export"),
+        ([{"user_output": {"arg": named("y")}}] * 2, "scores: y float32[1x12], y float32[1x12]; export"),
         ([{"user_output": {"arg": {"as_none": True}}}], "its output is none"),
-        ([], "must have one output, the scores, but has none"),
+        ([], "is not an image classifier: its output is none"),
         ([{"user_input_mutation": {"arg": {"name": "y"}, "user_input_name": "x"}}], "inplace=False"),
         ([{"buffer_mutation": {"arg": {"name": "y"}, "buffer_name": "b"}}], "call model.eval()"),
     ],

@@ -52,10 +52,11 @@ def test_scores_among_other_outputs(shape: Any) -> None:
     assert found == (1, TensorSpec("top", (1, 5)))
 
 
-@pytest.mark.parametrize("shape", [(1, 1), (None, 1), ("N", 1, 1)])
+@pytest.mark.parametrize("shape", [(1,), (1, 1), (None, 1), (None, 1, 1), (1, 1, 1, 1, 1)])
 def test_one_score(shape: Any) -> None:
-    with pytest.raises(InputError, match=r"returns one score only: top .* 1 - p and p of a sigmoid's p"):
-        Classifier().scores_of([Tensor("top", shape, "float32")])
+    outputs = [Tensor("features", (1, 4, 2), "float32"), Tensor("top", shape, "float32"), Tensor("none")]
+    assert Classifier().scores_of(outputs) == (1, TensorSpec("top", (1, 1)))
+    assert Classifier().scores_of([*outputs, SCORES]) == (3, TensorSpec("scores", (1, 5)))
 
 
 @pytest.mark.parametrize(
@@ -78,8 +79,6 @@ def test_no_scores(shape: Any, dtype: str) -> None:
 
 
 def test_what_a_frontend_cannot_do() -> None:
-    with pytest.raises(InputError, match=r"must have one output, the scores, but has token, scores "):
-        Classifier(alone=True).scores_of([Tensor("token"), SCORES])
     with pytest.raises(InputError, match=r"output is top float32\[1x5x1x1\]; give"):
         Classifier(ranks=(2,)).scores_of([Tensor("top", (1, 5, 1, 1), "float32")])
 

@@ -194,6 +194,11 @@ def any_size(folder: str) -> None:
     image_of(folder, [None, None, None, 3], "float32")
 
 
+def one_score(folder: str) -> None:
+    spec = tf.TensorSpec([None, None, None, 3], tf.float32, "image")
+    save(folder, spec, scores=lambda image: tf.sigmoid(tf.reduce_sum(mean(image), 1)))
+
+
 def batch_of_eight(folder: str) -> None:
     image_of(folder, [8, 8, 8, 3], "float32")
 

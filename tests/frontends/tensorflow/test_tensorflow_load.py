@@ -132,6 +132,13 @@ def test_the_only_classifier_among_the_outputs(made: Any, agree: Any) -> None:
     agree(model)
 
 
+@pytest.mark.parametrize("route", TensorFlow.routes)
+def test_an_open_size_and_one_score(made: Any, agree: Any, route: str) -> None:
+    model = TensorFlow(route=route, size=(9, 8)).load(made("one_score"))
+    assert (model.input.shape, model.output.shape) == ((1, 9, 8, 3), (1, 1))
+    agree(model, route=route, size=(9, 8))
+
+
 @pytest.mark.parametrize("wanted", ["scaled:0", "scaled", "image"])
 def test_input(made: Any, agree: Any, wanted: str) -> None:
     model = TensorFlow(input=wanted).load(made("cut_in_the_middle"))

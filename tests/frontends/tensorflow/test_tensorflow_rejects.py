@@ -131,7 +131,7 @@ def test_only_for_training(made: Any, refused: Any) -> None:
             "is not an image classifier: its input is serving_default_x float32[?x3]; give a model of",
         ),
         ("integers", "its input is serving_default_image int64[?x8x8x3]; give a model of images"),
-        ("any_size", "its image has no fixed size: serving_default_image float32[?x?x?x3]; export"),
+        ("any_size", "its image has no fixed size: serving_default_image float32[?x?x?x3]; set"),
         ("batch_of_eight", "takes several images at once: serving_default_image float32[8x8x8x3]; export"),
         ("segmentation", "is not an image classifier: its output is scores float32[1x8x8x3]; give"),
         ("label", "is not an image classifier: its output is scores int64[1]; give a model that returns"),

@@ -173,6 +173,14 @@ def test_names_may_be_missing(net: Any, load: Any, agree: Any) -> None:
     agree(load(built.content(built.dense(built.pooled()))))
 
 
+def test_one_score(net: Any, load: Any, agree: Any) -> None:
+    built = net()
+    total = built.add("SUM", [built.pooled(), built.constant(1)], 1)
+    model = load(built.content(built.add("LOGISTIC", [total], 1, name="scores")))
+    assert model.output == TensorSpec("scores", (1, 1))
+    agree(model)
+
+
 def test_one_of_several_outputs(net: Any, write: Any) -> None:
     built = net()
     features = built.pooled()

@@ -110,10 +110,6 @@ def segmentation(built: Any) -> list[int]:
     return [built.add("ABS", [built.image], 1, 8, 8, 3, name="scores")]
 
 
-def one_score(built: Any) -> list[int]:
-    return [built.add("SUM", [built.pooled(), built.constant(1)], 1, 1, name="scores")]
-
-
 def label(built: Any) -> list[int]:
     scores = [built.dense(built.pooled()), built.constant(1)]
     return [built.add("ARG_MAX", scores, 1, name="scores", dtype="int64", options=("ArgMaxOptions", {}))]
@@ -123,11 +119,6 @@ def label(built: Any) -> list[int]:
 def test_output_is_not_scores(net: Any, refused: Any, outputs: Any) -> None:
     built = net()
     refused(built.content(*outputs(built)), "is not an image classifier: its output is scores")
-
-
-def test_one_score(net: Any, refused: Any) -> None:
-    built = net()
-    refused(built.content(*one_score(built)), "returns one score only: scores float32[1x1]")
 
 
 def test_two_heads(net: Any, refused: Any) -> None:

@@ -72,6 +72,7 @@ def _model(base: Path, catalogues: Catalogues) -> Callable[[Any], values.ModelSe
         frontend=_listed("frontend", catalogues.get("frontends")),
         label_offset=integer(),
         scores=choice(*get_args(values.ScoreKind)),
+        threshold=number(0.0001, 0.9999),
         source=_source(catalogues.get("schemes")),
         sha256=_sha256,
         options=options,

@@ -39,13 +39,15 @@ class ModelSection:
 
     ``frontend`` None means: the one that reads the path, or knows the scheme; ``options`` are its own.
     ``sha256`` (hex) is that of a downloaded file. Class ``c`` is output ``c + label_offset``. ``scores`` says
-    what the outputs are; ``auto`` looks at them.
+    what the outputs are; ``auto`` looks at them. Where there is but one output, the probability of class 1,
+    ``threshold`` is the one above which an image is of that class; None is 0.5.
     """
 
     path: Path | None = None
     frontend: str | None = None
     label_offset: int = 0
     scores: ScoreKind = "auto"
+    threshold: float | None = None
     source: str | None = None
     sha256: str | None = None
     options: dict[str, Any] = attrs.field(factory=dict)

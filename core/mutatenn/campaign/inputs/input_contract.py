@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Any
 import attrs
 
 from mutatenn.campaign.inputs.preprocess import image_channels, image_shape, input_layout
+from mutatenn.campaign.one_score import TwoScores
 from mutatenn.compiler.outline import last_operator, operators
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from mutatenn.api.values import TensorSpec
+    from mutatenn.api.values import Model, TensorSpec
     from mutatenn.campaign.config.values import Channels, Layout, PreprocessSection, ScoreKind
     from mutatenn.campaign.inputs.models import ImportedModel
 
@@ -55,7 +56,6 @@ class Contract:
 def contract(imported: ImportedModel, section: PreprocessSection) -> Contract:
     """Return the contract of a model for images prepared like this; raises InputError if they do not fit."""
     frontend, model = imported.frontend, imported.model
-    main = model.module["main"]
     return Contract(
         frontend.name,
         imported.route,
@@ -65,10 +65,16 @@ def contract(imported: ImportedModel, section: PreprocessSection) -> Contract:
         input_layout(section, model.input),
         image_shape(section, model.input),
         image_channels(section, model.input),
-        "probabilities" if last_operator(main) == "relax.nn.softmax" else "logits",
-        operators(main),
+        "probabilities" if _is_of_probabilities(model) else "logits",
+        operators(model.module["main"]),
         section,
     )
+
+
+def _is_of_probabilities(model: Model) -> bool:
+    if isinstance(model, TwoScores):
+        return model.probability
+    return last_operator(model.module["main"]) == "relax.nn.softmax"
 
 
 def preset(source: str | None, path: Path) -> dict[str, Any]:

@@ -84,7 +84,7 @@ def import_models(
 def _load(frontend: Frontend, path: Path, section: ModelSection) -> Model:
     try:
         _try(frontend, path)
-        return load_model(frontend, path)
+        return load_model(frontend, path, section.scores, section.threshold)
     except InputError as error:
         if section.downloaded:  # an error page, maybe
             raise InputError(f"{error} (delete the file to download it again)") from error.__cause__

@@ -24,7 +24,10 @@ def respond(request: Mapping[str, Any], _payload: bytes) -> tuple[dict[str, Any]
 def convert(folder: Path, request: Mapping[str, Any]) -> dict[str, Any]:
     """Convert ``model.keras`` or ``model.h5`` to ``model.onnx`` or whatever else the ``route`` is."""
     model = keras_model.load(folder / request["file"])
-    image, scores = keras_model.image(model), keras_model.scores(model)
+    image, (model, scores) = (
+        keras_model.image(model, request["size"]),
+        keras_model.with_scores(model, request["output"]),
+    )
     if request["route"] == "torch":
         import_module("mutatenn_frontends._keras.torch").export(model, image, folder / "model.pt2")
     else:
@@ -36,7 +39,7 @@ def convert(folder: Path, request: Mapping[str, Any]) -> dict[str, Any]:
 
 def run(folder: Path, request: Mapping[str, Any]) -> dict[str, Any]:
     """Compute ``scores.npy``, float32 ``[images, classes]``, of ``images.npy``."""
-    model = keras_model.load(folder / request["file"])
+    model, _ = keras_model.with_scores(keras_model.load(folder / request["file"]), request["output"])
     images = np.load(folder / "images.npy", allow_pickle=False)
     np.save(folder / "scores.npy", keras_graph.run(model, images), allow_pickle=False)
     return {}

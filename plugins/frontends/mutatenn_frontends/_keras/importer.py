@@ -36,8 +36,8 @@ def _from_tflite(folder: Path, image: TensorSpec, scores: TensorSpec) -> Any:
 
 def _from_torch(folder: Path, _image: TensorSpec, _scores: TensorSpec) -> Any:
     archive, _ = pytorch_file.read(folder / "model.pt2")
-    program, _, _ = pytorch_importer.load(archive)
-    return keras_layout.sink_transposes(pytorch_importer.to_relax(program))
+    program, _, scores = pytorch_importer.load(archive)
+    return keras_layout.sink_transposes(pytorch_importer.to_relax(program, scores))
 
 
 _ROUTES: dict[str, Callable[[Path, TensorSpec, TensorSpec], Any]] = {

@@ -19,7 +19,9 @@ from mutatenn_frontends._shared.files import reason
 if TYPE_CHECKING:
     from pathlib import Path
 
-CLASSIFIER = Classifier(scores=("float32", "float16", "bfloat16", "float64"), alone=True)
+CLASSIFIER = Classifier(
+    scores=("float32", "float16", "bfloat16", "float64"), options=["output"], open_size=True
+)
 CONFIG = "model_config"
 
 
@@ -100,15 +102,24 @@ def _replace_config(file: Any) -> None:
     file.attrs.pop("training_config", None)
 
 
-def image(model: Any) -> TensorSpec:
-    """Return the one image a model takes, batch 1; raises InputError."""
-    return CLASSIFIER.image_of([_tensor("image", each) for each in model.inputs])
+def image(model: Any, size: list[int]) -> TensorSpec:
+    """Return the one image a model takes, batch 1; raises InputError.
+
+    ``size`` is the (height, width) in pixels of one that leaves them open.
+    """
+    return CLASSIFIER.image_of([_tensor("image", each) for each in model.inputs], size)
 
 
-def scores(model: Any) -> TensorSpec:
-    """Return the one output, the scores per class, as ``[1, classes]``; raises InputError."""
-    _, found = CLASSIFIER.scores_of([_tensor("scores", each) for each in model.outputs])
-    return found
+def with_scores(model: Any, wanted: str) -> tuple[Any, TensorSpec]:
+    """Return the model with the one output that is scores per class, and these as ``[1, classes]``.
+
+    With ``wanted`` it is the output of that name. Raises InputError.
+    """
+    names = model.output_names if wanted or len(model.outputs) > 1 else ["scores"]
+    place, found = CLASSIFIER.scores_of([*map(_tensor, names, model.outputs)], wanted)
+    if len(model.outputs) > 1:
+        model = import_module("keras").Model(model.inputs, model.outputs[place])
+    return model, found
 
 
 def _tensor(name: str, symbolic: Any) -> Tensor:

@@ -11,6 +11,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from mutatenn import InputError
+from mutatenn_frontends._pytorch.sizes import settle
 from mutatenn_frontends._shared.classifier import Classifier, Tensor
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
     from mutatenn import TensorSpec
 
-CLASSIFIER = Classifier(ranks=(2,), alone=True)
+CLASSIFIER = Classifier(options=["output"], open_size=True)
 DTYPES = {
     1: "uint8",
     2: "int8",
@@ -50,16 +51,18 @@ ONE_ARGUMENT = (
 )
 
 
-def check(program: Any) -> tuple[Any, TensorSpec, TensorSpec]:
+def check(program: Any, wanted: str = "", size: tuple[int, ...] = ()) -> tuple[Any, TensorSpec, TensorSpec]:
     """Return the program made of its checked parts alone, the image that it takes, the scores it returns.
 
-    The image becomes the one positional argument, the scores the one result, whatever structure they were in.
-    Its operators are left to :func:`require_known`. Raises InputError.
+    The image becomes the one positional argument, the scores the one result, whatever structure they were in;
+    with ``wanted`` they are the output of that name. The batch becomes 1, an open height and width ``size``,
+    in pixels. Operators are left to :func:`require_known`. Raises InputError.
     """
     try:
+        program = settle(program, (1, 0, *(size or (0, 0))))
         graph, signature = _parts(program)
-        image, scores = _image(graph, signature), _scores(graph, signature)
-        rebuilt = _rebuild(program, image.name)
+        image, (place, scores) = _image(graph, signature), _scores(graph, signature, wanted)
+        rebuilt = _rebuild(program, image.name, place)
         graph, signature = _parts(rebuilt)
         _require_plain(graph)
         _require_names(graph, signature)
@@ -80,13 +83,12 @@ def _image(graph: Any, signature: Any) -> TensorSpec:
     return CLASSIFIER.image_of(inputs)
 
 
-def _scores(graph: Any, signature: Any) -> TensorSpec:
+def _scores(graph: Any, signature: Any, wanted: str) -> tuple[int, TensorSpec]:
     specs = list(map(_only, signature["output_specs"]))
     changed = {kind for kind, _ in specs} - {"user_output"}
     if changed:  # of a program that was decomposed before it was saved
         raise InputError(IN_PLACE if changed == {"user_input_mutation"} else TRAINING)
-    _, scores = CLASSIFIER.scores_of([_argument(graph, value["arg"]) for _, value in specs])
-    return scores
+    return CLASSIFIER.scores_of([_argument(graph, value["arg"]) for _, value in specs], wanted)
 
 
 def _only(union: Any) -> tuple[str, Any]:
@@ -96,18 +98,13 @@ def _only(union: Any) -> tuple[str, Any]:
 
 
 def _argument(graph: Any, argument: Any) -> Tensor:
-    """Return a tensor, or what else it is; raises InputError if its sizes are not fixed."""
+    """Return a tensor, or what else it is."""
     kind, value = _only(argument)
     if kind != "as_tensor":
         return Tensor(kind.removeprefix("as_"))
     meta = graph["tensor_values"][value["name"]]
     sizes = [size.get("as_int") for size in meta["sizes"]]
-    found = Tensor(value["name"], sizes, DTYPES.get(meta["dtype"], "other"))
-    if not all(isinstance(size, int) for size in sizes):
-        raise InputError(
-            f"has no fixed sizes: {found}; export it with an example of batch 1 and without dynamic_shapes"
-        )
-    return found
+    return Tensor(value["name"], sizes, DTYPES.get(meta["dtype"], "other"))
 
 
 def operators(program: Any) -> set[str]:
@@ -163,8 +160,11 @@ def _items(tree: Any) -> Iterator[tuple[str, Any]]:
             yield from _items(value)
 
 
-def _rebuild(program: Any, image: str) -> Any:
-    """Return the program without symbols, guards, specifications of trees and where its nodes are from."""
+def _rebuild(program: Any, image: str, scores: int) -> Any:
+    """Return the program without symbols, guards, specifications of trees and where its nodes are from.
+
+    Of its outputs it keeps the one in the place of ``scores``.
+    """
     graph, signature = _parts(program)
     nodes = [
         {key: node[key] for key in ("target", "inputs", "outputs", "name") if key in node} | {"metadata": {}}
@@ -181,13 +181,17 @@ def _rebuild(program: Any, image: str) -> Any:
     return {
         "graph_module": {
             "graph": {
-                **{key: graph[key] for key in ("inputs", "outputs", "tensor_values")},
+                **{key: graph[key] for key in ("inputs", "tensor_values")},
+                "outputs": [graph["outputs"][scores]],
                 **symbols,
                 "nodes": nodes,
                 "is_single_tensor_return": False,
                 "custom_obj_values": {},
             },
-            "signature": {key: signature[key] for key in ("input_specs", "output_specs")},
+            "signature": {
+                "input_specs": signature["input_specs"],
+                "output_specs": [signature["output_specs"][scores]],
+            },
             "module_call_graph": [{"fqn": "", "signature": call}],
             "metadata": {},
             "treespec_namedtuple_fields": {},

@@ -24,9 +24,15 @@ if TYPE_CHECKING:
     from mutatenn_frontends._pytorch.file import Archive
 
 
-def load(archive: Archive) -> tuple[Any, TensorSpec, TensorSpec]:
-    """Return the ``torch.export.ExportedProgram``, its image and its scores; raises InputError."""
-    program, image, scores = pytorch_graph.check(archive.program)
+def load(
+    archive: Archive, output: str = "", size: tuple[int, ...] = ()
+) -> tuple[Any, TensorSpec, TensorSpec]:
+    """Return the ``torch.export.ExportedProgram``, its image and its scores; raises InputError.
+
+    ``output`` names the scores, where several outputs could be; ``size`` is the (height, width) in pixels of
+    an image that leaves them open.
+    """
+    program, image, scores = pytorch_graph.check(archive.program, output, size)
     torch = _torch()
     pytorch_graph.require_known(pytorch_graph.operators(program), _known())
     try:
@@ -68,8 +74,8 @@ def _importable() -> set[str]:
     return {*translator.ExportedProgramImporter().convert_map, *conversions()}
 
 
-def to_relax(program: Any) -> Any:
-    """Return the Relax module of a program that :func:`load` returned; raises InputError."""
+def to_relax(program: Any, scores: TensorSpec) -> Any:
+    """Return the Relax module of a program and its scores, which :func:`load` returned; raises InputError."""
     frontend = import_module("tvm.relax.frontend.torch")
     try:
         with _quiet():
@@ -87,10 +93,25 @@ def to_relax(program: Any) -> Any:
             f"cannot be imported ({reason(error, last=True)}); export it in inference mode, "
             "with standard layers"
         ) from error
+    module = _as_scores(module, scores)
     passes = (ir.relax.transform.CanonicalizeBindings(), ir.relax.transform.DeadCodeElimination())
     module = ir.tvm.transform.Sequential(passes)(module)
     ir.relax.analysis.well_formed(module)
     return module
+
+
+def _as_scores(module: Any, scores: TensorSpec) -> Any:
+    """Return the module with its result in the shape of the scores."""
+    main, builder = module["main"], ir.relax.BlockBuilder()
+    if tuple(map(int, main.ret_ty.shape)) == scores.shape:
+        return module
+    with builder.function("main", list(main.params)):
+        with builder.dataflow():
+            for binding in (binding for block in main.body.blocks for binding in block.bindings):
+                builder.emit_normalized(binding)
+            result = builder.emit_output(ir.relax.op.reshape(main.body.body, scores.shape))
+        builder.emit_func_output(result)
+    return builder.get()
 
 
 def _decompose(program: Any) -> Any:

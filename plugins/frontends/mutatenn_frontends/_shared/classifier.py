@@ -1,4 +1,7 @@
-"""What an image classifier is: it takes one image of a fixed size, and returns one score for each class."""
+"""What an image classifier is: it takes one image of a fixed size, and returns one score for each class.
+
+A model of two classes may return the score of one of them alone.
+"""
 
 from __future__ import annotations
 
@@ -34,7 +37,7 @@ class Tensor:
 class Classifier:
     """What a frontend can import: the dtypes of image and scores, and how many dimensions scores may have.
 
-    ``alone``: there can be no other output beside the scores. ``options``: the frontend's options ``input``
+    ``options``: the frontend's options ``input``
     and ``output``, as far as it has them, which name a tensor. ``open_size``: the frontend has the option
     ``size``, which a campaign sets to its crop.
     """
@@ -42,18 +45,22 @@ class Classifier:
     images: Sequence[str] = ("float32",)
     scores: Sequence[str] = ("float32",)
     ranks: Sequence[int] = (2, 4)
-    alone: bool = False
     options: Sequence[str] = ()
     open_size: bool = False
 
-    def image_of(self, inputs: Sequence[Tensor]) -> TensorSpec:
-        """Return the one image among a model's inputs, with batch 1; raises InputError."""
+    def image_of(self, inputs: Sequence[Tensor], size: Sequence[int] = ()) -> TensorSpec:
+        """Return the one image among a model's inputs, with batch 1; raises InputError.
+
+        ``size`` is the (height, width) in pixels of one that leaves them open.
+        """
         if len(inputs) != 1:
             raise InputError(
                 f"must have one input, the image, but has {_listed(inputs)}; export it with the image alone"
                 + self._or_set("input")
             )
         (image,) = inputs
+        if size:
+            image = _sized(image, size)
         if len(image.shape) != IMAGE_RANK or image.dtype not in self.images:
             raise InputError(
                 f"is not an image classifier: its input is {image}; give a model of images, [batch, "
@@ -71,7 +78,8 @@ class Classifier:
     def scores_of(self, outputs: Sequence[Tensor], wanted: str = "") -> tuple[int, TensorSpec]:
         """Return the place of the one output that can be scores, and them as float32 ``[1, classes]``.
 
-        With ``wanted`` it is the output of that name. Raises InputError.
+        One score alone is taken where there is no output of several. With ``wanted`` it is the output of that
+        name. Raises InputError.
         """
         listed = _listed(outputs)
         if wanted:
@@ -81,11 +89,9 @@ class Classifier:
                 raise InputError(f"has no output {wanted!r}; set model.options.output to one of {names}")
             _, spec = self.scores_of(outputs[place : place + 1])
             return place, spec
-        if self.alone and len(outputs) != 1:
-            raise InputError(
-                f"must have one output, the scores, but has {listed}; export it with the scores alone"
-            )
-        found = [(place, classes) for place, each in enumerate(outputs) if (classes := self._classes(each))]
+        counts = [*map(self._classes, outputs)]
+        several = [(place, count) for place, count in enumerate(counts) if count > 1]
+        found = several or [(place, count) for place, count in enumerate(counts) if count]
         if len(found) == 1:
             ((place, classes),) = found
             return place, TensorSpec(outputs[place].name, (1, classes))
@@ -94,27 +100,49 @@ class Classifier:
                 f"has several outputs that could be scores: {listed}; export it with one of them"
                 + self._or_set("output")
             )
-        if len(outputs) == 1 and outputs[0].dtype in self.scores and {*outputs[0].shape[1:]} == {1}:
-            raise InputError(
-                f"returns one score only: {listed}; export it with a score for each of two classes, such as "
-                "1 - p and p of a sigmoid's p, or to ONNX, of which that is made here"
-            )
         raise InputError(
             f"is not an image classifier: its output is {listed}; give a model that returns one score for "
             f"each class, [batch, classes] of {' or '.join(self.scores)}"
         )
 
     def _classes(self, output: Tensor) -> int:
-        """Return how many there are in [1, classes], or [1, classes, 1, 1] in any order; 0 in all else."""
-        if output.dtype not in self.scores or len(output.shape) not in self.ranks:
+        """Return how many there are in [1, classes], or [1, classes, 1, 1] in any order; 0 in all else.
+
+        One score may have any number of dimensions.
+        """
+        if output.dtype not in self.scores or not output.shape or output.shape[0] not in (1, None):
             return 0
-        batch, *sizes = output.shape
-        several = [size for size in sizes if size != 1]
-        classes = several[0] if batch in (1, None) and len(several) == 1 else 0
-        return classes if isinstance(classes, int) and classes > 1 else 0
+        several = [size for size in output.shape[1:] if size != 1]
+        if not several:
+            return 1
+        classes = several[0] if len(several) == 1 and len(output.shape) in self.ranks else 0
+        return max(classes, 0) if isinstance(classes, int) else 0
 
     def _or_set(self, option: str) -> str:
         return f", or set the option {option} to one of them" if option in self.options else ""
+
+
+def _sized(image: Tensor, size: Sequence[int]) -> Tensor:
+    """Return an image with numbers for height and width where it leaves them open."""
+    if len(image.shape) != IMAGE_RANK:
+        return image
+    last = isinstance(image.shape[3], int) and not isinstance(image.shape[1], int)
+    shape = list(image.shape)
+    for place, pixels in zip((1, 2) if last else (2, 3), size, strict=True):
+        shape[place] = shape[place] if isinstance(shape[place], int) else pixels
+    return attrs.evolve(image, shape=shape)
+
+
+def size_option() -> tuple[int, ...]:
+    """Return the field of the option ``size``, the crop of a campaign: height and width in pixels."""
+
+    def check(_: object, attribute: attrs.Attribute[tuple[int, ...]], value: tuple[int, ...]) -> None:
+        pair = value or (1, 1)
+        if [*map(type, pair)] != [int, int] or min(pair) < 1:
+            raise ValueError(f"{attribute.name} is [height, width], in pixels")
+
+    field: tuple[int, ...] = attrs.field(default=(), metadata={"crop": True}, validator=check)
+    return field
 
 
 def _listed(tensors: Sequence[Tensor]) -> str:

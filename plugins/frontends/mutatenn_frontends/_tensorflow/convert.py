@@ -31,7 +31,7 @@ def respond(request: Mapping[str, Any], payload: bytes) -> tuple[dict[str, Any],
     """
     choice = tensorflow_file.Choice(**request["choice"])
     graph = tensorflow_file.read(Path(request["source"]), choice)
-    graph, image, tensor = tensorflow_graph.fix_image(graph, choice.input)
+    graph, image, tensor = tensorflow_graph.fix_image(graph, choice.input, choice.size)
     if request["task"] == "run":  # the request names the one output that was imported
         (output,) = graph.outputs.values()
         images = npy.load(payload)

@@ -22,11 +22,15 @@ NEVER_SCORES = {"Assert", "Const", "NoOp", "Placeholder", "PlaceholderWithDefaul
 
 @attrs.frozen
 class Choice:
-    """What to take of a file, by the names in it; empty where it shall be found."""
+    """What to take of a file, by the names in it; empty where it shall be found.
+
+    ``size`` is the (height, width) in pixels of an image that leaves them open.
+    """
 
     signature: str = ""
     input: str = ""
     output: str = ""
+    size: tuple[int, ...] = ()
 
 
 @attrs.frozen

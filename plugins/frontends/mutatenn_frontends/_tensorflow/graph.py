@@ -15,26 +15,26 @@ from mutatenn_frontends._shared.files import reason
 from mutatenn_frontends._tensorflow.operators import node_of, nodes_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from numpy.typing import NDArray
 
     from mutatenn_frontends._tensorflow.file import Graph
 
-CLASSIFIER = Classifier(images=("float32", "uint8"), options=["input", "output"])
+CLASSIFIER = Classifier(images=("float32", "uint8"), options=["input", "output"], open_size=True)
 WHERE = ("Graph execution error", "Detected at node", "<stack traces", "[[", "File ")
 """How the lines of TensorFlow's errors begin that tell places, not causes."""
 
 
-def fix_image(graph: Graph, wanted: str) -> tuple[Graph, TensorSpec, str]:
+def fix_image(graph: Graph, wanted: str, size: Sequence[int] = ()) -> tuple[Graph, TensorSpec, str]:
     """Make the image the only placeholder, batch 1; return the graph, the image, and the tensor it is.
 
-    ``wanted`` is the tensor, or the model's name of it, or empty. Raises InputError if there is not exactly
-    one image of a fixed size.
+    ``wanted`` is the tensor, or the model's name of it, or empty; ``size`` is the (height, width) in pixels
+    of an image that leaves them open. Raises InputError if there is not exactly one image.
     """
     computation = graph.computation
     specs = _placeholders(graph, computation, wanted)
-    image = CLASSIFIER.image_of([*map(_tensor, specs.values())])
+    image = CLASSIFIER.image_of([*map(_tensor, specs.values())], size)
     (tensor,) = specs
     definition = type(graph.definition).FromString(graph.definition.SerializeToString())
     (node,) = (node for node in definition.node if node.name == node_of(tensor))
