@@ -7,6 +7,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from mutatenn import ir
+from mutatenn_frontends._pytorch.arguments import arguments
+from mutatenn_frontends._pytorch.arithmetic import arithmetic
+from mutatenn_frontends._pytorch.indexing import indexing
 from mutatenn_frontends._shared.resampling import resampled
 
 if TYPE_CHECKING:
@@ -31,39 +34,13 @@ OURS = ("_upsample_bicubic2d_aa.default",)
 
 def conversions() -> dict[str, Callable[[Any, Any], Any]]:
     """Return what converts a node for an importer, by operator, as ``custom_convert_map`` wants it."""
-    return {"avg_pool2d.default": _avg_pool2d, **dict.fromkeys((*THEIRS, *OURS), _resample)}
-
-
-def decompositions() -> dict[Any, Callable[..., Any]]:
-    """Return what takes operators apart whose factors the importer would leave out, for PyTorch."""
-    aten = import_module("torch").ops.aten
-
-    def add(one: Any, other: Any, *, alpha: float = 1) -> Any:
-        return NotImplemented if alpha == 1 else one + other * alpha
-
-    def subtract(one: Any, other: Any, *, alpha: float = 1) -> Any:
-        return NotImplemented if alpha == 1 else one - other * alpha
-
-    def subtract_from(one: Any, other: Any, alpha: float = 1) -> Any:
-        return NotImplemented if alpha == 1 else other - one * alpha
-
-    def elu(value: Any, alpha: float = 1, scale: float = 1, input_scale: float = 1) -> Any:
-        if scale == input_scale == 1:
-            return NotImplemented
-        return aten.where(value > 0, value, aten.expm1(value * input_scale) * alpha) * scale
-
-    return {
-        aten.add.Tensor: add,
-        aten.sub.Tensor: subtract,
-        aten.rsub.Scalar: subtract_from,
-        aten.rsub.Tensor: subtract_from,
-        aten.elu.default: elu,
-    }
+    resamplings = dict.fromkeys((*THEIRS, *OURS), _resample)
+    return {"avg_pool2d.default": _avg_pool2d, **resamplings, **arithmetic(), **indexing()}
 
 
 def _avg_pool2d(node: Any, importer: Any) -> Any:
     """Convert AvgPool2d, ``divisor_override`` included: sums over windows, zeros around the image."""
-    _, size, stride, padding, _, _, divisor = _arguments(node)
+    _, size, stride, padding, _, _, divisor = arguments(node)
     if divisor is None:
         return importer._avg_pool2d(node)
     size, padding = _pair(size), _pair(padding)
@@ -83,13 +60,6 @@ def _avg_pool2d(node: Any, importer: Any) -> Any:
     return importer.block_builder.emit(ir.relax.op.multiply(mean, factor))
 
 
-def _arguments(node: Any) -> list[Any]:
-    """Return a node's arguments by position, defaults included."""
-    given = list(node.args)
-    rest = node.target._schema.arguments[len(given) :]
-    return given + [node.kwargs.get(each.name, each.default_value) for each in rest]
-
-
 def _resample(node: Any, importer: Any) -> Any:
     """Convert a change of an image's height and width, whatever its filter: both are linear."""
     image = importer.env[node.args[0]]
@@ -103,15 +73,15 @@ def _resample(node: Any, importer: Any) -> Any:
 
 def _is_as_theirs(node: Any, before: Sequence[int]) -> bool:
     """Tell whether the importer's own conversion of a resampling computes the same."""
-    after, arguments = node.meta["val"].shape[2:], _arguments(node)
-    scales = [each for given in arguments[2:] for each in _listed(given) if isinstance(each, float)]
+    after, given = node.meta["val"].shape[2:], arguments(node)
+    scales = [each for values in given[2:] for each in _listed(values) if isinstance(each, float)]
     if any(size * scale != out for size, scale, out in zip(before, scales, after, strict=False)):
         return False
     name = node.target.__name__
     if "nearest" in name:
         return all(out % size == 0 for size, out in zip(before, after, strict=True))
     larger = all(out >= size for size, out in zip(before, after, strict=True))
-    return name in THEIRS and ("_aa" not in name or (larger and not arguments[2]))
+    return name in THEIRS and ("_aa" not in name or (larger and not given[2]))
 
 
 def _weights(node: Any, length: int, axis: int) -> NDArray[np.float32]:

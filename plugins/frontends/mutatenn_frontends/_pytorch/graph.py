@@ -130,7 +130,8 @@ def _require_plain(graph: Any) -> None:
             given["name"] in ("train", "training") and given["arg"].get("as_bool") for given in node["inputs"]
         ):
             raise InputError(TRAINING)
-    kinds = {key for key, _ in _items(graph) if key.startswith("as_")} - PLAIN
+    parts = [*(graph[key] for key in ("inputs", "outputs", "nodes")), *graph["tensor_values"].values()]
+    kinds = {key for key, _ in _items(parts) if key.startswith("as_")} - PLAIN
     if kinds:
         raise InputError(
             f"has sizes that are not fixed, or objects ({', '.join(sorted(kinds))}); export it without "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import warnings
 from contextlib import contextmanager
 from importlib import import_module
@@ -12,7 +13,9 @@ import numpy as np
 
 from mutatenn import InputError, TensorSpec, ir
 from mutatenn_frontends._pytorch import graph as pytorch_graph
-from mutatenn_frontends._pytorch.conversions import conversions, decompositions
+from mutatenn_frontends._pytorch.arithmetic import decompositions
+from mutatenn_frontends._pytorch.conversions import conversions
+from mutatenn_frontends._pytorch.refusals import naming, node_by_node
 from mutatenn_frontends._shared.files import reason
 from mutatenn_frontends._shared.scores import stacked
 
@@ -22,6 +25,11 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from mutatenn_frontends._pytorch.file import Archive
+
+
+COMPOSITE = re.compile(r"aten\.(\w+)\.(\w+)")
+NO_ARITHMETIC = ("backward", "set_", "pin_memory", "_cufft", "_test")
+"""Parts of names of operators that PyTorch makes of others, but that change what they are given, or more."""
 
 
 def load(
@@ -34,7 +42,8 @@ def load(
     """
     program, image, scores = pytorch_graph.check(archive.program, output, size)
     torch = _torch()
-    pytorch_graph.require_known(pytorch_graph.operators(program), _known())
+    used = {name for name in pytorch_graph.operators(program) if not _is_composite(torch, name)}
+    pytorch_graph.require_known(used, _known())
     try:
         with _quiet():
             return torch.export.load(archive.rebuild(program)), image, scores
@@ -66,25 +75,37 @@ def _known() -> set[str]:
         decomposed = import_module("torch.export").default_decompositions()
     names = {str(operator).removeprefix("aten.") for operator in decomposed} | _importable()
     in_place = {f"{name}_.{overload}" for name, _, overload in (each.partition(".") for each in names)}
-    return names | in_place
+    taken_apart = {str(operator).removeprefix("aten.") for operator in decompositions()}
+    return names | in_place | taken_apart
+
+
+def _is_composite(torch: Any, name: str) -> bool:
+    """Tell whether an operator, as ``aten.outer.default``, is made of others wherever it is used."""
+    found = COMPOSITE.fullmatch(name)
+    if not found or any(part in name for part in NO_ARITHMETIC):
+        return False
+    place = f"aten::{found[1]}" if found[2] == "default" else f"aten::{found[1]}.{found[2]}"
+    try:
+        return bool(torch._C._dispatch_has_kernel_for_dispatch_key(place, "CompositeImplicitAutograd"))
+    except RuntimeError:  # of what does not exist
+        return False
 
 
 def _importable() -> set[str]:
-    translator = import_module("tvm.relax.frontend.torch.exported_program_translator")
-    return {*translator.ExportedProgramImporter().convert_map, *conversions()}
+    return {*node_by_node()().convert_map, *conversions()}
 
 
 def to_relax(program: Any, scores: TensorSpec) -> Any:
     """Return the Relax module of a program and its scores, which :func:`load` returned; raises InputError."""
-    frontend = import_module("tvm.relax.frontend.torch")
     try:
         with _quiet():
             program = _decompose(program)
-            module = frontend.from_exported_program(
+            module = node_by_node()().from_exported_program(
                 program,
+                keep_params_as_input=False,
                 unwrap_unit_return_tuple=True,
-                run_ep_decomposition=False,
-                custom_convert_map=conversions(),
+                no_bind_return_tuple=False,
+                custom_convert_map={name: naming(convert) for name, convert in conversions().items()},
             )
     except InputError:
         raise
