@@ -23,7 +23,7 @@ if "MUTATENN_KERNEL_CACHE" not in os.environ:  # else it is that of the process 
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
 
 # A busy machine is no reason to fail: hypothesis' deadlines say nothing about the code.
-settings.register_profile("mutatenn", deadline=None)
+settings.register_profile("mutatenn", deadline=None, max_examples=30)
 settings.load_profile("mutatenn")
 
 

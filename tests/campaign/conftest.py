@@ -45,7 +45,7 @@ sites = [0]
 
 [[mutations]]
 operator = "store-minus-epsilon"
-sites = "each"
+sites = { sample = 20 }
 """
 
 

@@ -226,14 +226,14 @@ def test_a_disk_that_fills_spoils_no_verdict(
 def test_killed_again_and_again_it_ends_the_same(finished: Run, campaign: Path, tmp_path: Path) -> None:
     out = tmp_path / "run"
     done: dict[str, str] = {}
-    for moment in (0, 1, 9, 25):
+    for moment in (0, 1, 9):
         process = start(campaign, out)
         wait_for(process, out, moment)
         kill(process)
         kept = observations(out)
         assert done.items() <= kept.items(), "a finished mutant was run again or lost"
         done = kept
-    assert len(done) >= 25
+    assert len(done) >= 9
     run = mutatenn.run(campaign, out)
     assert done.items() <= observations(out).items()
     assert story(run) == story(finished)
@@ -241,7 +241,7 @@ def test_killed_again_and_again_it_ends_the_same(finished: Run, campaign: Path, 
         assert (run.outputs("cpu", record.id) == finished.outputs("cpu", record.id)).all()
 
 
-@pytest.mark.parametrize("delay", [0.4, 1.2, 2.0])
+@pytest.mark.parametrize("delay", [0.4, *(pytest.param(late, marks=pytest.mark.slow) for late in (1.2, 2.0))])
 def test_killed_before_the_first_result_nothing_is_stuck(
     campaign: Path, tmp_path: Path, delay: float
 ) -> None:
@@ -249,7 +249,7 @@ def test_killed_before_the_first_result_nothing_is_stuck(
     process = start(campaign, out)
     time.sleep(delay)
     kill(process)
-    text = campaign.read_text().replace('sites = "each"', "sites = [0]")
+    text = campaign.read_text().replace("sites = { sample = 20 }", "sites = [0]")
     small = tmp_path / "smaller.toml"
     small.write_text(text)
     if not observations(out) and not (out / "campaign.sqlite").exists():
@@ -263,7 +263,7 @@ def test_a_run_that_died_before_its_plan_begins_anew(campaign: Path, tmp_path: P
     out = tmp_path / "run"
     out.mkdir()
     Store.create(out).close()  # all that is there when the process dies right after
-    campaign.write_text(campaign.read_text().replace('sites = "each"', "sites = [0]"))
+    campaign.write_text(campaign.read_text().replace("sites = { sample = 20 }", "sites = [0]"))
     assert all(record.verdicts for record in mutatenn.run(campaign, out).mutants)
 
 

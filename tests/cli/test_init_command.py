@@ -16,6 +16,7 @@ from mutatenn.api.executor import Limits
 from mutatenn.campaign.config import values as config
 from mutatenn.campaign.config.load import load_campaign
 from mutatenn.campaign.config.resources import data_folder
+from mutatenn.campaign.inputs.dataset import open_dataset
 
 Command = Callable[..., Any]
 
@@ -97,13 +98,14 @@ def test_a_model_and_images_of_ones_own(folder: Path, command: Command) -> None:
 
 
 @pytest.mark.parametrize("images", ["[2024] x/*.png", "[2024] x/a[1].png", "[2024] x/[a]*.png"])
-def test_folders_with_brackets(folder: Path, command: Command, images: str) -> None:
+@pytest.mark.parametrize("place", ["", "absolute"])
+def test_folders_with_brackets(folder: Path, command: Command, images: str, place: str) -> None:
     (folder / "[2024] x").mkdir()
-    shutil.copy(data_folder() / "digits" / "0_0000.png", folder / "[2024] x" / "a[1].png")
-    for given in (images, str(folder / images)):
-        command("init", "--images", given, "--force")
-        done = command("plan", "campaign.toml")
-        assert (done.code, done.err) == (0, "")
+    found = folder / "[2024] x" / "a[1].png"
+    shutil.copy(data_folder() / "digits" / "0_0000.png", found)
+    command("init", "--images", str(folder / images) if place else images)
+    dataset = open_dataset(load_campaign("campaign.toml", {}).dataset)
+    assert list(dataset.paths) == [found]
 
 
 def test_a_model_that_cannot_be_imported(folder: Path, command: Command) -> None:

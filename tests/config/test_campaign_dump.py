@@ -9,7 +9,7 @@ from typing import Any
 
 import attrs
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from mutatenn import Limits
@@ -133,7 +133,6 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return base
 
 
-@settings(max_examples=60, deadline=None)
 @given(data=st.data())
 def test_a_dumped_campaign_loads_equal(place: Path, data: st.DataObject) -> None:
     campaign = data.draw(campaigns(place))

@@ -150,7 +150,7 @@ def test_a_read_in_a_branch_that_is_not_taken_does_not_count(strict: Any) -> Non
     assert (seen.outcome, seen.message) == ("ran", "")
 
 
-@pytest.mark.parametrize("bounds", ["auto", True])
+@pytest.mark.parametrize("bounds", ["auto", pytest.param(True, marks=pytest.mark.slow)])
 def test_vectors_of_computed_indices_are_checked_lane_by_lane(digits: Any, bounds: Any) -> None:
     """An index narrowed to 8 bits wraps: in a vector, lane by lane."""
     plain = digits.toolchain

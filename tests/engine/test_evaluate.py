@@ -296,7 +296,7 @@ def sample(digits: Any) -> dict[str, Program]:
 def test_reuse_changes_no_bit(digits: Any, backend: Any, sample: dict[str, Program]) -> None:
     evaluator = Evaluator(backend.open())
     original = evaluator.link(digits.original)
-    knowns = [evaluator.original(original, image) for image in digits.images]
+    knowns = [evaluator.original(original, image) for image in digits.images[:3]]
     executed = np.zeros(2, int)
     for program in sample.values():
         linked = evaluator.link(program)

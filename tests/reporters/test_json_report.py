@@ -80,14 +80,14 @@ def test_a_mutant_is_a_line(finished: Any, tmp_path: Path) -> None:
 
 
 def test_memory_does_not_grow_with_the_mutants(make: Make, tmp_path: Path) -> None:
-    run = make({"cpu": {f"lt-to-le.x.{n}.0": {**KILLED, "message": "m" * 500} for n in range(4000)}})
+    run = make({"cpu": {f"lt-to-le.x.{n}.0": {**KILLED, "message": "m" * 500} for n in range(1500)}})
     reporter.Json().report(run, tmp_path)  # imports what it needs
     tracemalloc.start()
     reporter.Json().report(run, tmp_path)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    assert peak < 1_000_000
-    assert (tmp_path / "report.json").stat().st_size > 3_000_000
+    assert peak < 500_000
+    assert (tmp_path / "report.json").stat().st_size > 1_100_000
 
 
 def test_every_status_is_valid(make: Make, tmp_path: Path) -> None:

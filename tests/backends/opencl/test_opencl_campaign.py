@@ -35,20 +35,20 @@ backend = "opencl"
 
 [[mutations]]
 operator = "transpose-conv2d-data"
-sites = [0, 3]
+sites = [0]
 
 [[mutations]]
 operator = "store-int8"
-sites = { sample = 2 }
+sites = { sample = 1 }
 
 [[mutations]]
 operator = "lt-to-gt"
 stage = "lowered"
-sites = { sample = 3 }
+sites = { sample = 2 }
 
 [[mutations]]
 operator = "decrease-block-extent"
-sites = { sample = 2 }
+sites = { sample = 1 }
 """
 
 
@@ -66,7 +66,7 @@ def test_the_originals_agree(finished: Run) -> None:
 
 def test_every_mutant_has_a_verdict(finished: Run) -> None:
     found = [each.verdicts["cl"].status for each in finished.mutants if "cl" in each.verdicts]
-    assert len(found) >= 7
+    assert len(found) >= 4
     assert set(found) <= {"killed", "survived", "never-infected", "out-of-bounds", "unstable"}
     assert "killed" in found
     assert "survived" in found
@@ -74,7 +74,7 @@ def test_every_mutant_has_a_verdict(finished: Run) -> None:
 
 def test_faults_above_the_device_have_the_same_verdict_on_both(finished: Run) -> None:
     both = [each for each in finished.mutants if {"cpu", "cl"} <= each.verdicts.keys()]
-    assert len(both) >= 4
+    assert len(both) >= 2
     for mutant in both:
         assert mutant.verdicts["cpu"].status == mutant.verdicts["cl"].status, mutant.id
 

@@ -61,7 +61,9 @@ def shift(bench: Any, by: int, dtype: str = "float32") -> Kernel:
 
 
 @pytest.mark.parametrize(
-    "backend", [OpenCl(), OpenCl(schedules="gpu"), Discrete()], ids=["cpu", "gpu", "discrete"]
+    "backend",
+    [pytest.param(OpenCl(), marks=pytest.mark.slow), OpenCl(schedules="gpu"), Discrete()],
+    ids=["cpu", "gpu", "discrete"],
 )
 def test_the_contract_of_devices_is_kept(bench: Any, backend: OpenCl) -> None:
     check_device(backend)

@@ -73,7 +73,7 @@ def test_a_schedule_that_tvm_cannot_lower_gives_way(bench: Any) -> None:
 def test_schedules_for_cpus_change_no_bit(bench: Any) -> None:
     change_no_bit(
         bench,
-        hand_made("pad", "softmax", "pool", "matmul", "small-conv", "conv", "depthwise"),
+        hand_made("pad", "softmax", "matmul", "small-conv"),
     )
 
 
@@ -94,7 +94,7 @@ def change_no_bit(bench: Any, kernels: list[tuple[str, Any]]) -> None:
 
 
 @pytest.mark.parametrize(
-    "seeds", [range(4), pytest.param(range(4, 40), marks=pytest.mark.slow)], ids=["few", "many"]
+    "seeds", [range(2), pytest.param(range(2, 40), marks=pytest.mark.slow)], ids=["few", "many"]
 )
 def test_random_kernels_in_all_styles(bench: Any, random_graph: Any, seeds: range) -> None:
     styles = {style: Bench(OpenCl(schedules=style)) for style in ("plain", "cpu", "gpu")}

@@ -136,7 +136,10 @@ def test_a_kernel_that_hangs_ends_when_its_client_has_gone(
     assert "its client has gone" in supervised.text()
 
 
-@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
+@pytest.mark.parametrize(
+    "how",
+    [signal.SIGKILL, *(pytest.param(n, marks=pytest.mark.slow) for n in (signal.SIGTERM, signal.SIGINT))],
+)
 def test_a_supervised_server_leaves_nothing_behind(servers: Any, kernel: Make, how: signal.Signals) -> None:
     server = servers.serve()
     device = servers.backend(server).open()

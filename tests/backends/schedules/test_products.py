@@ -6,6 +6,7 @@ from typing import Any
 
 import attrs
 import pytest
+from sampling import sampled
 
 from mutatenn import ir
 
@@ -85,7 +86,7 @@ DEPTHWISE = [
 ]
 
 
-@pytest.mark.parametrize("conv", [*POINTWISE, *SPATIAL, *GROUPED, *DEPTHWISE], ids=str)
+@pytest.mark.parametrize("conv", sampled([*POINTWISE, *SPATIAL, *GROUPED, *DEPTHWISE], 2), ids=str)
 def test_convolution(native: Any, make_graph: Any, conv: Conv) -> None:
     (kernel,) = native.kernels(conv.graph(make_graph))
     rule = native.check(kernel)
@@ -93,7 +94,7 @@ def test_convolution(native: Any, make_graph: Any, conv: Conv) -> None:
     assert not conv.rule or rule == conv.rule
 
 
-@pytest.mark.parametrize("conv", [POINTWISE[0], SPATIAL[0], SPATIAL[1], GROUPED[1], DEPTHWISE[1]], ids=str)
+@pytest.mark.parametrize("conv", [SPATIAL[1], DEPTHWISE[1]], ids=str)
 def test_every_kernel_of_the_extended_profile(native: Any, make_graph: Any, conv: Conv) -> None:
     for kernel in native.kernels(conv.graph(make_graph), "extended"):
         assert native.check(kernel)

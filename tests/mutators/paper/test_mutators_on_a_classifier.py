@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from sampling import sampled
 
 from mutatenn import Kernel, Mutator, ir
 from mutatenn.compiler.kernels import build_kernel, lower_kernel
@@ -87,7 +88,7 @@ def test_each_graph_mutant_differs(name: str, classifier: Any) -> None:
     assert ir.ffi.structural_equal(together, one_after_another(GRAPH[name](), classifier))
 
 
-@pytest.mark.parametrize("name", [name for name, sites in GRAPH_SITES.items() if sites])
+@pytest.mark.parametrize("name", sampled([name for name, sites in GRAPH_SITES.items() if sites], 3))
 def test_graph_mutants_run(name: str, classifier: Any, original_scores: Any) -> None:
     scores = run(GRAPH[name]().apply(classifier, range(GRAPH_SITES[name])))
     assert scores.shape == original_scores.shape
@@ -107,7 +108,7 @@ def test_each_kernel_mutant_differs(name: str, stage: str, stages: dict[str, lis
 
 
 @pytest.mark.parametrize("stage", STAGES)
-@pytest.mark.parametrize("name", [name for name, sites in KERNEL_SITES.items() if sites])
+@pytest.mark.parametrize("name", sampled([name for name, sites in KERNEL_SITES.items() if sites], 2))
 def test_kernel_mutants_compile(name: str, stage: str, stages: dict[str, list[Any]], target: Any) -> None:
     operator = KERNEL[name]()
     function = max(stages[stage], key=lambda each: len(operator.sites(each)))
