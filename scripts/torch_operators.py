@@ -6,19 +6,14 @@ python scripts/torch_operators.py --only 'avg_pool'    those whose names match, 
 
 from __future__ import annotations
 
-import argparse
-import multiprocessing
-import re
-import signal
 import tempfile
 import warnings
-from collections import defaultdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import attrs
 import numpy as np
 import torch
+from operator_forms import RIGHT, WRONG, Outcome, listed_under, main, of_error, of_refusal, split
 from torch import nn
 
 from mutatenn import InputError
@@ -33,24 +28,21 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 PAGE = Path(__file__).parents[1] / "docs" / "torch-operators.md"
-SHAPE, SECONDS = (1, 4, 6, 8), 60
-RIGHT, REFUSED, WRONG = "right", "refused", "wrong"
-BAD = (WRONG, "not built", "error", "crash or hang")
-INTRODUCTION = """\
+SHAPE = (1, 4, 6, 8)
+RELEASE = torch.__version__.partition("+")[0]
+INTRODUCTION = f"""\
 # PyTorch operators
 
 <!-- Made by scripts/torch_operators.py; run it, do not change this page. -->
 
-What comes of forms of PyTorch's operators, each exported by `torch.export` {version} as a classifier of an
-image {shape}: *right* where import, the default profile, LLVM with schedules and the engine give PyTorch's
-own numbers; *refused* where one line names the operator and the cure. None is wrong.
+What comes of forms of PyTorch's operators, each exported by `torch.export` {RELEASE} as a classifier of an
+image {SHAPE}: *right* where import, the default profile, LLVM with schedules and the engine give
+PyTorch's own numbers; *refused* where one line names the operator and the cure. None is wrong.
 
     python scripts/torch_operators.py
 
-{total} forms: {right} right, {refused} refused.
+{{total}} forms: {{right}} right, {{refused}} refused.
 
-| operator | right | refused | forms that are refused, and why |
-|---|---|---|---|
 """
 
 
@@ -314,30 +306,15 @@ def forms() -> Iterator[tuple[str, str, nn.Module]]:
     torch.manual_seed(3)
     yield from _layers()
     texts = (POOLS, ACTIVATIONS, ELEMENTS, REDUCTIONS, PRODUCTS, SHAPES, RESIZES)
-    for code in (form.strip() for text in texts for form in text.split(";")):
+    for code in split(*texts):
         compute = eval(f"lambda x, s: {code}", {"torch": torch, "F": nn.functional})  # noqa: S307  # text of this module
-        yield _operator(code), code, Form(lambda image, compute=compute: compute(image, _signed(image)))
-
-
-def _operator(code: str) -> str:
-    """Return what a form is listed under: the first function that it calls, or its first sign."""
-    found = re.search(r"(?:\.)([a-z_0-9]+)\(", code)
-    sign = re.search(r"\*\*|//|<<|[-+*/%@~|]", code)
-    return found[1].rstrip("_") if found else sign[0] if sign else "indexing"
+        yield listed_under(code), code, Form(lambda image, compute=compute: compute(image, _signed(image)))
 
 
 def image() -> torch.Tensor:
     """Return the image, in which no two numbers are alike, from 0 to 1."""
     numbers = np.random.default_rng(3).permutation(np.linspace(0.01, 0.99, int(np.prod(SHAPE))))
     return torch.from_numpy(numbers.reshape(SHAPE).astype(np.float32))
-
-
-@attrs.frozen
-class Outcome:
-    """What came of a form."""
-
-    verdict: str
-    reason: str = ""
 
 
 def judged(network: nn.Module) -> Outcome:
@@ -353,11 +330,9 @@ def judged(network: nn.Module) -> Outcome:
         try:
             model = PyTorch().load(path)
         except InputError as error:
-            said = str(error).removeprefix(f"{path}: ")
-            fine = "\n" not in said and "; " in said
-            return Outcome(REFUSED if fine else "error", said)
+            return of_refusal(error, path)
         except Exception as error:  # a bug, to be told
-            return Outcome("error", f"{type(error).__name__}: {error}".splitlines()[0][:200])
+            return of_error(error)
     evaluator = Evaluator(Llvm().open())
     try:
         program = evaluator.link(Toolchain(model, Llvm(), Profile()).program)
@@ -369,73 +344,11 @@ def judged(network: nn.Module) -> Outcome:
     return Outcome(WRONG, f"by {np.nanmax(abs(found - expected)):.2g}")
 
 
-def _outcome(number: int) -> Outcome:
-    signal.alarm(SECONDS)  # ends this process
-    try:
-        network = next(each for place, (_, _, each) in enumerate(forms()) if place == number)
-        return judged(network)
-    except Exception as error:  # PyTorch's own, or a bug
-        return Outcome("error", f"{type(error).__name__}: {error}".splitlines()[0][:200])
-
-
-def _got(waiting: Any) -> Outcome:
-    try:
-        found: Outcome = waiting.get(2 * SECONDS)
-    except multiprocessing.TimeoutError:
-        return Outcome("crash or hang")
-    return found
-
-
-def outcomes(only: str = "") -> Iterator[tuple[str, str, Outcome]]:
-    """Yield operator, form and what came of it, computed in processes of their own."""
-    torch.set_num_threads(1)  # more would hang in forked processes
-    listed = [(operator, form) for operator, form, _ in forms()]
-    wanted = [n for n, (operator, form) in enumerate(listed) if re.search(only, f"{operator} {form}")]
-    with multiprocessing.get_context("fork").Pool(maxtasksperchild=20) as pool:
-        waiting = [pool.apply_async(_outcome, (number,)) for number in wanted]
-        for number, each in zip(wanted, waiting, strict=True):
-            yield *listed[number], _got(each)
-
-
-def page(found: list[tuple[str, str, Outcome]]) -> str:
-    """Return the page about the outcomes."""
-    rows = defaultdict(list)
-    for operator, form, outcome in found:
-        rows[operator].append((form, outcome))
-    text = INTRODUCTION.format(
-        version=torch.__version__.partition("+")[0],
-        shape="x".join(map(str, SHAPE)),
-        total=len(found),
-        right=sum(outcome.verdict == RIGHT for _, _, outcome in found),
-        refused=sum(outcome.verdict == REFUSED for _, _, outcome in found),
-    )
-    for operator, each in sorted(rows.items()):
-        right = sum(outcome.verdict == RIGHT for _, outcome in each)
-        refused = [(form, outcome) for form, outcome in each if outcome.verdict == REFUSED]
-        why = "; ".join(f"`{form}`: {outcome.reason.partition(';')[0]}" for form, outcome in refused)
-        counts = [str(count or "") for count in (right, len(refused))]
-        text += f"| {operator.replace('|', 'or')} | {' | '.join(counts)} | {why.replace('|', '/')} |\n"
-    return text
-
-
-def main() -> int:
-    """Write the page, and tell what is neither right nor refused."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--only", default="", metavar="PATTERN", help="the forms whose names match")
-    given = parser.parse_args()
-    found = []
-    for operator, form, outcome in outcomes(given.only):
-        found.append((operator, form, outcome))
-        if outcome.verdict != RIGHT:
-            print(f"{outcome.verdict}: {operator}: {form}: {outcome.reason}", flush=True)
-    bad = sum(outcome.verdict in BAD for _, _, outcome in found)
-    print(f"{len(found)} forms, {bad} of them neither right nor refused")
-    if not given.only:
-        PAGE.write_text(page(found))
-    return bool(bad)
+def number(place: int) -> Outcome:
+    """Return what comes of the form in a place of the list."""
+    torch.set_num_threads(1)
+    return judged(next(network for n, (_, _, network) in enumerate(forms()) if n == place))
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    raise SystemExit(main(__doc__, PAGE, INTRODUCTION, [(name, form) for name, form, _ in forms()], number))

@@ -33,6 +33,7 @@ def measure(out: Path, parts: str) -> dict[str, Any]:
     return kept
 
 
+@pytest.mark.slow
 def test_inference_and_images(tmp_path: Path) -> None:
     kept = measure(tmp_path, "inference,images")
     assert set(kept["ratio"]) == {

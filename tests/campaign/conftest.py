@@ -45,7 +45,7 @@ sites = [0]
 
 [[mutations]]
 operator = "store-minus-epsilon"
-sites = { sample = 20 }
+sites = { sample = 20, seed = 10 }
 """
 
 

@@ -41,7 +41,7 @@ def test_a_disk_that_fills(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     out = tmp_path / "run"
-    for pages in (5, 28):
+    for pages in (5, 21):
         with monkeypatch.context() as patch:
             fill(patch, pages)
             assert main(["run", str(campaign), "--out", str(out), "--workers", "1"]) == 4, pages

@@ -249,7 +249,7 @@ def test_killed_before_the_first_result_nothing_is_stuck(
     process = start(campaign, out)
     time.sleep(delay)
     kill(process)
-    text = campaign.read_text().replace("sites = { sample = 20 }", "sites = [0]")
+    text = campaign.read_text().replace("sites = { sample = 20, seed = 10 }", "sites = [0]")
     small = tmp_path / "smaller.toml"
     small.write_text(text)
     if not observations(out) and not (out / "campaign.sqlite").exists():
@@ -263,7 +263,7 @@ def test_a_run_that_died_before_its_plan_begins_anew(campaign: Path, tmp_path: P
     out = tmp_path / "run"
     out.mkdir()
     Store.create(out).close()  # all that is there when the process dies right after
-    campaign.write_text(campaign.read_text().replace("sites = { sample = 20 }", "sites = [0]"))
+    campaign.write_text(campaign.read_text().replace("sites = { sample = 20, seed = 10 }", "sites = [0]"))
     assert all(record.verdicts for record in mutatenn.run(campaign, out).mutants)
 
 

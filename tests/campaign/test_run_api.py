@@ -18,7 +18,7 @@ from mutatenn.results.run import Run
 def test_every_planned_mutant_has_one_verdict(finished: Run) -> None:
     assert all(set(record.verdicts) == {"cpu"} for record in finished.mutants)
     score = finished.score("cpu")
-    assert sum(score.counts.values()) == len(finished.mutants) > 50
+    assert sum(score.counts.values()) == len(finished.mutants) > 25
 
 
 def test_verdicts_cover_killed_survived_and_never_infected(finished: Run) -> None:

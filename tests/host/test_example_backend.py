@@ -27,6 +27,7 @@ def test_its_readme_shows_the_rows(installed: dict[str, str]) -> None:
     assert all(row in rows(EXAMPLE) for row in found)
 
 
+@pytest.mark.slow
 def test_its_own_tests_pass(installed: dict[str, str], tmp_path: Path) -> None:
     options = "-q", "-p", "no:cacheprovider"
     python(installed, "-m", "pytest", *options, EXAMPLES / EXAMPLE / "tests", cwd=tmp_path)

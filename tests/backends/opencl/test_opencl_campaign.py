@@ -10,6 +10,7 @@ import pytest
 import mutatenn
 from mutatenn.results.run import Run
 
+pytestmark = pytest.mark.slow
 CAMPAIGN = """
 name = "two-ways"
 seed = 3

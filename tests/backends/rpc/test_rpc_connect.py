@@ -118,6 +118,7 @@ def test_a_linker_for_the_processor_is_asked_for(servers: Any, supervised: Any) 
         servers.backend(supervised, mtriple="riscv64-linux-gnu").open()
 
 
+@pytest.mark.slow
 def test_two_devices_behind_a_tracker(servers: Any) -> None:
     tracker = servers.start("tvm.exec.rpc_tracker")
     backend = Rpc(tracker=f"127.0.0.1:{tracker.port}", key="board", connect_timeout=20)

@@ -12,7 +12,7 @@ torch = pytest.importorskip("torch", reason="PyTorch is not installed")
 
 SAMPLED = 12
 """One of so many forms is tried by default."""
-operators = script("torch_operators")
+operators, pages = script("torch_operators"), script("operator_forms")
 
 
 @cache
@@ -22,7 +22,7 @@ def every() -> list[tuple[str, str, Any]]:
 
 def failures(forms: list[tuple[str, str, Any]]) -> dict[str, Any]:
     found = {f"{name} {form}": operators.judged(network) for name, form, network in forms}
-    return {name: outcome for name, outcome in found.items() if outcome.verdict in operators.BAD}
+    return {name: outcome for name, outcome in found.items() if outcome.verdict in pages.BAD}
 
 
 def test_a_sample() -> None:
@@ -49,12 +49,5 @@ def test_all(part: int) -> None:
 def test_a_refusal_names_operator_and_arguments(code: str, told: str) -> None:
     (network,) = (network for _, form, network in every() if form == code)
     outcome = operators.judged(network)
-    assert outcome.verdict == operators.REFUSED
+    assert outcome.verdict == pages.REFUSED
     assert told in outcome.reason
-
-
-def test_the_page_counts_forms() -> None:
-    right, refused = operators.Outcome("right"), operators.Outcome("refused", "has aten.x, which; do")
-    text = operators.page([("add", "x + 1", right), ("add", "x + y", right), ("x", "x(a | b)", refused)])
-    assert "3 forms: 2 right, 1 refused." in text
-    assert text.endswith("| add | 2 |  |  |\n| x |  | 1 | `x(a / b)`: has aten.x, which |\n")
