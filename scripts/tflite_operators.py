@@ -94,9 +94,8 @@ cast(not_equal(round(s), 0.0), float32); cast(logical_and(s > 0.0, x > 0.7), flo
 cast(logical_or(s > 0.0, x > 0.7), float32); cast(logical_not(s > 0.0), float32); cast(9.0 * s, int32);
 cast(cast(9.0 * s, int32) * 2, float32); cast(cast(9.0 * s, int32) // 2, float32); math.atan2(s, x);
 cast(9.0 * s, int8); cast(cast(200.0 * x, uint8), float32); s + k(4); s * k(8, 4); s - k(6, 8, 4);
-k(6, 8, 1) * s; math.erf(s); math.sinh(s); add_n([x, s, x]); cast(cast(9.0 * s, int64) % 4, float32);
-cast(math.is_nan(s), float32); zeros_like(x) + s; ones_like(x) * s; fill([1, 6, 8, 4], 2.0) * s;
-cast(s, float16); math.tan(s)
+k(6, 8, 1) * s; add_n([x, s, x]); cast(cast(9.0 * s, int64) % 4, float32); cast(math.is_nan(s), float32);
+zeros_like(x) + s; ones_like(x) * s; fill([1, 6, 8, 4], 2.0) * s; cast(s, float16)
 """
 REDUCTIONS = """\
 reduce_mean(s, [1, 2]); reduce_mean(s, [1, 2], True); reduce_mean(s, -1); reduce_mean(s); reduce_sum(s, 3);
@@ -125,7 +124,7 @@ reverse_sequence(s, [3], 1); scatter_nd([[0], [2]], s[0, :2], [4, 8, 4]);
 tensor_scatter_nd_update(s[0], [[0], [2]], 2.0 * s[0, :2]); boolean_mask(s, [True], axis=0);
 image.flip_left_right(s); meshgrid(s[0, 0, 0], s[0, 1, 0])[0];
 strided_slice(s, [0, 1, 0, 0], [1, 6, 8, 4], [1, 2, 3, 1]); linalg.matrix_transpose(s);
-searchsorted([0.2, 0.5], x[0, 0, 0]); unique(x[0, 0, 0])[0]; sort(s); argsort(s, 3)
+unique(x[0, 0, 0])[0]; sort(s); argsort(s, 3)
 """
 RESIZES = """\
 image.resize(s, [9, 13]); image.resize(s, [4, 3]); image.resize(s, [12, 16], 'nearest');
@@ -134,9 +133,7 @@ compat.v1.image.resize_bilinear(s, [9, 13], align_corners=True);
 compat.v1.image.resize_bilinear(s, [9, 13]);
 compat.v1.image.resize_bilinear(s, [1, 1], align_corners=True);
 compat.v1.image.resize_nearest_neighbor(s, [9, 13], align_corners=True);
-compat.v1.image.resize_nearest_neighbor(s, [9, 13]); image.resize(s, [9, 13], 'bicubic');
-image.resize(s, [3, 4], 'area'); image.crop_to_bounding_box(s, 1, 2, 3, 4);
-image.crop_and_resize(s, [[0.1, 0.2, 0.8, 0.9]], [0], [4, 5])
+compat.v1.image.resize_nearest_neighbor(s, [9, 13]); image.crop_to_bounding_box(s, 1, 2, 3, 4)
 """
 CODES = split(
     *(

@@ -10,6 +10,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
+ONE_OR_ALL = "BatchNormalization"
+"""The operator that gives one of its results, or all of them."""
+
+
 def prune(proto: Any) -> None:
     """Remove operators that no output needs, and optional results that nothing takes, in place.
 
@@ -40,7 +44,7 @@ def _results(proto: Any, node: Any, needed: set[str]) -> int:
         and optional[count - 1]
     ):
         count -= 1
-    return count
+    return len(node.output) if node.op_type == ONE_OR_ALL and count > 1 else count
 
 
 def _optional(proto: Any, node: Any) -> Iterator[bool]:

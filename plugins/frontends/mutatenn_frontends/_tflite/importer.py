@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from functools import cache, partial
+from functools import cache
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +12,7 @@ import numpy as np
 from mutatenn import InputError, TensorSpec, ir
 from mutatenn_frontends._shared.files import reason
 from mutatenn_frontends._tflite.file import tensor_numbers
+from mutatenn_frontends._tflite.forms import Forms
 from mutatenn_frontends._tflite.quantised import WholeNumbers
 
 if TYPE_CHECKING:
@@ -132,7 +133,7 @@ def _converter() -> Any:
     them constant, and with batch 1 they are.
     """
 
-    class Converter(WholeNumbers, importer().OperatorConverter):  # type: ignore[misc]  # TVM is not typed
+    class Converter(Forms, WholeNumbers, importer().OperatorConverter):  # type: ignore[misc]  # TVM is not typed
         def convert_shape(self, op: Any) -> Any:
             (data,), (output,) = self.get_input_tensors(op), self.get_output_tensors(op)
             sizes = ir.relax.get_shape_of(self.bb.normalize(self.get_tensor_expr(data)))
@@ -146,20 +147,4 @@ def _converter() -> Any:
             (output,) = self.get_output_tensors(op)
             return ir.relax.op.reshape(self.get_tensor_expr(data), self._get_tensor_shape_tuple(output))
 
-        def convert_transpose_conv(self, op: Any) -> Any:
-            nn = ir.relax.op.nn
-            theirs = nn.conv2d_transpose
-            nn.conv2d_transpose = partial(_channels_first, theirs)
-            try:
-                return super().convert_transpose_conv(op)
-            finally:
-                nn.conv2d_transpose = theirs
-
     return Converter
-
-
-def _channels_first(convolve: Any, data: Any, weight: Any, **options: Any) -> Any:
-    """Return a transposed convolution of channels last, which TVM computes of channels first alone."""
-    turn = ir.relax.op.permute_dims
-    result = convolve(turn(data, (0, 3, 1, 2)), weight, **{**options, "data_layout": "NCHW"})
-    return turn(result, (0, 2, 3, 1))
