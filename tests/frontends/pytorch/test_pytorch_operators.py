@@ -10,7 +10,7 @@ from page_scripts import script
 
 torch = pytest.importorskip("torch", reason="PyTorch is not installed")
 
-SAMPLED = 12
+SAMPLED = 30
 """One of so many forms is tried by default."""
 operators, pages = script("torch_operators"), script("operator_forms")
 
