@@ -147,7 +147,7 @@ def test_survivors_are_ranked_by_the_margin_they_took(finished: Run) -> None:
     found = closest_survivors(finished, "cpu")
     survived = [r.id for r in finished.mutants if r.verdicts["cpu"].status == "survived"]
     assert sorted(each.mutant for each in found) == sorted(survived)
-    assert len(found) > 20
+    assert len(found) > 10
     assert found[0].lost > 0.01
     for each in found:
         shares = [
