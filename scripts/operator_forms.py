@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 import multiprocessing
 import re
 import signal
@@ -10,11 +11,22 @@ from collections import defaultdict
 from typing import TYPE_CHECKING
 
 import attrs
+import numpy as np
+
+from mutatenn.compiler.profiles import Profile
+from mutatenn.compiler.toolchain import Toolchain
+from mutatenn.engine.evaluate import Evaluator
+from mutatenn.errors import BuildError
+from mutatenn_backends.llvm import Llvm
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from multiprocessing.pool import AsyncResult
     from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from mutatenn import Model
 
 RIGHT, REFUSED, WRONG = "right", "refused", "wrong"
 BAD = (WRONG, "not built", "error", "crash or hang")
@@ -41,6 +53,25 @@ def of_refusal(error: Exception, path: Path) -> Outcome:
 def of_error(error: Exception) -> Outcome:
     """Return what came of a form where something else went wrong."""
     return Outcome("error", f"{type(error).__name__}: {error}".splitlines()[0][:200])
+
+
+def image(shape: tuple[int, ...]) -> NDArray[np.float32]:
+    """Return the image, in which no two numbers are alike, from 0 to 1."""
+    numbers = np.random.default_rng(3).permutation(np.linspace(0.01, 0.99, math.prod(shape)))
+    return numbers.reshape(shape).astype(np.float32)
+
+
+def of_numbers(model: Model, given: NDArray[np.float32], expected: NDArray[np.float32]) -> Outcome:
+    """Return what comes of an imported form: whether it is compiled, and computes what is expected."""
+    evaluator = Evaluator(Llvm().open())
+    try:
+        program = evaluator.link(Toolchain(model, Llvm(), Profile()).program)
+    except BuildError as error:
+        return Outcome("not built", str(error).splitlines()[0][:200])
+    found = evaluator.device.fetch(evaluator.original(program, given[0]).output).reshape(1, -1)
+    if np.allclose(found, expected, rtol=1e-4, atol=1e-5, equal_nan=True):
+        return Outcome(RIGHT)
+    return Outcome(WRONG, f"by {np.nanmax(abs(found - expected)):.2g}")
 
 
 def limited(judge: Callable[[int], Outcome], number: int) -> Outcome:

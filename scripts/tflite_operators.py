@@ -18,14 +18,9 @@ os.environ |= {"TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": "-1", "TF_EN
 
 import numpy as np
 import tensorflow as tf
-from operator_forms import RIGHT, WRONG, Outcome, listed_under, main, of_error, of_refusal, split
+from operator_forms import Outcome, image, listed_under, main, of_error, of_numbers, of_refusal, split
 
 from mutatenn import InputError
-from mutatenn.compiler.profiles import Profile
-from mutatenn.compiler.toolchain import Toolchain
-from mutatenn.engine.evaluate import Evaluator
-from mutatenn.errors import BuildError
-from mutatenn_backends.llvm import Llvm
 from mutatenn_frontends.tflite import Tflite
 
 logging.getLogger("absl").setLevel(logging.ERROR)
@@ -144,12 +139,6 @@ CODES = split(
 FORMS = [(listed_under(f".{code}"), code) for code in CODES]
 
 
-def image() -> np.ndarray[Any, np.dtype[np.float32]]:
-    """Return the image, in which no two numbers are alike, from 0 to 1."""
-    numbers = np.random.default_rng(3).permutation(np.linspace(0.01, 0.99, int(np.prod(SHAPE))))
-    return numbers.reshape(SHAPE).astype(np.float32)
-
-
 def converted(code: str) -> bytes:
     """Return the TFLite model of a form."""
     random = np.random.default_rng(5)
@@ -171,7 +160,7 @@ def converted(code: str) -> bytes:
 
 def judged(code: str) -> Outcome:
     """Return what comes of a form that TensorFlow can convert."""
-    given = image()
+    given = image(SHAPE)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "net.tflite")
         path.write_bytes(converted(code))
@@ -182,15 +171,7 @@ def judged(code: str) -> Outcome:
         except Exception as error:  # a bug, to be told
             return of_error(error)
         expected = Tflite().reference(model, given)
-    evaluator = Evaluator(Llvm().open())
-    try:
-        program = evaluator.link(Toolchain(model, Llvm(), Profile()).program)
-    except BuildError as error:
-        return Outcome("not built", str(error).splitlines()[0][:200])
-    found = evaluator.device.fetch(evaluator.original(program, given[0]).output).reshape(1, -1)
-    if np.allclose(found, expected, rtol=1e-4, atol=1e-5, equal_nan=True):
-        return Outcome(RIGHT)
-    return Outcome(WRONG, f"by {np.nanmax(abs(found - expected)):.2g}")
+    return of_numbers(model, given, expected)
 
 
 def number(place: int) -> Outcome:

@@ -94,7 +94,7 @@ def test_it_stops_when_the_interval_is_narrow_enough(tmp_path: Path) -> None:
     assert sum(mutatenn.run(path, tmp_path / "run").score().counts.values()) == planned
 
 
-@pytest.mark.parametrize("seed", [0, 4])
+@pytest.mark.parametrize("seed", [0, *(pytest.param(n, marks=pytest.mark.slow) for n in range(1, 5))])
 def test_a_stratified_sample_takes_its_share_of_every_operator_and_kernel(tmp_path: Path, seed: int) -> None:
     sites = f"{{ sample = 40, seed = {seed}, stratified = true }}"
     plan = prepared(write(tmp_path, sites=sites)).plans()["cpu"]

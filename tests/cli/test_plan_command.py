@@ -71,8 +71,13 @@ def test_a_line_per_mutant(finished: Any, command: Command) -> None:
     assert rows[1].split()[1:] == ["7", "sites", "-"]
 
 
-def test_the_lines_are_aligned_columns(write: Write, command: Command) -> None:
-    mutations = '[[mutations]]\noperator = "AT"\n[[mutations]]\noperator = "graph"\nsites = "together"\n'
+@pytest.mark.parametrize(
+    ("operators", "least"), [("AT", 5_000), pytest.param("all", 10_000, marks=pytest.mark.slow)]
+)
+def test_the_lines_are_aligned_columns(write: Write, command: Command, operators: str, least: int) -> None:
+    mutations = (
+        f'[[mutations]]\noperator = "{operators}"\n[[mutations]]\noperator = "graph"\nsites = "together"\n'
+    )
     environments = '[[environments]]\nname = "one"\n[[environments]]\nname = "two"\nprofile = "basic"\n'
     campaign = write(mutations=mutations, tail=environments)
     plans = json.loads(command("plan", campaign, "--json").out)["environments"]
@@ -83,7 +88,7 @@ def test_the_lines_are_aligned_columns(write: Write, command: Command) -> None:
     )
     assert list(texts) == [f"{table}\n" for table in tables]
     assert [title.split()[:2] for title in titles] == [["environment", "one"], ["environment", "two"]]
-    assert min(map(len, tables)) > 5_000
+    assert min(map(len, tables)) > least
 
 
 def _rows(plan: Any) -> list[tuple[object, ...]]:

@@ -104,8 +104,9 @@ class Trusting(Plain):
             yield from (Observation(name, "infrastructure-error", str(error)) for name in mutants)
 
 
-def test_an_executor_that_keeps_its_promises() -> None:
-    check_executor(Plain, backwards=True)
+@pytest.mark.parametrize("backwards", [pytest.param(False, marks=pytest.mark.slow), True])
+def test_an_executor_that_keeps_its_promises(backwards: bool) -> None:
+    check_executor(Plain, backwards=backwards)
 
 
 @pytest.mark.parametrize(

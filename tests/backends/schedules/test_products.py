@@ -94,7 +94,9 @@ def test_convolution(native: Any, make_graph: Any, conv: Conv) -> None:
     assert not conv.rule or rule == conv.rule
 
 
-@pytest.mark.parametrize("conv", [SPATIAL[1], DEPTHWISE[1]], ids=str)
+@pytest.mark.parametrize(
+    "conv", sampled([SPATIAL[1], POINTWISE[0], SPATIAL[0], DEPTHWISE[1], GROUPED[1]], 3), ids=str
+)
 def test_every_kernel_of_the_extended_profile(native: Any, make_graph: Any, conv: Conv) -> None:
     for kernel in native.kernels(conv.graph(make_graph), "extended"):
         assert native.check(kernel)

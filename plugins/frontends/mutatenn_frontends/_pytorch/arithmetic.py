@@ -1,19 +1,15 @@
-"""Conversions of PyTorch's arithmetic that TVM's importer has not, or makes something else of.
-
-Some are made of other operators of PyTorch, which are imported then.
-"""
+"""Conversions of PyTorch's arithmetic that TVM's importer has not, or makes something else of."""
 
 from __future__ import annotations
 
 import math
-from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from mutatenn import ir
 from mutatenn_frontends._pytorch.arguments import arguments
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
 
 def arithmetic() -> dict[str, Callable[[Any, Any], Any]]:
@@ -35,17 +31,18 @@ def _operand(importer: Any, value: Any, dtype: str) -> Any:
     if isinstance(value, bool | int | float):
         return ir.relax.const(value, dtype)
     found = importer.env[value]
-    return (
-        found
-        if str(found.ty.dtype) == dtype
-        else importer.block_builder.emit(ir.relax.op.astype(found, dtype))
-    )
+    same = str(found.ty.dtype) == dtype
+    return found if same else importer.block_builder.emit(ir.relax.op.astype(found, dtype))
+
+
+def _dtype(node: Any) -> str:
+    """Return the dtype of a node's result."""
+    return str(node.meta["val"].dtype).removeprefix("torch.")
 
 
 def _operands(node: Any, importer: Any) -> tuple[Any, Any]:
     """Return both operands in the dtype of the result."""
-    dtype = str(node.meta["val"].dtype).removeprefix("torch.")
-    one, other = (_operand(importer, value, dtype) for value in node.args[:2])
+    one, other = (_operand(importer, value, _dtype(node)) for value in node.args[:2])
     return one, other
 
 
@@ -61,8 +58,9 @@ def _quotient(node: Any, importer: Any) -> Any:
     one, other = _operands(node, importer)
     mode = node.kwargs.get("rounding_mode")
     if mode is None:
-        if node.args[1] == 0 and isinstance(node.args[1], int | float):  # which TVM would compute, and fail
-            return emit(op.multiply(one, ir.relax.const(math.inf, str(one.ty.dtype))))
+        number = node.args[1]
+        if isinstance(number, int | float) and number == 0:  # which TVM would compute, and fail
+            return emit(op.multiply(one, ir.relax.const(math.copysign(math.inf, number), str(one.ty.dtype))))
         return emit(op.divide(one, other))
     if "float" not in str(one.ty.dtype):
         return emit(op.floor_divide(one, other) if mode == "floor" else op.divide(one, other))
@@ -92,10 +90,10 @@ def _compared(node: Any, importer: Any) -> Any:
 def _clamp(node: Any, importer: Any) -> Any:
     """Convert clamp by numbers; where the least is above the most, all become the latter."""
     image, *bounds = arguments(node)
-    value, op, emit = importer.env[image], ir.relax.op, importer.block_builder.emit
-    dtype = str(value.ty.dtype)
+    op, emit, dtype = ir.relax.op, importer.block_builder.emit, _dtype(node)
     if "float" in dtype and (None in bounds or bounds[0] <= bounds[1]):
         return importer._clamp(node)
+    value = _operand(importer, image, dtype)
     for bound, limit in zip(bounds, (op.maximum, op.minimum), strict=True):
         value = value if bound is None else emit(limit(value, ir.relax.const(bound, dtype)))
     return value
@@ -104,80 +102,5 @@ def _clamp(node: Any, importer: Any) -> Any:
 def _reduced(node: Any, importer: Any, reduce: Callable[..., Any]) -> Any:
     """Convert a reduction over one dimension, some, or all where none is given."""
     image, dims, keep, *_ = arguments(node)
-    dtype = str(node.meta["val"].dtype).removeprefix("torch.")
-    value = _operand(importer, image, dtype)
-    return importer.block_builder.emit(
-        reduce(value, [dims] if isinstance(dims, int) else dims or None, bool(keep))
-    )
-
-
-def decompositions() -> dict[Any, Callable[..., Any]]:
-    """Return what takes operators apart, by operator, for PyTorch."""
-    torch = import_module("torch")
-    aten = torch.ops.aten
-
-    def add(one: Any, other: Any, *, alpha: float = 1) -> Any:
-        return NotImplemented if alpha == 1 else one + other * alpha
-
-    def subtract(one: Any, other: Any, *, alpha: float = 1) -> Any:
-        return NotImplemented if alpha == 1 else one - other * alpha
-
-    def subtract_from(one: Any, other: Any, alpha: float = 1) -> Any:
-        return NotImplemented if alpha == 1 else other - one * alpha
-
-    def elu(value: Any, alpha: float = 1, scale: float = 1, input_scale: float = 1) -> Any:
-        if scale == input_scale == 1:
-            return NotImplemented
-        return aten.where(value > 0, value, aten.expm1(value * input_scale) * alpha) * scale
-
-    def sinh(value: Any) -> Any:
-        less = aten.expm1(value)
-        return (less + less / (less + 1)) * 0.5
-
-    def var_mean(value: Any, dim: Any = None, *, correction: Any = None, keepdim: bool = False) -> Any:
-        dims = list(range(value.dim())) if dim is None else dim
-        variance = aten.var.correction(value, dims, correction=correction, keepdim=keepdim)
-        return variance, aten.mean.dim(value, dims, keepdim)
-
-    def smallest(value: Any, dim: int, keepdim: bool = False) -> Any:
-        values, places = aten.max.dim(-value, dim, keepdim)
-        return -values, places
-
-    def group_norm(value: Any, weight: Any, bias: Any, n: int, channels: int, *rest: Any) -> Any:
-        if weight is not None and bias is not None:
-            return NotImplemented
-        weight = value.new_ones(channels) if weight is None else weight
-        bias = value.new_zeros(channels) if bias is None else bias
-        return aten.native_group_norm.default(value, weight, bias, n, channels, *rest)
-
-    def max_pool(value: Any, size: list[int]) -> Any:
-        for dim, after in zip((-2, -1), size, strict=True):
-            parts = [
-                value.narrow(dim, start, end - start) for start, end in _windows(value.shape[dim], after)
-            ]
-            value = torch.cat([aten.amax(part, [dim], True) for part in parts], dim)
-        return value, None
-
-    return {
-        aten.add.Tensor: add,
-        aten.sub.Tensor: subtract,
-        aten.rsub.Scalar: subtract_from,
-        aten.rsub.Tensor: subtract_from,
-        aten.elu.default: elu,
-        aten.sinh.default: sinh,
-        aten.cosh.default: lambda value: (aten.exp(value) + aten.exp(-value)) * 0.5,
-        aten.exp2.default: lambda value: aten.pow.Scalar(2, value),
-        aten.erfc.default: lambda value: 1 - aten.erf(value),
-        aten.hypot.default: lambda one, other: aten.sqrt(one * one + other * other),
-        aten.var_mean.correction: var_mean,
-        aten.min.dim: smallest,
-        aten.any.default: lambda value: aten.any.dim(value.reshape(-1), 0),
-        aten.native_group_norm.default: group_norm,
-        aten.adaptive_max_pool2d.default: max_pool,
-    }
-
-
-def _windows(before: int, after: int) -> Iterator[tuple[int, int]]:
-    """Yield where each window of adaptive pooling begins and ends."""
-    for place in range(after):
-        yield place * before // after, -(-(place + 1) * before // after)
+    value, axes = _operand(importer, image, _dtype(node)), [dims] if isinstance(dims, int) else dims or None
+    return importer.block_builder.emit(reduce(value, axes, bool(keep)))

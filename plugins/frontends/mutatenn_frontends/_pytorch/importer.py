@@ -13,8 +13,8 @@ import numpy as np
 
 from mutatenn import InputError, TensorSpec, ir
 from mutatenn_frontends._pytorch import graph as pytorch_graph
-from mutatenn_frontends._pytorch.arithmetic import decompositions
 from mutatenn_frontends._pytorch.conversions import conversions
+from mutatenn_frontends._pytorch.decompositions import decompositions
 from mutatenn_frontends._pytorch.refusals import naming, node_by_node
 from mutatenn_frontends._shared.files import reason
 from mutatenn_frontends._shared.scores import stacked

@@ -67,8 +67,7 @@ def settle(program: Any, image: Sequence[int]) -> Any:
 def _solved(size: Any, number: int) -> dict[str, int]:
     """Return the symbol by which a size is that number: the size is a symbol, or a multiple of one."""
     try:
-        found = ast.parse(size["as_expr"]["expr_str"][:LONGEST], mode="eval").body
-        factor = 1
+        found, factor = _parsed(size), 1
         if found.func.id == "Mul":
             one, found = found.args
             factor = _evaluated(one, {})
@@ -89,9 +88,14 @@ def _number(value: Any, symbols: Mapping[str, int]) -> int | None:
     if "as_int" in value:
         return int(value["as_int"])
     try:
-        return _evaluated(ast.parse(value["as_expr"]["expr_str"][:LONGEST], mode="eval").body, symbols)
+        return _evaluated(_parsed(value), symbols)
     except UNKNOWN:
         return None
+
+
+def _parsed(value: Any) -> Any:
+    """Return the call that an open size is written as; raises some error of ``UNKNOWN`` for other text."""
+    return ast.parse(value["as_expr"]["expr_str"][:LONGEST], mode="eval").body
 
 
 def _evaluated(expression: Any, symbols: Mapping[str, int]) -> int:

@@ -37,9 +37,8 @@ class Tensor:
 class Classifier:
     """What a frontend can import: the dtypes of image and scores, and how many dimensions scores may have.
 
-    ``options``: the frontend's options ``input``
-    and ``output``, as far as it has them, which name a tensor. ``open_size``: the frontend has the option
-    ``size``, which a campaign sets to its crop.
+    ``options``: the frontend's options ``input`` and ``output``, as far as it has them, which name a tensor.
+    ``open_size``: the frontend has the option ``size``, which a campaign sets to its crop.
     """
 
     images: Sequence[str] = ("float32",)
