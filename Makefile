@@ -59,7 +59,7 @@ $(FRONTENDS_STAMP): pyproject.toml
 	@touch $@
 
 test-frontends: $(FRONTENDS_STAMP)
-	$(FRONTENDS_VENV)/bin/python -m pytest -n $(WORKERS) -m "not soak" tests/frontends
+	$(FRONTENDS_VENV)/bin/python -m pytest -n $(WORKERS) -m "not soak" tests/frontends --ignore tests/frontends/onnx
 
 test-aarch64: $(STAMP)
 	$(BIN)/python scripts/aarch64.py $(AARCH64)

@@ -275,6 +275,7 @@ def fresh(archive: Path, folder: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(folder / "waiting", tmp_path / "run"))
 
 
+@pytest.mark.slow
 def test_damaged_results_are_refused_and_good_ones_taken(
     fresh: Path, results: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -354,6 +355,7 @@ def test_a_damaged_manifest_does_not_run(
         assert told.count("\n") == 1
 
 
+@pytest.mark.slow
 def test_a_board_that_computes_otherwise_is_a_red_baseline(
     fresh: Path, results: Path, tmp_path: Path
 ) -> None:

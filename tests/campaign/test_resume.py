@@ -223,6 +223,7 @@ def test_a_disk_that_fills_spoils_no_verdict(
             around.check_files(disk / "run")
 
 
+@pytest.mark.slow
 def test_killed_again_and_again_it_ends_the_same(finished: Run, campaign: Path, tmp_path: Path) -> None:
     out = tmp_path / "run"
     done: dict[str, str] = {}

@@ -42,7 +42,8 @@ def test_workers_and_reuse(campaign: Path, finished: Run, tmp_path: Path, option
     check(mutatenn.run(campaign, tmp_path / "run", **options), finished)
 
 
-@pytest.mark.parametrize("bytes_kept", [pytest.param(1, marks=pytest.mark.slow), 20_000])
+@pytest.mark.slow
+@pytest.mark.parametrize("bytes_kept", [1, 20_000])
 def test_shards_and_what_is_kept(campaign: Path, finished: Run, tmp_path: Path, bytes_kept: int) -> None:
     """In one byte: every image a shard of its own, and nothing kept but it and the output."""
     with campaign.open("a") as file:

@@ -77,6 +77,7 @@ def test_what_is_no_sample_has_no_interval(tmp_path: Path) -> None:
     assert run.interval("cpu") is None
 
 
+@pytest.mark.slow
 def test_it_stops_when_the_interval_is_narrow_enough(tmp_path: Path) -> None:
     path = write(tmp_path, "store-int8", tail=SECOND.format(EACH) + STOP.format(0.3))
     run = mutatenn.run(path, tmp_path / "run", workers=2)

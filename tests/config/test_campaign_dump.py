@@ -134,6 +134,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @given(data=st.data())
+@pytest.mark.slow
 def test_a_dumped_campaign_loads_equal(place: Path, data: st.DataObject) -> None:
     campaign = data.draw(campaigns(place))
     path = place / "resolved.toml"

@@ -293,6 +293,7 @@ def sample(digits: Any) -> dict[str, Program]:
     return programs
 
 
+@pytest.mark.slow
 def test_reuse_changes_no_bit(digits: Any, backend: Any, sample: dict[str, Program]) -> None:
     evaluator = Evaluator(backend.open())
     original = evaluator.link(digits.original)

@@ -33,6 +33,7 @@ def test_its_own_tests_pass(installed: dict[str, str], tmp_path: Path) -> None:
     python(installed, "-m", "pytest", *options, EXAMPLES / EXAMPLE / "tests", cwd=tmp_path)
 
 
+@pytest.mark.slow
 def test_its_campaign_runs(installed: dict[str, str], tmp_path: Path) -> None:
     shutil.copy(EXAMPLES / EXAMPLE / "short_floats.toml", tmp_path)
     out = python(installed, "-m", "mutatenn", "run", "short_floats.toml", cwd=tmp_path)

@@ -46,6 +46,7 @@ def test_its_network_is_understood(installed: dict[str, str], folder: Path) -> N
     assert (found["frontend"], found["image"], found["classes"]) == ("text-network", [8, 8, 1], 10)
 
 
+@pytest.mark.slow
 def test_its_campaign_runs(installed: dict[str, str], folder: Path) -> None:
     out = python(installed, "-m", "mutatenn", "run", "digits.toml", cwd=folder)
     assert "environment numpy: reference on text-network" in out

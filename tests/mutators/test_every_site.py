@@ -29,7 +29,6 @@ from mutatenn_frontends.onnx import Onnx
 
 KERNEL_STAGES: tuple[Stage, ...] = ("schedulable", "scheduled", "lowered")
 IMAGES = np.random.default_rng(0).uniform(-1, 1, (20, 1, 8, 8)).astype(np.float32)
-SAMPLE = 40
 
 
 @attrs.frozen
@@ -86,7 +85,7 @@ def find(toolchain: Toolchain, operator: type[Mutator]) -> list[Place]:
 MODULES = sorted({operator.__module__ for operator in PluginHost.installed().mutators().values()})
 
 
-@pytest.mark.slow
+@pytest.mark.soak
 @pytest.mark.parametrize("module", MODULES)
 def test_every_site(module: str, bench: Bench) -> None:
     """Half of a module's sites in each of two processes."""
@@ -96,8 +95,9 @@ def test_every_site(module: str, bench: Bench) -> None:
     assert built == {place.operator for place in mine}, rejected
 
 
-def test_a_sample(bench: Bench) -> None:
-    sample = random.Random(1).sample(bench.places, SAMPLE)
+@pytest.mark.parametrize("size", [24, pytest.param(400, marks=pytest.mark.slow)])
+def test_a_sample(bench: Bench, size: int) -> None:
+    sample = random.Random(size).sample(bench.places, size)
     trial(bench, sample[::2], sample[1::2])
 
 

@@ -104,6 +104,9 @@ class Trusting(Plain):
             yield from (Observation(name, "infrastructure-error", str(error)) for name in mutants)
 
 
+SLOW = pytest.mark.slow
+
+
 @pytest.mark.parametrize("backwards", [pytest.param(False, marks=pytest.mark.slow), True])
 def test_an_executor_that_keeps_its_promises(backwards: bool) -> None:
     check_executor(Plain, backwards=backwards)
@@ -112,15 +115,19 @@ def test_an_executor_that_keeps_its_promises(backwards: bool) -> None:
 @pytest.mark.parametrize(
     ("cls", "promise"),
     [
-        (Loses, "plain, 1 at a time; .*every mutant has one observation"),
+        pytest.param(Loses, "plain, 1 at a time; .*every mutant has one observation", marks=SLOW),
         (Twice, "every mutant has one observation"),
-        (Short, "the observation of changes-some is that of a workbench; .*executed"),
-        (Blames, "the observation of crashes is that of a workbench; .*infrastructure-error"),
+        pytest.param(Short, "the observation of changes-some is that of a workbench; .*executed", marks=SLOW),
+        pytest.param(
+            Blames, "the observation of crashes is that of a workbench; .*infrastructure-error", marks=SLOW
+        ),
         (Mixes, "changes-all names what it is a duplicate of"),
-        (Stumbles, "RuntimeError: what is is-rejected?"),
-        (Leaves, "plain, closed early; .*no process is left"),
-        (Idle, "of no mutants, observes none"),
-        (Trusting, "raises InfrastructureError if the original does not repeat its outputs"),
+        pytest.param(Stumbles, "RuntimeError: what is is-rejected?", marks=SLOW),
+        pytest.param(Leaves, "plain, closed early; .*no process is left", marks=SLOW),
+        pytest.param(Idle, "of no mutants, observes none", marks=SLOW),
+        pytest.param(
+            Trusting, "raises InfrastructureError if the original does not repeat its outputs", marks=SLOW
+        ),
         (Executor, "does not define run"),
     ],
 )

@@ -50,6 +50,7 @@ def test_the_bundled_models_kernels_compute_what_llvm_computes(bench: Any, digit
 
 
 @pytest.mark.parametrize("style", ["plain", "gpu"])
+@pytest.mark.slow
 def test_other_styles_compute_the_same(bench: Any, digits: Toolchain, style: str) -> None:
     names = ("fused_conv2d1_add_relu", "fused_matmul_add5", "softmax")  # what takes long to compile is slow
     kernels = [
@@ -70,6 +71,7 @@ def test_a_schedule_that_tvm_cannot_lower_gives_way(bench: Any) -> None:
     lower_kernel(OpenCl(schedules="gpu").schedule(function), target)
 
 
+@pytest.mark.slow
 def test_schedules_for_cpus_change_no_bit(bench: Any) -> None:
     change_no_bit(
         bench,
@@ -94,7 +96,13 @@ def change_no_bit(bench: Any, kernels: list[tuple[str, Any]]) -> None:
 
 
 @pytest.mark.parametrize(
-    "seeds", [range(2), pytest.param(range(2, 40), marks=pytest.mark.slow)], ids=["few", "many"]
+    "seeds",
+    [
+        range(2),
+        pytest.param(range(2, 12), marks=pytest.mark.slow),
+        pytest.param(range(12, 40), marks=pytest.mark.soak),
+    ],
+    ids=["few", "some", "many"],
 )
 def test_random_kernels_in_all_styles(bench: Any, random_graph: Any, seeds: range) -> None:
     styles = {style: Bench(OpenCl(schedules=style)) for style in ("plain", "cpu", "gpu")}

@@ -75,6 +75,7 @@ def check(run: Run) -> None:
     assert {mutant.verdicts["there"].status for mutant in run.mutants} >= {"killed", "survived"}
 
 
+@pytest.mark.slow
 def test_verdicts_there_are_those_of_here(servers: Any, supervised: Any, tmp_path: Path) -> None:
     options = f'port = {supervised.port}, key = "board"'
     check(mutatenn.run(campaign(tmp_path, options, 2, "[0, 3, 9]"), tmp_path / "run"))

@@ -110,6 +110,7 @@ def test_a_server_killed_in_the_middle_of_a_kernel_is_lost_at_once(servers: Any,
     assert time.monotonic() - killed[0] < 10
 
 
+@pytest.mark.slow
 def test_a_session_whose_time_is_over_says_nothing_of_the_kernel(servers: Any, kernel: Make) -> None:
     server = servers.serve(module="tvm.exec.rpc_server")
     device = servers.backend(server, session_timeout=3.0).open()
@@ -123,6 +124,7 @@ def test_a_session_whose_time_is_over_says_nothing_of_the_kernel(servers: Any, k
     again.close()
 
 
+@pytest.mark.slow
 def test_a_kernel_that_hangs_ends_when_its_client_has_gone(
     servers: Any, supervised: Any, kernel: Make
 ) -> None:

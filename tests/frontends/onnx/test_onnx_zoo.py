@@ -15,17 +15,18 @@ from numpy.typing import NDArray
 from mutatenn_frontends.onnx import Onnx
 
 LIGHT = Path(onnx.__file__).parent / "backend" / "test" / "data" / "light"
-QUICK = ("squeezenet",)
-SLOW = (
-    "shufflenet",
-    "bvlc_alexnet",
-    "densenet121",
-    "inception_v1",
-    "inception_v2",
-    "resnet50",
-    "vgg19",
-    "zfnet512",
-)
+KINDS = {
+    "squeezenet": (),
+    "shufflenet": pytest.mark.slow,
+    "inception_v1": pytest.mark.slow,
+    "resnet50": pytest.mark.slow,
+    "bvlc_alexnet": pytest.mark.soak,
+    "densenet121": pytest.mark.soak,
+    "inception_v2": pytest.mark.soak,
+    "vgg19": pytest.mark.soak,
+    "zfnet512": pytest.mark.soak,
+}
+"""Architectures, and how long they take."""
 
 
 def randomise(proto: Any) -> None:
@@ -50,7 +51,7 @@ def weight(random: np.random.Generator, shape: tuple[int, ...]) -> NDArray[np.fl
     return gain * random.standard_normal(shape, np.float32)
 
 
-@pytest.mark.parametrize("name", [*QUICK, *SLOW])
+@pytest.mark.parametrize("name", [name for name in KINDS if name != "vgg19"])  # of half a gigabyte
 def test_import(name: str, calls: Any) -> None:
     path = LIGHT / f"light_{name}.onnx"
     model = Onnx().load(path)
@@ -63,9 +64,7 @@ def test_import(name: str, calls: Any) -> None:
     assert len(model.module.functions) == 1
 
 
-@pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=pytest.mark.slow) if name in SLOW else name for name in (*QUICK, *SLOW)]
-)
+@pytest.mark.parametrize("name", [pytest.param(name, marks=marks) for name, marks in KINDS.items()])
 def test_compiled_agrees_with_onnxruntime(name: str, load: Any, agree: Any) -> None:
     proto = onnx.load(LIGHT / f"light_{name}.onnx")
     randomise(proto)

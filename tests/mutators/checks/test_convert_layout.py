@@ -5,11 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import pytest
 
 from mutatenn import ir
 from mutatenn_mutators.checks.convert_layout import ConvertLayoutToNchw, ConvertLayoutToNhwc
 
 
+@pytest.mark.slow
 def test_one_convolution_of_a_classifier_changes_its_code_and_not_its_result(classifier: Any) -> None:
     sites = ConvertLayoutToNhwc().sites(classifier)
     assert len(sites) == 3
