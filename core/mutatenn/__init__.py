@@ -21,6 +21,7 @@ from mutatenn.api.values import (
     Bounds,
     Category,
     Example,
+    Layer,
     Level,
     Model,
     Scores,
@@ -40,6 +41,7 @@ from mutatenn.compiler.kernels import (
     kernel_symbol,
     lower_kernel,
 )
+from mutatenn.compiler.layers import LayerNotes, rename_layers
 from mutatenn.compiler.linking import link_library, link_objects
 from mutatenn.compiler.mutators import GraphMutator, KernelMutator, KernelPatternMutator
 from mutatenn.engine.isolate import call_isolated
@@ -75,6 +77,7 @@ if TYPE_CHECKING:
     from mutatenn.host.plugin_host import PluginHost
     from mutatenn.offline.pack import pack_job
     from mutatenn.offline.packed import PackedJob
+    from mutatenn.results.layer_score import LayerScore
     from mutatenn.results.planned import PlannedOperator
     from mutatenn.results.record import Image, Record
     from mutatenn.results.run import Run
@@ -97,6 +100,7 @@ _LATER = {
     "Run": "mutatenn.results.run",
     "PluginHost": "mutatenn.host.plugin_host",
     "installed_backend": "mutatenn.host.installed",
+    "LayerScore": "mutatenn.results.layer_score",
     "PlannedOperator": "mutatenn.results.planned",
     "MutationScore": "mutatenn.results.score",
     "Comparison": "mutatenn.analysis.environments.comparison",
@@ -167,6 +171,9 @@ __all__ = [
     "KillMatrix",
     "Kind",
     "Launch",
+    "Layer",
+    "LayerNotes",
+    "LayerScore",
     "Level",
     "Limits",
     "Model",
@@ -221,6 +228,7 @@ __all__ = [
     "one_line",
     "open_run",
     "pack_job",
+    "rename_layers",
     "run",
     "save_comparison",
     "signal_name",

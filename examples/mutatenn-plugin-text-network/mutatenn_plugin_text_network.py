@@ -11,7 +11,8 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
-from mutatenn import Frontend, InputError, Model, TensorSpec, hookimpl, ir
+from mutatenn import Frontend, InputError, LayerNotes, Model, TensorSpec, hookimpl, ir
+from mutatenn import Layer as ModelLayer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -124,16 +125,17 @@ def compute(network: Network, image: NDArray[np.generic]) -> Array:
 
 def to_relax(network: Network) -> Any:
     """Return the Relax module of a network that can be computed; its ``main`` takes the image alone."""
-    builder = ir.relax.BlockBuilder()
+    builder, notes = ir.relax.BlockBuilder(), LayerNotes()
     image = ir.relax.Var("image", ir.relax.TensorType((1, *network.shape), "float32"))
     with builder.function("main", [image]):
         with builder.dataflow():
             value: Any = image
-            for layer in network.layers:
+            for number, layer in enumerate(network.layers):
                 value = builder.emit(KINDS[layer.kind][1](layer, value))
+                notes.note(builder, value, ModelLayer(layer.word or f"{layer.kind}-{number}", layer.kind))
             result = builder.emit_output(value)
         builder.emit_func_output(result)
-    module = builder.get()
+    module = notes.write(builder.get())
     ir.relax.analysis.well_formed(module)
     return module
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import pytest
 import mutatenn
 from mutatenn import Example, KernelMutator
 from mutatenn.api.mutant import Mutant
-from mutatenn.campaign.config.values import Mutation, Sample, Together
+from mutatenn.campaign.config.values import Layers, Mutation, Sample, Together
 from mutatenn.campaign.execution.setup import Setup, set_up
 from mutatenn.campaign.planning.plan import Plan, plan
 from mutatenn.compiler import sites
@@ -63,6 +64,43 @@ def test_chosen_sites_together(setup: Setup) -> None:
 def test_a_site_that_is_not_there_is_an_error(setup: Setup) -> None:
     with pytest.raises(mutatenn.InputError, match=r"no site 99: this model has 7, 0 to 6"):
         planned(setup, Mutation("relu-to-sigmoid", (0, 99)))
+
+
+@pytest.mark.parametrize(
+    ("wanted", "found"),
+    [
+        (Layers(("block3",)), ("block3/conv", "block3/bn", "block3/relu")),
+        (Layers(("*_depthwise",), ("Conv", "Relu")), ("block2", "block4")),
+        (Layers(types=("Conv",), first=2), ("block1/conv", "block2/conv_depthwise")),
+        (Layers(("pool", "head/softmax")), ("pool", "head/softmax")),
+    ],
+    ids=str,
+)
+def test_sites_in_chosen_layers(setup: Setup, wanted: Layers, found: tuple[str, ...]) -> None:
+    every = planned(setup, Mutation("all")).mutants
+    some = planned(setup, Mutation("all", layers=wanted))
+    assert {mutant.id for mutant in some.mutants} < {mutant.id for mutant in every}
+    assert {mutant.level for mutant in some.mutants} == {"graph", "kernel"}
+    for mutant in some.mutants:
+        (site,) = mutant.sites
+        assert any(name.startswith(found) for name in site.layers), mutant
+    assert sum(entry.sites for entry in some.operators) == len(some.mutants)
+    sample = planned(setup, Mutation("all", Sample(3), layers=wanted)).mutants
+    assert {mutant.id for mutant in sample} < {mutant.id for mutant in some.mutants}
+
+
+@pytest.mark.parametrize(
+    ("wanted", "message"),
+    [
+        (Layers(("blok3",)), "unknown layer 'blok3'; did you mean 'block3/"),
+        (Layers(types=("conv",)), "unknown layer type 'conv'; did you mean 'Conv'?"),
+        (Layers(("head/*",), ("LSTM",)), "unknown layer type 'LSTM'"),
+    ],
+    ids=str,
+)
+def test_layers_that_are_not_there(setup: Setup, wanted: Layers, message: str) -> None:
+    with pytest.raises(mutatenn.InputError, match=re.escape(message)):
+        planned(setup, Mutation("all", layers=wanted))
 
 
 def test_sample_is_seeded_over_all_operators_of_the_entry(setup: Setup) -> None:

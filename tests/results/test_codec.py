@@ -25,7 +25,8 @@ SEEN = (
     '"images": 4, "infected": [0, 3], "rows": [3], '
     '"again": {"images": 4, "infected": [0], "rows": [0, 1], "outputs": "b"}}'
 )
-PART = Mutant("a.main.0.f", "a", "layer", "graph", "after-import", (Site("main", 0, "conv"),), {"by": [1]})
+SITE = Site("main", 0, "conv", ("stem.conv", "stem.bn"))
+PART = Mutant("a.main.0.f", "a", "layer", "graph", "after-import", (SITE,), {"by": [1]})
 BOTH = Mutant("ab.1", "combined", "layer", "graph", "after-import", PART.sites, {}, (PART, PART))
 
 
@@ -64,12 +65,14 @@ def test_another_observation_is_refused(change: dict[str, object]) -> None:
 
 
 def test_mutants() -> None:
-    sites, options = '[["main", 0, "conv"]]', '{"by": [1]}'
+    sites, options = '[["main", 0, "conv", ["stem.conv", "stem.bn"]]]', '{"by": [1]}'
     part = f'["a.main.0.f", "a", "layer", "graph", "after-import", {sites}, {options}, []]'
     first, second = mutant_rows([PART, BOTH])
     assert first == (0, "a.main.0.f", "a", "layer", "graph", "after-import", sites, options, "[]")
     assert second[6:] == (sites, "{}", f"[{part}, {part}]")
     assert [read_mutant(row[1:]) for row in (first, second)] == [PART, BOTH]
+    without = read_mutant([*first[1:6], '[["main", 0, "conv"]]', *first[7:]])  # of an older run
+    assert without.sites == (Site("main", 0, "conv"),)
 
 
 def test_a_verdict() -> None:

@@ -12,11 +12,15 @@ if TYPE_CHECKING:
 
 @attrs.frozen
 class Site:
-    """A place an operator can change: unit (kernel name, or ``main``), ordinal in it, what stands there."""
+    """A place an operator can change: unit (kernel name, or ``main``), ordinal in it, what stands there.
+
+    ``layers`` are the names of the user's own layers that are computed there, as far as the frontend tells.
+    """
 
     unit: str
     ordinal: int
     detail: str = ""
+    layers: tuple[str, ...] = ()
 
 
 @attrs.frozen
@@ -36,6 +40,11 @@ class Mutant:
     sites: tuple[Site, ...]
     options: dict[str, Any] = attrs.field(factory=dict)
     parts: tuple[Mutant, ...] = ()
+
+    @property
+    def layers(self) -> tuple[str, ...]:
+        """The names of the user's own layers that its sites are in."""
+        return tuple(dict.fromkeys(name for site in self.sites for name in site.layers))
 
 
 COMBINED = "combined"

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from mutatenn.api.values import TensorSpec
+    from mutatenn.api.values import Layer, TensorSpec
 
 
 @attrs.define(eq=False)
@@ -56,11 +56,15 @@ class Constant:
 
 @attrs.frozen(eq=False)
 class Call:
-    """Runs a kernel on values, in the order (arguments, results) of the kernel's parameters."""
+    """Runs a kernel on values, in the order (arguments, results) of the kernel's parameters.
+
+    ``layers`` are those of the user's network that the kernel computes here, as far as the frontend tells.
+    """
 
     kernel: Kernel
     arguments: tuple[int, ...]
     results: tuple[int, ...]
+    layers: tuple[Layer, ...] = ()
 
 
 @attrs.frozen(eq=False)

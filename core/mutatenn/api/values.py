@@ -46,14 +46,29 @@ class TensorSpec:
         return f"{self.name} {self.dtype}[{'x'.join(map(str, self.shape))}]"
 
 
+@attrs.frozen
+class Layer:
+    """A layer of the user's own network: its name there, and what kind of layer its framework says it is.
+
+    An ONNX node and its operator, a module of PyTorch by its path and its class, a layer of Keras or
+    TensorFlow, a tensor of TFLite and the operator that computes it.
+    """
+
+    name: str
+    type: str = ""
+
+    def __str__(self) -> str:
+        return self.name
+
+
 @attrs.frozen(eq=False)
 class Model:
     """An imported image classifier.
 
     ``module`` is the graph IR (for the built-in toolchain a Relax ``IRModule`` whose ``main`` takes
-    the input image alone). ``input`` has batch 1; ``output`` is ``[1, classes]``, or ``[1, 1]`` for the
-    score of one of two classes, of which a campaign makes two. ``digest`` identifies the model's content
-    (sha256, hex).
+    the input image alone), with the layers noted at its calls (see :class:`mutatenn.LayerNotes`). ``input``
+    has batch 1; ``output`` is ``[1, classes]``, or ``[1, 1]`` for the score of one of two classes, of which a
+    campaign makes two. ``digest`` identifies the model's content (sha256, hex).
     """
 
     name: str

@@ -11,6 +11,8 @@ from mutatenn.printable import printable
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+FEW = 4
+"""Names that a line has room for."""
 RED, GREEN, PLAIN = "\x1b[31m", "\x1b[32m", "\x1b[0m"
 
 
@@ -25,6 +27,12 @@ def columns(rows: Iterable[Sequence[object]], *, right: Iterable[int] = ()) -> s
 def _padded(row: Sequence[str], widths: Sequence[int], flush: set[int]) -> Iterable[str]:
     for position, (cell, width) in enumerate(zip(row, widths, strict=True)):
         yield cell.rjust(width) if position in flush else cell.ljust(width)
+
+
+def some(names: Sequence[str]) -> str:
+    """Return names on a line, of many the first."""
+    more = f" and {len(names) - FEW} more" if len(names) > FEW else ""
+    return f"{', '.join(names[:FEW])}{more}"
 
 
 def coloured(diff: str) -> str:

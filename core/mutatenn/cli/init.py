@@ -74,6 +74,7 @@ name = "cpu"
 [[mutations]]                    # which faults: operator, category, paper, weights, bugs, graph, tir, all
 operator = "graph"
 sites = { sample = 3, seed = 0 } # or "each", "together", [0, 5], { together = [0, 5] }
+# layers = "features.3"          # only in these layers of your network, or { types = ["Conv"], first = 5 }
 # order = 2                      # so many faults at once, with a sample
 
 [[mutations]]

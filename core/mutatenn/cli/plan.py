@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import attrs
 
 from mutatenn.api.command import Command
-from mutatenn.cli._text import columns
+from mutatenn.cli._text import columns, some
 from mutatenn.errors import InputError
 from mutatenn.nearest import unknown_name
 from mutatenn.printable import printable
@@ -30,7 +30,7 @@ With --json, an object: "campaign" (its name), "model", "images" (how many) and 
 objects: "name", "backend", "target", "profile", "kernels" (how many different ones), "fallback" (why the
 model runs as a whole, or ""), "operators" (per entry of the campaign and operator: operator, category, level,
 sites, mutants, population, absence: why it found no site, or "") and "mutants" (id, operator, category,
-level, stage, options, parts, sites: unit, ordinal, detail).
+level, stage, options, parts, sites: unit, ordinal, detail, layers).
 """
 
 
@@ -42,7 +42,9 @@ class PlanCommand(Command):
     def configure(self, parser: argparse.ArgumentParser) -> None:
         """Declare the options."""
         parser.add_argument("file", metavar="FILE", help="the campaign file")
-        parser.add_argument("--list", action="store_true", help="a line per mutant: id, unit, ordinal, code")
+        parser.add_argument(
+            "--list", action="store_true", help="a line per mutant: id, unit, ordinal, layers, code"
+        )
         parser.add_argument(
             "--layers", action="store_true", help="count mutants by layer instead of operator"
         )
@@ -117,37 +119,39 @@ def _absences(plan: Plan) -> Iterator[str]:
 
 
 def _layers(plan: Plan) -> str:
-    """Return the mutants by layer: a kernel, or an operator of the graph with the variable it is bound to."""
-    layers: dict[tuple[str, str], Counter[str]] = {}
+    """Return the mutants by place: a kernel, or an operator of the graph with the variable it is bound to."""
+    layers: dict[tuple[str, str, str], Counter[str]] = {}
     for mutant in plan.mutants:
         places = {
-            (site.unit, site.detail.partition("(")[0] * (mutant.level == "graph")) for site in mutant.sites
+            (some(site.layers), site.unit, site.detail.partition("(")[0] * (mutant.level == "graph"))
+            for site in mutant.sites
         }
-        place = places.pop() if len(places) == 1 else ("several", "")
+        place = places.pop() if len(places) == 1 else ("several", "", "")
         layers.setdefault(place, Counter())[mutant.category] += 1
     categories = sorted({category for counts in layers.values() for category in counts})
     rows = [
         (*place, *(counts[c] or "." for c in categories), counts.total()) for place, counts in layers.items()
     ]
-    head = ("unit", "operator", *categories, "mutants")
-    return columns([head, *rows], right=range(2, len(head)))
+    head = ("layers", "unit", "operator", *categories, "mutants")
+    return columns([head, *rows], right=range(3, len(head)))
 
 
 def _list(mutants: Sequence[Mutant]) -> Iterator[str]:
     """Yield the lines of aligned columns one by one: there may be very many."""
-    rows = [("mutant", "unit", "ordinal", "code"), *map(_line, mutants)]
-    widths = [max(len(str(cell)) for cell in column) for column in list(zip(*rows, strict=True))[:3]]
+    rows = [("mutant", "unit", "ordinal", "layers", "code"), *map(_line, mutants)]
+    widths = [max(len(str(cell)) for cell in column) for column in list(zip(*rows, strict=True))[:4]]
     for row in rows:
-        name, unit, ordinal, code = map(printable, row)
-        line = f"{name:<{widths[0]}}  {unit:<{widths[1]}}  {ordinal:>{widths[2]}}  {code}"
+        name, unit, ordinal, layers, code = map(printable, row)
+        place = f"{unit:<{widths[1]}}  {ordinal:>{widths[2]}}  {layers:<{widths[3]}}"
+        line = f"{name:<{widths[0]}}  {place}  {code}"
         yield f"{line.rstrip()}\n"
 
 
 def _line(mutant: Mutant) -> Sequence[object]:
     if len(mutant.sites) > 1:
-        return (mutant.id, f"{len(mutant.sites)} sites", "-", "")
+        return (mutant.id, f"{len(mutant.sites)} sites", "-", some(mutant.layers), "")
     (site,) = mutant.sites
-    return (mutant.id, site.unit, site.ordinal, site.detail)
+    return (mutant.id, site.unit, site.ordinal, some(site.layers), site.detail)
 
 
 def _json(setup: Setup, plans: dict[str, Plan]) -> Iterator[str]:

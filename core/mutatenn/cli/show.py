@@ -11,7 +11,7 @@ import numpy as np
 
 from mutatenn.api.command import Command
 from mutatenn.api.values import CATEGORIES
-from mutatenn.cli._text import coloured, columns
+from mutatenn.cli._text import coloured, columns, some
 from mutatenn.errors import InputError
 from mutatenn.host.hookspecs import hookimpl
 from mutatenn.nearest import unknown_name
@@ -31,14 +31,14 @@ if TYPE_CHECKING:
 
 EPILOG = """
 With --json, an object: id, operator, summary (the operator's), category, level, stage, options, sites (unit,
-ordinal, detail) and "environments", an object by name: "verdict" (null before it ran), "diff" (of its code,
-null where none was stored), "labels" (per killed image: image, original, mutant: output indices, the mutant's
-null where its outputs are not finite).
+ordinal, detail, layers) and "environments", an object by name: "verdict" (null before it ran), "diff" (of its
+code, null where none was stored), "labels" (per killed image: image, original, mutant: output indices, the
+mutant's null where its outputs are not finite).
 
 With --trace, the results of all calls from the first that differs: the share of elements that changed, the
-largest absolute difference, that over the original's largest value, and its order of magnitude. * marks
-changed kernels; a new result has no counterpart in the original. With --json too, a list of objects:
-environment, mutant, image, original_label, mutant_label, hops.
+largest absolute difference, that over the original's largest value, its order of magnitude, and the layers of
+the network that are computed into it. * marks changed kernels; a new result has no counterpart in the
+original. With --json too, a list of objects: environment, mutant, image, original_label, mutant_label, hops.
 
 With --source, the code generated for the changed kernels, of a kind that the backend has (llvm and asm for
 CPUs), as a diff of original and mutant, which passes over how the compiler numbers values. With --json too, a
@@ -151,9 +151,12 @@ def _trace(trace: Trace) -> str:
     first = trace.first
     if first is None:
         return f"{head}\nno value differs from the original's"
-    rows: list[tuple[str, ...]] = [("call", "kernel", "result", "changed", "max abs", "relative", "")]
+    rows: list[tuple[str, ...]] = [
+        ("call", "kernel", "result", "changed", "max abs", "relative", "", "layers")
+    ]
     rows += [_hop(hop) for hop in trace.hops[trace.hops.index(first) :]]
-    start = f"first divergent: call {first.position} of {trace.hops[-1].position + 1}, {first.kernel}"
+    where = f" ({', '.join(first.layers)})" if first.layers else ""
+    start = f"first divergent: call {first.position} of {trace.hops[-1].position + 1}, {first.kernel}{where}"
     return "\n".join([head, printable(start), columns(rows, right=[0, 3, 4, 5])])
 
 
@@ -161,10 +164,10 @@ def _hop(hop: TraceStep) -> tuple[str, ...]:
     shape = "x".join(map(str, hop.shape)) or "scalar"
     name = f"{hop.kernel} *" if hop.mutated else hop.kernel
     if hop.changed is None or hop.max_abs is None or hop.relative is None:
-        return (str(hop.position), name, shape, "new", "", "", "")
+        return (str(hop.position), name, shape, "new", "", "", "", "")
     wild = f"  {hop.non_finite} not finite" if hop.non_finite else ""
     numbers = (f"{hop.changed:.1%}", f"{hop.max_abs:.2g}", f"{hop.relative:.2g}")
-    return (str(hop.position), name, shape, *numbers, f"{_bar(hop.relative)}{wild}")
+    return (str(hop.position), name, shape, *numbers, f"{_bar(hop.relative)}{wild}", some(hop.layers))
 
 
 def _bar(relative: float) -> str:
@@ -211,6 +214,8 @@ def _head(record: Record, summary: str) -> str:
     rows += [("part", part.id) for part in record.mutant.parts]
     rows += [("option", f"{name} = {value!r}") for name, value in record.mutant.options.items()]
     rows += [("site", f"{site.unit} {site.ordinal}  {site.detail}") for site in record.sites]
+    if record.mutant.layers:
+        rows.append(("layers", ", ".join(record.mutant.layers)))
     return columns(rows)
 
 

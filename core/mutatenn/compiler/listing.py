@@ -8,7 +8,7 @@ import attrs
 import numpy as np
 
 from mutatenn.api.program import Call, Constant, Kernel, Program
-from mutatenn.api.values import TensorSpec
+from mutatenn.api.values import Layer, TensorSpec
 from mutatenn.compiler import ir
 
 if TYPE_CHECKING:
@@ -22,14 +22,18 @@ class NotAListError(Exception):
 
 
 def list_calls(
-    module: Any, kernel: Callable[[str, Any], Kernel], constant: Callable[[Any], Constant]
+    module: Any,
+    kernel: Callable[[str, Any], Kernel],
+    constant: Callable[[Any], Constant],
+    layers: Callable[[Any], tuple[Layer, ...]] = lambda _: (),
 ) -> Program:
     """Return the Program of a lowered module's ``main``.
 
     ``kernel`` turns a function's name and PrimFunc into a Kernel, ``constant`` a Relax constant into a
-    Constant. Raises NotAListError for dynamic shapes, control flow and calls of anything but kernels.
+    Constant; ``layers`` are those that are computed into a variable. Raises NotAListError for dynamic shapes,
+    control flow and calls of anything but kernels.
     """
-    reader = _Reader(module, kernel, constant)
+    reader = _Reader(module, kernel, constant, layers)
     return reader.read(module["main"])
 
 
@@ -38,6 +42,7 @@ class _Reader:
     module: Any
     kernel: Callable[[str, Any], Kernel]
     constant: Callable[[Any], Constant]
+    layers: Callable[[Any], tuple[Layer, ...]]
     values: list[TensorSpec] = attrs.field(factory=list)
     constants: dict[int, Constant] = attrs.field(factory=dict)
     calls: list[Call] = attrs.field(factory=list)
@@ -48,7 +53,7 @@ class _Reader:
         (image,) = main.params
         self.slots[image] = source = self._new(image.name, image.ty)
         for binding in _bindings(main):
-            self.slots[binding.var] = self._value(binding.var.name, binding.value)
+            self.slots[binding.var] = self._value(binding.var, binding.value)
         output = self._slot(main.body.body)
         while isinstance(output, tuple) and len(output) == 1:
             output = output[0]
@@ -56,19 +61,20 @@ class _Reader:
             raise NotAListError("main returns several tensors")
         return Program(tuple(self.values), source, output, self.constants, tuple(self.calls))
 
-    def _value(self, name: str, value: Any) -> Slot:
+    def _value(self, variable: Any, value: Any) -> Slot:
         if isinstance(value, ir.tvm.ir.Call):
-            return self._call(name, value)
+            return self._call(variable, value)
         return self._slot(value)
 
-    def _call(self, name: str, call: Any) -> Slot:
+    def _call(self, variable: Any, call: Any) -> Slot:
+        name = variable.name
         if getattr(call.op, "name", None) != "relax.call_tir" or len(call.args) > 2:  # noqa: PLR2004  # function, arguments
             raise NotAListError(f"{name} is not a plain kernel call")
         arguments = [self._slot(arg) for arg in call.args[1].fields]
         result = self._results(name, call.ty)
         flat = result if isinstance(result, tuple) else (result,)
         kernel = self.kernel(call.args[0].name_hint, self.module[call.args[0]])
-        self.calls.append(Call(kernel, _tensors(arguments), _tensors(flat)))
+        self.calls.append(Call(kernel, _tensors(arguments), _tensors(flat), self.layers(variable)))
         return result
 
     def _results(self, name: str, ty: Any) -> Slot:

@@ -83,15 +83,22 @@ def _require_known(kind: str, name: str, names: Iterable[str]) -> None:
         raise InputError(f"unknown {kind} {name!r}{suggestion(name, known) or ';'} known: {', '.join(known)}")
 
 
-def lower_graph(module: Any, profile: Profile, target: Any, legalize: Callable[[Any], Any]) -> Any:
+def lower_graph(
+    module: Any,
+    profile: Profile,
+    target: Any,
+    legalize: Callable[[Any], Any],
+    follow: Callable[[Any], None] = lambda _: None,
+) -> Any:
     """Return the module with every operator legalised to a TIR kernel, by the profile's passes.
 
-    ``legalize`` does what TVM's LegalizeOps does.
+    ``legalize`` does what TVM's LegalizeOps does; ``follow`` is shown the module after each pass.
     """
     with target:
         for name in profile.passes:
             for apply in [legalize] if name == "LegalizeOps" else _passes(name):
                 module = apply(module)
+                follow(module)
     return module
 
 

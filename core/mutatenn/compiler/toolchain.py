@@ -13,6 +13,7 @@ from mutatenn.api.program import Call, Constant, Kernel, Program
 from mutatenn.compiler import ir
 from mutatenn.compiler.cache import text_digest
 from mutatenn.compiler.kernels import as_build_error
+from mutatenn.compiler.layers import LayerTracker
 from mutatenn.compiler.legalize import Legalizer
 from mutatenn.compiler.listing import NotAListError, array_of, list_calls
 from mutatenn.compiler.lowering import Lowering, anonymous, digest
@@ -20,11 +21,11 @@ from mutatenn.compiler.profiles import Profile, lower_graph
 from mutatenn.errors import BuildError
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
 
     from mutatenn.api.backend import Backend
     from mutatenn.api.mutator import Mutator
-    from mutatenn.api.values import Bounds, Model, Stage
+    from mutatenn.api.values import Bounds, Layer, Model, Stage
 
 GRAPH_UNIT = "main"
 
@@ -64,6 +65,7 @@ class Toolchain:
     program: Program = attrs.field(init=False)
     units: dict[str, Any] = attrs.field(init=False, factory=dict)
     fallback: str = attrs.field(init=False, default="")
+    _graph_layers: dict[str, tuple[Layer, ...]] = attrs.field(init=False)
     _lowering: Lowering = attrs.field(init=False)
     _legalize: Legalizer = attrs.field(init=False, factory=Legalizer)
     _lowered: dict[int, tuple[Any, Kernel]] = attrs.field(init=False, factory=dict)
@@ -73,9 +75,12 @@ class Toolchain:
     def __attrs_post_init__(self) -> None:
         self._lowering = Lowering(self.backend)
         sources: dict[str, Any] = {}
-        lowered = self._lower(self.model.module)
+        followed = LayerTracker(self.model.module)
+        self._graph_layers = followed.by_name()
+        lowered = self._lower(self.model.module, followed.follow)
         try:
-            self.program = list_calls(lowered, functools.partial(self._kernel, sources), self._constant)
+            kernel = functools.partial(self._kernel, sources)
+            self.program = list_calls(lowered, kernel, self._constant, followed.layers)
             self.units = {kernel.name: sources[key] for key, kernel in self.program.kernels.items()}
         except NotAListError as reason:
             self.fallback = str(reason)
@@ -94,9 +99,9 @@ class Toolchain:
         except NotAListError:
             return self._whole(lowered)
 
-    def _lower(self, module: Any) -> Any:
+    def _lower(self, module: Any, follow: Callable[[Any], None] = lambda _: None) -> Any:
         lower = functools.partial(
-            lower_graph, profile=self.profile, target=self.target, legalize=self._legalize
+            lower_graph, profile=self.profile, target=self.target, legalize=self._legalize, follow=follow
         )
         return as_build_error(lower, module)
 
@@ -107,6 +112,28 @@ class Toolchain:
         if (name, stage) not in self._stages:
             self._stages[name, stage] = self._lowering.advance(self.units[name], "schedulable", stage)
         return self._stages[name, stage]
+
+    def layers(self, unit: str, detail: str = "") -> tuple[Layer, ...]:
+        """Return the layers of the user's network that a unit computes; a kernel may do so in several places.
+
+        Of the graph it is those of a site, whose description begins with the variable that is computed. Empty
+        where the frontend does not tell.
+        """
+        if unit == GRAPH_UNIT:
+            return self._graph_layers.get(detail.partition(" = ")[0], ())
+        return self._kernel_layers.get(unit, ())
+
+    @property
+    def model_layers(self) -> tuple[Layer, ...]:
+        """The layers of the user's network, in the order in which the graph computes them."""
+        return tuple(dict.fromkeys(layer for layers in self._graph_layers.values() for layer in layers))
+
+    @functools.cached_property
+    def _kernel_layers(self) -> dict[str, tuple[Layer, ...]]:
+        found: dict[str, dict[Layer, None]] = {}
+        for call in self.program.calls:
+            found.setdefault(call.kernel.name, {}).update(dict.fromkeys(call.layers))
+        return {name: tuple(layers) for name, layers in found.items()}
 
     def derive(
         self, mutator: Mutator, stage: Stage, sites: Mapping[str, Collection[int]]

@@ -25,8 +25,10 @@ if TYPE_CHECKING:
 
     from mutatenn.api.executor import Observation
 
-Packed = tuple[str, str, str, str, str, tuple[tuple[str, int, str], ...], dict[str, Any], tuple[Any, ...]]
-"""A mutant as a list: its fields, the sites (unit, ordinal, detail) and parts again as lists."""
+Place = tuple[str, int, str] | tuple[str, int, str, tuple[str, ...]]
+"""A site as a list; that of an older run has no layers."""
+Packed = tuple[str, str, str, str, str, tuple[Place, ...], dict[str, Any], tuple[Any, ...]]
+"""A mutant as a list: its fields, the sites and parts again as lists."""
 Kind = Literal["probabilities", "logits"]
 FACTS: dict[str, Any] = {
     "schema_version": int,
@@ -47,7 +49,13 @@ FACTS: dict[str, Any] = {
 }
 """The types of the facts about a run; any other is text."""
 MEASURED = {"mean", "worst"}
-ENVIRONMENT = {"kernels": int, "calls": int, "offline": bool, "passes": tuple[str, ...]}
+ENVIRONMENT = {
+    "kernels": int,
+    "calls": int,
+    "offline": bool,
+    "passes": tuple[str, ...],
+    "layers": tuple[str, ...],
+}
 
 
 def read_fact(key: str, record: str) -> Any:
@@ -94,8 +102,13 @@ def _unpacked(fields: Any) -> Mutant:
         raise ValueError(f"a mutant is {repr(fields)[:80]}")
     name, operator, category, level, stage, sites, options, parts = fields
     check_name(name)
-    places, faults = tuple(Site(*site) for site in sites), tuple(_unpacked(part) for part in parts)
+    places, faults = tuple(map(_site, sites)), tuple(_unpacked(part) for part in parts)
     return Mutant(name, operator, category, level, stage, places, options, faults)
+
+
+def _site(fields: Sequence[Any]) -> Site:
+    unit, ordinal, detail, *layers = fields
+    return Site(unit, ordinal, detail, *map(tuple, layers))
 
 
 def text_of(value: Baseline | Verdict) -> str:

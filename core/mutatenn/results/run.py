@@ -16,6 +16,7 @@ from mutatenn.nearest import suggestion
 from mutatenn.results.estimate import CONFIDENCE, Interval, Stratum, stratified
 from mutatenn.results.frames import frame, table
 from mutatenn.results.judge import Judge
+from mutatenn.results.layer_score import LayerScore
 from mutatenn.results.observations import merge
 from mutatenn.results.record import CHANGE, Image, Record, changes_folder
 from mutatenn.results.score import MutationScore
@@ -46,9 +47,9 @@ class Run:
     Of the campaign it knows ``name``, ``facts``, ``images``, ``environments`` and ``thresholds``; of the
     original ``baselines`` and :meth:`outputs`; of mutants, one by one, :meth:`records`, :meth:`mutant`,
     :meth:`verdict`, :meth:`outputs` and :meth:`changes`; and counted, :meth:`score`, :meth:`scores` by
-    operator, :meth:`operators` with their sites, :meth:`waiting` and :meth:`interval`. An environment whose
-    original has not run yet is in ``environments``, but not in ``baselines``; a mutant without a verdict is
-    among the records, but has none in its ``verdicts``.
+    operator, :meth:`layer_scores`, :meth:`operators` with their sites, :meth:`waiting` and :meth:`interval`.
+    An environment whose original has not run yet is in ``environments``, but not in ``baselines``; a mutant
+    without a verdict is among the records, but has none in its ``verdicts``.
 
     ``min_score``, where it is not None, stands in the place of the campaign's own, and asks of what has run
     so far: mutants that still wait have no benefit of the doubt.
@@ -225,6 +226,22 @@ class Run:
         """Count the verdicts of an environment per operator, of those that have mutants there."""
         counts = self._store.tallies.operator_counts(environment)
         return {operator: MutationScore.total([each]) for operator, each in counts.items()}
+
+    def layer_scores(self, environment: str) -> list[LayerScore]:
+        """Count the verdicts of an environment per layer, or layers that one piece of code computes.
+
+        They stand in the order of the network. Mutants of several sites are left out; so are those of layers
+        that the frontend does not tell.
+        """
+        sampled = any(entry.population > entry.mutants for entry in self.operators(environment))
+        counts = self._store.tallies.layer_counts(environment)
+        known = self.facts.get("environments", {}).get(environment, {}).get("layers", ())
+        places = {name: place for place, name in enumerate(known)}
+        found = [
+            LayerScore(layers, MutationScore.total([each]), masked, sampled)
+            for layers, (each, masked) in counts.items()
+        ]
+        return sorted(found, key=lambda each: places.get(each.layers[0], len(places)))
 
     @property
     def thresholds(self) -> Thresholds:

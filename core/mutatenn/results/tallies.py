@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
 import attrs
@@ -105,3 +106,23 @@ class Tallies:
         for operator, status, number in self._db.execute(query, (environment,), (str, Status | None, int)):
             counts.setdefault(operator, {}).update({Status(status): number} if number else {})
         return counts
+
+    def layer_counts(self, environment: str) -> dict[tuple[str, ...], tuple[dict[Status, int], int]]:
+        """Return how many mutants ended how in an environment, and how many of them were masked, by layers.
+
+        Left out are mutants of several sites, and those of which no layer is known.
+        """
+        masked = "SUM(status = 'survived' AND json_extract(record, '$.propagated') = 0)"
+        query = (
+            f"SELECT json_extract(sites, '$[0][3]') AS layers, status, COUNT(*), {masked} "  # noqa: S608  # ours
+            "FROM verdicts JOIN mutants ON id = mutant WHERE environment = ? "
+            "AND json_array_length(sites) = 1 GROUP BY layers, status ORDER BY MIN(position)"
+        )
+        found: dict[tuple[str, ...], tuple[dict[Status, int], int]] = {}
+        rows = self._db.execute(query, (environment,), (str | None, Status, int, int))
+        for text, status, number, hidden in rows:
+            layers = tuple(map(str, json.loads(text or "[]")))
+            if layers:
+                counts, before = found.get(layers, ({}, 0))
+                found[layers] = counts | {Status(status): number}, before + hidden
+        return found

@@ -17,7 +17,7 @@ from mutatenn.campaign.gate.gate import nudged, scores_of
 from mutatenn.campaign.gate.reference import compare
 from mutatenn.campaign.promises import load_model, run_reference
 from mutatenn.compiler import ir
-from mutatenn.compiler.profiles import Profile
+from mutatenn.compiler.profiles import PROFILES, Profile
 from mutatenn.compiler.toolchain import Toolchain
 from mutatenn.engine.isolate import call_isolated
 from mutatenn.engine.original import run_original
@@ -54,7 +54,8 @@ def check_frontend(
     To load the model again, or a copy of it, gives the same; its specs are those of its module; its digest
     tells of its content, and damaged or missing files raise InputError, on a line that names them. The
     reference gives finite float32 ``[images, classes]``, of each image whatever others come with it, and so
-    does the compiled model, within the tolerance of the gate. What stands in ``schemes`` can be asked for.
+    does the compiled model, within the tolerance of the gate. If it tells layers, every kernel is of one,
+    whatever the passes. What stands in ``schemes`` can be asked for.
     Returns the reference's scores.
     """
     check_class("frontend", cls)
@@ -68,6 +69,8 @@ def check_frontend(
         scores = _reference(frontend, model, given)
     with keeping(f"{cls.name} imports what its framework runs"):
         _check_compiled(frontend, model, given, scores)
+    with keeping(f"{cls.name} tells the layers of every operator, or of none"):
+        _check_layers(model)
     with tempfile.TemporaryDirectory(prefix="mutatenn-check-") as folder:
         _check_files(frontend, _copy(path, Path(folder)), model.digest)
     _check_choices(frontend)
@@ -114,6 +117,14 @@ def _check_compiled(frontend: Frontend, model: Model, images: NDArray[np.generic
         return call_isolated(lambda: [run_reference(frontend, model, each) for each in nudged(images)])
 
     _agree(outputs, scores, "the compiled model agrees with the reference", nudge)
+
+
+def _check_layers(model: Model) -> None:
+    for profile in PROFILES:
+        toolchain = Toolchain(model, installed_backend("llvm"), Profile(profile))
+        nameless = [call.kernel.name for call in toolchain.program.calls if not call.layers]
+        told = bool(toolchain.model_layers and not toolchain.fallback)
+        require(not (told and nameless), f"profile {profile}: {', '.join(nameless)} is of a layer")
 
 
 def _agree(values: Floats, scores: Floats, promise: str, nudge: Callable[[], list[Floats]] = list) -> None:

@@ -91,7 +91,7 @@ class Keras(Frontend):
                 request = {**self._request("convert", file), "route": self.route}
                 answer = ask(folder, request, "torch" if self.route == "torch" else "tensorflow", folder)
                 image, scores = (_spec(*answer[name]) for name in ("image", "scores"))
-                module = keras_importer.to_relax(self.route, folder, image, scores)
+                module = keras_importer.to_relax(self.route, folder, image, scores, answer["layers"])
         return Model(source.stem, source, self._digest(file), module, image, scores)
 
     def reference(self, model: Model, images: NDArray[np.generic]) -> NDArray[np.float32]:

@@ -11,7 +11,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from mutatenn_reporters import _notable
+from mutatenn_reporters import _layers, _notable
 from mutatenn_reporters._between import between
 from mutatenn_reporters._table import table, zeros
 from mutatenn_reporters._text import clean, count, environment, ratio, verdict_of_gate
@@ -145,6 +145,10 @@ def _results(run: Run, each: View) -> Iterator[RenderableType]:
             f"{count(strays, 'mutant')} read memory outside a buffer, or unwritten, and ended alike "
             "with something else there"
         )
+    if layers := _layers.table(run.layer_scores(each.name)):
+        yield ""
+        yield Text(layers)
+        yield ""
     for group in _notable.notable(run, each):
         yield _group(group)
     yield _score(each)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from mutatenn import MutationScore, Record, Run
+    from mutatenn import LayerScore, MutationScore, Record, Run
     from mutatenn_reporters._view import View
 
 SCHEMA = "mutatenn-report/1"
@@ -79,6 +79,7 @@ def _environment(run: Run, each: View) -> dict[str, Any]:
     return {
         "name": each.name,
         "route": "",  # runs of earlier versions tell of none
+        "layers": [],
         **each.facts,
         "noise_floor": each.baseline.noise if each.baseline else None,
         "baseline": attrs.asdict(each.baseline) if each.baseline else None,
@@ -88,6 +89,17 @@ def _environment(run: Run, each: View) -> dict[str, Any]:
         "few_verdicts": list(run.few_verdicts(each.name)),
         "duplicates": len(run.duplicates(each.name)),
         "score": _score(each.score),
+        "layer_scores": [_layer(found) for found in run.layer_scores(each.name)],
+    }
+
+
+def _layer(found: LayerScore) -> dict[str, Any]:
+    interval = attrs.asdict(found.interval)
+    return {
+        "layers": list(found.layers),
+        "score": _score(found.score),
+        "masked": found.masked,
+        "interval": interval,
     }
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -19,7 +20,10 @@ from PIL import Image
 
 import mutatenn
 from mutatenn import CATEGORIES, InputError, Model, TensorSpec, ir
+from mutatenn.compiler.profiles import Profile
+from mutatenn.compiler.toolchain import Toolchain
 from mutatenn.testing import check_frontend
+from mutatenn_backends.llvm import Llvm
 from mutatenn_frontends.keras import Keras, mutatenn_frontends
 
 HEAVY = "'keras', 'h5py', 'tensorflow', 'tf2onnx', 'tflite', 'torch', 'onnx', 'tvm'"
@@ -77,6 +81,9 @@ def test_model(made: Path, truth: Any, calls: Any, route: str, capfd: pytest.Cap
     np.testing.assert_allclose(execute(model, images), scores, atol=1e-6)
     assert np.ptp(scores, axis=0).max() > 0.1
     assert capfd.readouterr() == ("", "")
+    told = {layer.type: layer.name for layer in Toolchain(model, Llvm(), Profile()).model_layers}
+    assert {"Conv2D", "DepthwiseConv2D", "Add", "MaxPooling2D", "Dense"} <= told.keys()
+    assert re.fullmatch(r"depthwise_conv2d(_\d+)?", told["DepthwiseConv2D"])
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import re
+import zipfile
 from collections.abc import Callable
 from hashlib import sha256
 from pathlib import Path
@@ -11,8 +14,11 @@ import numpy as np
 import pytest
 
 import mutatenn
-from mutatenn import CATEGORIES, InputError, Model, TensorSpec, ir
+from mutatenn import CATEGORIES, InputError, Layer, Model, TensorSpec, ir
+from mutatenn.compiler.profiles import Profile
+from mutatenn.compiler.toolchain import Toolchain
 from mutatenn.testing import check_frontend
+from mutatenn_backends.llvm import Llvm
 from mutatenn_frontends.pytorch import PyTorch
 
 torch = pytest.importorskip("torch", reason="PyTorch is not installed")
@@ -112,6 +118,49 @@ def test_model(digits: Path, calls: Any) -> None:
 
 def test_it_keeps_its_promises(digits: Path) -> None:
     check_frontend(PyTorch, digits, images(3, 1, 8, 8))
+
+
+def test_layers_are_modules_by_their_paths(tmp_path: Path) -> None:
+    class Block(nn.Module):  # type: ignore[name-defined,misc]
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv, self.act = nn.Conv2d(1, 1, 3, padding=1), nn.Hardswish()
+
+        def forward(self, image: Any) -> Any:
+            return image + self.act(self.conv(image))
+
+    path = tmp_path / "net.pt2"
+    whole = nn.Sequential(nn.Sequential(Block(), Block()), nn.Flatten(), nn.Linear(64, 10)).eval()
+    torch.export.save(torch.export.export(whole, (torch.rand(1, 1, 8, 8),)), path)
+    toolchain = Toolchain(PyTorch().load(path), Llvm(), Profile("basic"))
+    assert toolchain.model_layers == (
+        Layer("0.0.conv", "Conv2d"),
+        Layer("0.0.act", "Hardswish"),
+        Layer("0.0.add", "add"),
+        Layer("0.1.conv", "Conv2d"),
+        Layer("0.1.act", "Hardswish"),
+        Layer("0.1.add", "add"),
+        Layer("1", "Flatten"),
+        Layer("2", "Linear"),
+    )
+    assert all(len(call.layers) == 1 for call in toolchain.program.calls)
+
+
+def test_names_of_layers_hold_nothing_else(tmp_path: Path, digits: Path) -> None:
+    """PyTorch writes parts of its metadata into code: of a file, only letters, digits and dots get there."""
+    path, evil = tmp_path / "net.pt2", "L,x;y,__import__('os')"
+    with zipfile.ZipFile(digits) as old, zipfile.ZipFile(path, "w") as new:
+        for name in old.namelist():
+            content = old.read(name)
+            if name.endswith("models/model.json"):
+                program = json.loads(content)
+                for node in program["graph_module"]["graph"]["nodes"]:
+                    node["metadata"] = {"nn_module_stack": f"k,{evil!r},c d.e f", "stack_trace": evil}
+                content = json.dumps(program).encode()
+            new.writestr(name, content)
+    told = Toolchain(PyTorch().load(path), Llvm(), Profile()).model_layers
+    assert told
+    assert all(re.fullmatch(r"[\w.-]+", text) for layer in told for text in (layer.name, layer.type))
 
 
 def test_a_dead_branch_goes(save: Any, calls: Any) -> None:

@@ -12,7 +12,10 @@ import numpy as np
 import pytest
 
 from mutatenn import InputError, TensorSpec
+from mutatenn.compiler.profiles import Profile
+from mutatenn.compiler.toolchain import Toolchain
 from mutatenn.testing import check_frontend
+from mutatenn_backends.llvm import Llvm
 from mutatenn_frontends.tensorflow import TensorFlow, mutatenn_frontends
 
 HEAVY = "'tensorflow', 'tf2onnx', 'tflite', 'onnx', 'tvm'"
@@ -57,6 +60,7 @@ def test_model(made: Any, agree: Any, kind: str, route: str, capfd: pytest.Captu
     main = model.module["main"]
     assert list(map(str, main.params)) == ["image"]
     agree(model, route=route)
+    assert all(call.layers for call in Toolchain(model, Llvm(), Profile()).program.calls)
     if route == "onnx":
         assert model.module.script().count("nn.batch_norm") == 2
     assert capfd.readouterr() == ("", "")

@@ -40,7 +40,8 @@ class TraceStep:
     ``position`` is that of the call, from 0. ``changed`` is the share of elements that differ in some bit,
     ``max_abs`` the largest absolute difference where both are finite, ``relative`` that difference over the
     original's largest absolute value, ``non_finite`` counts the mutant's elements that are not finite where
-    the original's are. All are None where the original has no such value.
+    the original's are. All are None where the original has no such value. ``layers`` are the names of the
+    user's own layers that are computed into it.
     """
 
     position: int
@@ -51,6 +52,7 @@ class TraceStep:
     max_abs: float | None = None
     relative: float | None = None
     non_finite: int | None = None
+    layers: tuple[str, ...] = ()
 
 
 @attrs.frozen
@@ -123,6 +125,7 @@ def _hops(
 ) -> Iterator[TraceStep]:
     names = _by_name(original.original.program)
     kernels = original.original.program.kernels
+    layers = {value: call.layers for call in original.original.program.calls for value in call.results}
     for position, step in enumerate(linked.steps):
         for value, spec in zip(step.results, step.specs, strict=True):
             hop = TraceStep(position, step.name, spec.shape, step.kernel not in kernels)
@@ -130,7 +133,8 @@ def _hops(
             if same is not None:
                 before = device.fetch(original.tensors[original.original.numbers[same]])
                 after = device.fetch(changed.tensors[linked.numbers[value]])
-                hop = attrs.evolve(hop, **_differences(before, after))
+                told = tuple(layer.name for layer in layers[same])
+                hop = attrs.evolve(hop, layers=told, **_differences(before, after))
             yield hop
 
 

@@ -205,6 +205,14 @@ def _mutation(catalogues: Catalogues) -> Callable[[Any], values.Mutation]:
             list=_ordinals,
             dict=_chosen_sites,
         ),
+        layers=by_type(
+            "a pattern of names, a list of patterns or { names = [...], types = [...], first = N }",
+            str=lambda value: values.Layers((text(value),)),
+            list=lambda value: values.Layers(array(text, least=1)(value)),
+            dict=table(
+                values.Layers, names=array(text, least=1), types=array(text, least=1), first=integer(1)
+            ),
+        ),
         stage=choice(*get_args(values.KernelStage)),
         order=integer(1, MAX_ORDER),
         options=options,
@@ -217,6 +225,9 @@ def _combinable(mutation: values.Mutation) -> values.Mutation:
     with problems.at(".sites"):
         if mutation.order > 1 and not isinstance(mutation.sites, values.Sample):
             raise problem("faults are combined at random; set sites = { sample = N }")
+    with problems.at(".layers"):
+        if mutation.layers and isinstance(mutation.sites, tuple | values.Together):
+            raise problem("sites names its places by number; remove one of the two")
     problems.check()
     return mutation
 

@@ -147,12 +147,22 @@ Sites = Literal["each", "together"] | tuple[int, ...] | Sample | Together
 
 
 @attrs.frozen
+class Layers:
+    """Layers of the user's network, by patterns of names, by types, and the first so many of these."""
+
+    names: tuple[str, ...] = ()
+    types: tuple[str, ...] = ()
+    first: int | None = None
+
+
+@attrs.frozen
 class Mutation:
     """One operator, or group of operators, and where it is applied.
 
     ``sites``: ``each`` site is a mutant, all ``together`` are one mutant, the listed ordinals are a mutant
     each, or a :class:`Sample` or :class:`Together`. ``stage`` None is the operator's own. An ``order``
-    above 1 asks for so many faults at once: each sampled mutant combines sites drawn at random.
+    above 1 asks for so many faults at once: each sampled mutant combines sites drawn at random. ``layers``
+    leaves the sites that are computed in these; None is all.
     """
 
     operator: str
@@ -160,6 +170,7 @@ class Mutation:
     stage: KernelStage | None = None
     options: dict[str, Any] = attrs.field(factory=dict)
     order: int = 1
+    layers: Layers | None = None
 
 
 @attrs.frozen

@@ -58,6 +58,7 @@ def _environment(setup: Setup, name: str) -> dict[str, Any]:
         "kernels": len(toolchain.program.kernels),
         "calls": len(toolchain.program.calls),
         "fallback": toolchain.fallback,
+        "layers": [layer.name for layer in toolchain.model_layers],
     }
 
 
@@ -70,6 +71,7 @@ def _own_framework(setup: Setup, name: str) -> dict[str, Any]:
         "kernels": 0,
         "calls": 0,
         "fallback": "",
+        "layers": [],
     }
     return {"route": imported.route, "backend": REFERENCE, "target": imported.frontend.name, **nothing}
 

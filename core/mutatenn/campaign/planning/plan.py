@@ -12,6 +12,7 @@ import attrs
 
 from mutatenn.api.mutant import COMBINED, Mutant, Site
 from mutatenn.campaign.config.values import Sample, Together
+from mutatenn.campaign.planning.choose_layers import chosen_layers
 from mutatenn.campaign.promises import absence, plain_options, sites
 from mutatenn.compiler.toolchain import GRAPH_UNIT
 from mutatenn.errors import InputError
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from mutatenn.api.mutator import Mutator
-    from mutatenn.api.values import Stage
+    from mutatenn.api.values import Layer, Stage
     from mutatenn.campaign.config.values import Mutation
     from mutatenn.compiler.toolchain import Toolchain
 
@@ -45,22 +46,37 @@ def groups(cls: type[Mutator]) -> set[str]:
 class OperatorSites:
     """An operator of an entry, with its options and stage, and what stands at each of its sites, by unit.
 
-    ``absence`` says why there is none, where that is known.
+    ``absence`` says why there is none, where that is known; only sites in ``chosen`` layers count.
     """
 
     mutator: Mutator
     stage: Stage
     details: dict[str, Sequence[str]]
+    toolchain: Toolchain
     absence: str = ""
+    chosen: set[Layer] | None = None
     options: dict[str, Any] = attrs.field(init=False)
 
     @options.default
     def _options(self) -> dict[str, Any]:
         return plain_options(self.mutator)
 
+    def site(self, place: Place) -> Site:
+        """Return the site at a place."""
+        unit, ordinal = place
+        detail = self.details[unit][ordinal]
+        return Site(unit, ordinal, detail, tuple(each.name for each in self.layers(place)))
+
+    def layers(self, place: Place) -> tuple[Layer, ...]:
+        """Return the layers of the user's network that are computed at a place."""
+        unit, ordinal = place
+        return self.toolchain.layers(unit, self.details[unit][ordinal] if unit == GRAPH_UNIT else "")
+
     def places(self) -> list[Place]:
-        """Return its sites in order."""
-        return [(unit, ordinal) for unit, details in self.details.items() for ordinal in range(len(details))]
+        """Return its sites in order, those in the layers that were chosen."""
+        every = ((unit, ordinal) for unit, details in self.details.items() for ordinal in range(len(details)))
+        chosen = self.chosen
+        return [place for place in every if chosen is None or not chosen.isdisjoint(self.layers(place))]
 
 
 @attrs.define
@@ -141,6 +157,7 @@ def _found(
 ) -> list[OperatorSites]:
     """Return every operator of an entry with all its sites, most of them not yet described."""
     found = []
+    chosen = chosen_layers(mutation.layers, toolchain.model_layers) if mutation.layers else None
     for cls in mutators.values():
         if mutation.operator in groups(cls):
             mutator = create(cls, mutation.options)
@@ -149,7 +166,7 @@ def _found(
             units = {name: toolchain.unit(name, stage) for name in names}
             details = sites(mutator, units)
             why = "" if any(map(len, details.values())) else absence(mutator, list(units.values()))
-            found.append(OperatorSites(mutator, stage, details, why))
+            found.append(OperatorSites(mutator, stage, details, toolchain, why, chosen))
     return found
 
 
@@ -241,7 +258,7 @@ def _name(model: str, found: OperatorSites, places: list[Place]) -> str:
 
 def _mutant(name: str, found: OperatorSites, places: list[Place]) -> Mutant:
     mutator = found.mutator
-    sites = tuple(Site(unit, ordinal, found.details[unit][ordinal]) for unit, ordinal in places)
+    sites = tuple(map(found.site, places))
     return Mutant(name, mutator.name, mutator.category, mutator.level, found.stage, sites, found.options)
 
 
@@ -251,7 +268,7 @@ def _summary(
     counts = Counter(mutant.operator for mutant in mutants)
     rows = []
     for each in found:
-        cls, sites = type(each.mutator), sum(map(len, each.details.values()))
+        cls, sites = type(each.mutator), len(each.places())
         planned = counts[cls.name]
         population = max(sites, planned) if sampled else planned
         rows.append(PlannedOperator(cls.name, cls.category, cls.level, sites, planned, population))

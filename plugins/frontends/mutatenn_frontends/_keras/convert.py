@@ -28,13 +28,14 @@ def convert(folder: Path, request: Mapping[str, Any]) -> dict[str, Any]:
         keras_model.image(model, request["size"]),
         keras_model.with_scores(model, request["output"]),
     )
+    layers = keras_graph.mark(model)
     if request["route"] == "torch":
         import_module("mutatenn_frontends._keras.torch").export(model, image, folder / "model.pt2")
     else:
         function = keras_graph.freeze(model, image)
         content = {"onnx": keras_graph.to_onnx, "tflite": keras_graph.to_tflite}[request["route"]](function)
         (folder / f"model.{request['route']}").write_bytes(content)
-    return {"image": attrs.astuple(image), "scores": attrs.astuple(scores)}
+    return {"image": attrs.astuple(image), "scores": attrs.astuple(scores), "layers": layers}
 
 
 def run(folder: Path, request: Mapping[str, Any]) -> dict[str, Any]:

@@ -66,6 +66,20 @@ def layers(model: Any) -> Iterator[Any]:
             yield from layers(layer)
 
 
+def mark(model: Any) -> dict[str, tuple[str, str]]:
+    """Give every layer a name that is told from others in whatever is made of it, in place.
+
+    Returns the layers' own names and classes by these. TensorFlow makes ``add_1`` of a second ``add``, which
+    may be another layer's name.
+    """
+    found = {}
+    for number, layer in enumerate(layers(model)):
+        mark = f"layer.{number}."
+        found[mark] = layer.name, type(layer).__name__
+        layer.name = mark
+    return found
+
+
 def _keep_batch_norms(model: Any) -> None:
     """Let batch normalisations call TensorFlow's operator; Keras itself writes out its arithmetic."""
     keras, tf = import_module("keras"), import_module("tensorflow")

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
-from mutatenn import InputError
+from mutatenn import InputError, Layer, rename_layers
 from mutatenn_frontends._keras import layout as keras_layout
 from mutatenn_frontends._onnx import file as onnx_file
 from mutatenn_frontends._onnx import importer as onnx_importer
@@ -14,7 +15,7 @@ from mutatenn_frontends._tflite import file as tflite_file
 from mutatenn_frontends._tflite import importer as tflite_importer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     from mutatenn import TensorSpec
@@ -48,11 +49,23 @@ _ROUTES: dict[str, Callable[[Path, TensorSpec, TensorSpec], Any]] = {
 """How to get from the file that a route leaves in a folder to the Relax module."""
 
 
-def to_relax(route: str, folder: Path, image: TensorSpec, scores: TensorSpec) -> Any:
-    """Return the Relax module of what a route left in a folder, from image to scores; raises InputError."""
+def to_relax(
+    route: str, folder: Path, image: TensorSpec, scores: TensorSpec, layers: Mapping[str, Sequence[str]]
+) -> Any:
+    """Return the Relax module of what a route left in a folder, from image to scores; raises InputError.
+
+    ``layers`` are the names and classes of Keras's layers by what they are called in the file.
+    """
     try:
-        return _ROUTES[route](folder, image, scores)
+        module = _ROUTES[route](folder, image, scores)
     except InputError as error:
         why, _, _ = str(error).rpartition("; ")  # without the advice, which is to export it in another way
         others = " or ".join(f'"{name}"' for name in _ROUTES if name != route)
         raise InputError(f"its conversion to {route} {why}; try the option route = {others}") from error
+    return rename_layers(module, lambda found: _of_keras(found, layers))
+
+
+def _of_keras(found: Layer, layers: Mapping[str, Sequence[str]]) -> Layer:
+    """Return the layer of Keras whose mark a converter's name has in it: ``functional/layer.3._1/Conv2D``."""
+    marks = [mark for mark in re.findall(r"layer\.\d+\.", found.name) if mark in layers]
+    return Layer(*layers[marks[-1]]) if marks else found

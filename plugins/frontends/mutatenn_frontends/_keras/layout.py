@@ -78,7 +78,7 @@ class _Rewrite:
             return
         if isinstance(value, ir.tvm.ir.Call):
             arguments = [self.value(argument) for argument in value.args]
-            value = ir.tvm.ir.Call(value.op, arguments, value.attrs, value.ty_args)
+            value = ir.tvm.ir.Call(value.op, arguments, value.attrs, value.ty_args, value.span)
         elif isinstance(value, ir.relax.TupleGetItem):
             value = ir.relax.TupleGetItem(self.value(value.tuple_value), value.index)
         else:
@@ -136,7 +136,7 @@ def _elementwise(new: _Rewrite, variable: Any, call: Any) -> bool:
     arguments = [
         new.pending[each][0] if each in new.pending else _operand(new, each, axes) for each in call.args
     ]
-    data = new.builder.emit(ir.tvm.ir.Call(call.op, arguments, call.attrs, call.ty_args))
+    data = new.builder.emit(ir.tvm.ir.Call(call.op, arguments, call.attrs, call.ty_args, call.span))
     return new.put(variable, data, axes)
 
 
@@ -153,7 +153,7 @@ def _pad(new: _Rewrite, variable: Any, call: Any) -> bool:
     padded = ir.relax.op.nn.pad(
         data, width.ravel().tolist(), call.attrs.pad_mode, float(call.attrs.pad_value)
     )
-    return new.put(variable, new.builder.emit(padded), axes)
+    return new.put(variable, new.builder.emit(_of_layer(call, padded)), axes)
 
 
 def _mean(new: _Rewrite, variable: Any, call: Any) -> bool:
@@ -161,7 +161,7 @@ def _mean(new: _Rewrite, variable: Any, call: Any) -> bool:
         return False
     data, axes = new.pending[call.args[0]]
     gone = [axes[int(axis)] for axis in call.attrs.axis]
-    data = new.builder.emit(ir.relax.op.mean(data, gone, call.attrs.keepdims))
+    data = new.builder.emit(_of_layer(call, ir.relax.op.mean(data, gone, call.attrs.keepdims)))
     if call.attrs.keepdims:
         return new.put(variable, data, axes)
     kept = [axis for axis in axes if axis not in gone]
@@ -175,7 +175,13 @@ def _concat(new: _Rewrite, variable: Any, call: Any) -> bool:
         return False
     (axes,) = found
     parts = [new.pending[field][0] for field in fields]
-    return new.put(variable, new.builder.emit(ir.relax.op.concat(parts, axes[int(call.attrs.axis)])), axes)
+    joined = ir.relax.op.concat(parts, axes[int(call.attrs.axis)])
+    return new.put(variable, new.builder.emit(_of_layer(call, joined)), axes)
+
+
+def _of_layer(call: Any, other: Any) -> Any:
+    """Return another call, of the same layer."""
+    return ir.tvm.ir.Call(other.op, other.args, other.attrs, other.ty_args, call.span)
 
 
 def _reshape(new: _Rewrite, variable: Any, call: Any) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -10,10 +11,13 @@ from mutatenn_frontends._keras.graph import is_of_channels, layers
 from mutatenn_frontends._keras.model import why
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from mutatenn import TensorSpec
 
+MARK = "layer"
+"""Under which PyTorch keeps the name of the layer of an operator."""
 NOTHING = ("_assert_tensor_metadata", "contiguous", "lift_fresh_copy", "to", "alias", "detach")
 """Operators that leave the numbers as they are, if they leave the dtype."""
 
@@ -25,6 +29,8 @@ def export(model: Any, image: TensorSpec, path: Path) -> None:
     """
     torch = import_module("torch")
     _keep_batch_norms(model)
+    for layer in layers(model):
+        layer.call = _annotated(torch, layer)
 
     class Scores(torch.nn.Module):  # type: ignore[misc,name-defined]  # PyTorch may not be installed
         def __init__(self) -> None:
@@ -37,14 +43,29 @@ def export(model: Any, image: TensorSpec, path: Path) -> None:
             return model(image, training=False).reshape(1, -1)
 
     try:
-        with torch.no_grad():
+        with torch.no_grad(), torch.fx.traceback.preserve_node_meta():
             program = torch.export.export(Scores().eval(), (torch.zeros(image.shape),), strict=False)
     except Exception as error:  # whatever a layer may raise
         raise InputError(
             f'PyTorch cannot export it ({why(error)}); try the option route = "onnx" or "tflite"'
         ) from error
     _drop_nothing(program)
+    for node in program.graph.nodes:
+        mark = node.meta.get("custom", {}).get(MARK)
+        node.meta["nn_module_stack"] = {MARK: (mark, MARK)} if mark else {}
     torch.export.save(program, path)
+
+
+def _annotated(torch: Any, layer: Any) -> Callable[..., Any]:
+    """Return what a layer computes, of which PyTorch notes the layer's name."""
+    call = layer.call
+
+    @functools.wraps(call)
+    def annotated(*arguments: Any, **options: Any) -> Any:
+        with torch.fx.traceback.annotate({MARK: layer.name}):
+            return call(*arguments, **options)
+
+    return annotated
 
 
 def _keep_batch_norms(model: Any) -> None:

@@ -6,10 +6,10 @@ import io
 import warnings
 from contextlib import redirect_stdout, suppress
 from functools import cache
-from types import SimpleNamespace
-from typing import Any
+from types import MappingProxyType, SimpleNamespace
+from typing import TYPE_CHECKING, Any
 
-from mutatenn import InputError, TensorSpec, ir
+from mutatenn import InputError, Layer, LayerNotes, TensorSpec, ir
 from mutatenn_frontends._onnx.conversions import importer, own_conversions
 from mutatenn_frontends._onnx.expand import expand, is_defined
 from mutatenn_frontends._onnx.file import CLASSIFIER, operators
@@ -17,6 +17,9 @@ from mutatenn_frontends._onnx.fold import fold
 from mutatenn_frontends._onnx.old_forms import modernise
 from mutatenn_frontends._onnx.refusals import FIXED, require_dtypes, require_fixed, unconvertible
 from mutatenn_frontends._shared.classifier import Tensor
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 IN_IMPORTER = {"If", "Constant"}
 """Operators that TVM's importer handles without an entry in its table."""
@@ -70,27 +73,42 @@ def to_relax(proto: Any) -> tuple[Any, TensorSpec]:
 
     Raises InputError if it cannot be imported or does not classify.
     """
+    layers = _layers(proto.graph)
     proto = simplified(proto)
-    module = convert(proto)
+    module = convert(proto, layers)
     outputs = _outputs(module, [output.name for output in proto.graph.output])
     place, spec = CLASSIFIER.scores_of(outputs)
     if outputs != [Tensor(spec.name, spec.shape, spec.dtype)]:
         _keep_only(proto.graph, outputs[place], spec)
-        module = convert(proto)
+        module = convert(proto, layers)
     module = ir.relax.transform.DeadCodeElimination()(module)
     ir.relax.analysis.well_formed(module)
     return module, spec
 
 
-def convert(proto: Any) -> Any:
-    """Return the Relax module of a model as it is; raises InputError if it cannot be imported."""
+def _layers(graph: Any) -> dict[str, Layer]:
+    """Return the nodes of a graph by what they compute; those without a name have that of their output."""
+    return {
+        output: Layer(node.name or node.output[0], node.op_type)
+        for node in graph.node
+        for output in node.output
+        if output
+    }
+
+
+def convert(proto: Any, layers: Mapping[str, Layer] = MappingProxyType({})) -> Any:
+    """Return the Relax module of a model as it is; raises InputError if it cannot be imported.
+
+    ``layers`` are the layers of values, by name; what leads to one is of that layer, too.
+    """
     require_dtypes(proto)
     graph = _node_by_node()({}, "float32")
+    graph.layers = layers
     printed = io.StringIO()  # it prints what it fails on, which the error says as well
     try:
         with own_conversions(), redirect_stdout(printed), warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            return graph.from_onnx(proto.graph, _operator_set(proto))
+            return graph.notes.write(graph.from_onnx(proto.graph, _operator_set(proto)))
     except Exception as error:  # whatever a conversion may raise
         with suppress(RuntimeError):  # TVM would warn of the block left open on standard error
             graph.bb._end_block()
@@ -104,6 +122,11 @@ def _node_by_node() -> Any:
     """Return TVM's importer, which knows here which operator it could not convert."""
 
     class Importer(importer().ONNXGraphImporter):  # type: ignore[misc]  # TVM is not typed
+        def __init__(self, *arguments: Any) -> None:
+            super().__init__(*arguments)
+            self.notes = LayerNotes()
+            self.layers: Mapping[str, Layer] = {}
+
         def _construct_nodes(self, graph: Any) -> None:
             for node in graph.node:
                 try:
@@ -114,6 +137,9 @@ def _node_by_node() -> Any:
                     raise unconvertible(node, self.opset) from error
                 for name in node.output:
                     require_fixed(node, self.opset, self._nodes.get(name))
+                    if name in self.layers and name in self._nodes:
+                        value = self._nodes[name]
+                        self._nodes[name] = self.notes.note(self.bb, value, self.layers[name])
 
     return Importer
 

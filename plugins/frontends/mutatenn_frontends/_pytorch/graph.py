@@ -11,6 +11,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from mutatenn import InputError
+from mutatenn_frontends._pytorch import layers
 from mutatenn_frontends._pytorch.sizes import settle
 from mutatenn_frontends._shared.classifier import Classifier, Tensor
 
@@ -162,14 +163,15 @@ def _items(tree: Any) -> Iterator[tuple[str, Any]]:
 
 
 def _rebuild(program: Any, image: str, scores: int) -> Any:
-    """Return the program without symbols, guards, specifications of trees and where its nodes are from.
+    """Return the program without symbols, guards, specifications of trees and places in source code.
 
     Of its outputs it keeps the one in the place of ``scores``.
     """
     graph, signature = _parts(program)
     nodes = [
-        {key: node[key] for key in ("target", "inputs", "outputs", "name") if key in node} | {"metadata": {}}
-        for node in graph["nodes"]
+        {key: node[key] for key in ("target", "inputs", "outputs", "name") if key in node}
+        | {"metadata": told}
+        for node, told in zip(graph["nodes"], layers.noted(graph["nodes"]), strict=True)
     ]
     symbols: dict[str, Any] = {f"sym_{kind}_values": {} for kind in ("int", "bool", "float")}
     call = {

@@ -100,13 +100,15 @@ def to_relax(program: Any, scores: TensorSpec) -> Any:
     try:
         with _quiet():
             program = _decompose(program)
-            module = node_by_node()().from_exported_program(
+            importer = node_by_node()()
+            module = importer.from_exported_program(
                 program,
                 keep_params_as_input=False,
                 unwrap_unit_return_tuple=True,
                 no_bind_return_tuple=False,
                 custom_convert_map={name: naming(convert) for name, convert in conversions().items()},
             )
+            module = importer.notes.write(module)
     except InputError:
         raise
     except Exception as error:  # whatever a conversion may raise

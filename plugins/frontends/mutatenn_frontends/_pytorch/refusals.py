@@ -6,7 +6,8 @@ from functools import cache
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from mutatenn import InputError, ir
+from mutatenn import InputError, LayerNotes, ir
+from mutatenn_frontends._pytorch.layers import layer_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -19,34 +20,45 @@ MOST_SHOWN = 100
 
 @cache
 def node_by_node() -> Any:
-    """Return TVM's importer, which knows here which operator it could not convert."""
+    """Return TVM's importer, which knows here which operator it could not convert, and notes layers."""
     translator = import_module("tvm.relax.frontend.torch.exported_program_translator")
 
     class Importer(translator.ExportedProgramImporter):  # type: ignore[misc,name-defined]  # TVM is not typed
+        def __init__(self) -> None:
+            super().__init__()
+            self.notes = LayerNotes()
+
         def create_convert_map(self) -> dict[str, Callable[..., Any]]:
-            return {name: naming(convert) for name, convert in super().create_convert_map().items()}
+            known: dict[str, Callable[[Any], Any]] = super().create_convert_map()
+            return {name: naming(_of_node_alone(convert), self) for name, convert in known.items()}
 
     return Importer
 
 
-def naming(convert: Callable[..., Any]) -> Callable[..., Any]:
+def _of_node_alone(convert: Callable[[Any], Any]) -> Callable[[Any, Any], Any]:
+    return lambda node, _: convert(node)
+
+
+def naming(convert: Callable[[Any, Any], Any], importer: Any = None) -> Callable[..., Any]:
     """Return a conversion that raises InputError, naming the operator, for whatever goes wrong in it.
 
-    What it returns must have the shape that PyTorch says, and be of whole numbers or not as there.
+    ``convert`` takes a node and the importer. What it returns must have the shape that PyTorch says, and be
+    of whole numbers or not as there.
     """
 
-    def named(node: Any, *importer: Any) -> Any:
+    def named(node: Any, importer: Any = importer) -> Any:
         if str(getattr(node.meta.get("val"), "dtype", "")) in INEXACT:
             raise InputError(f"has {_described(node)} of bfloat16, which TVM rounds otherwise; {CURE}")
         try:
-            found = convert(node, *importer)
+            found = convert(node, importer)
         except InputError:
             raise
         except Exception as error:  # whatever a conversion may raise
             raise InputError(f"has {_described(node)}, which cannot be imported; {CURE}") from error
         if not _is_as_told(found, node.meta.get("val")):
             raise InputError(f"has {_described(node)}, of which the importer makes another result; {CURE}")
-        return found
+        layer = layer_of(node)
+        return found if layer is None else importer.notes.note(importer.block_builder, found, layer)
 
     return named
 

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mutatenn import InputError, TensorSpec, ir
+from mutatenn import InputError, Layer, LayerNotes, TensorSpec, ir
 from mutatenn_frontends._shared.files import reason
 from mutatenn_frontends._tflite.file import tensor_numbers
 from mutatenn_frontends._tflite.forms import Forms
 from mutatenn_frontends._tflite.quantised import WholeNumbers
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 QUANTISED = ("int4", "int8", "uint8", "int16")
 """Dtypes of quantised values; those of biases, int32 and int64, come with them."""
@@ -72,10 +72,10 @@ def to_relax(model: Any, image: TensorSpec, scores: tuple[int, TensorSpec]) -> A
     ``scores`` is the number of its tensor and what to make of it. Raises InputError if the importer does
     not support the model.
     """
-    builder = ir.relax.BlockBuilder()
+    builder, notes = ir.relax.BlockBuilder(), LayerNotes()
     try:
-        _build(builder, model, image, scores)
-        module = ir.relax.transform.DeadCodeElimination()(builder.get())
+        _build(builder, notes, model, image, scores)
+        module = notes.write(ir.relax.transform.DeadCodeElimination()(builder.get()))
         ir.relax.analysis.well_formed(module)
     except InputError:
         raise
@@ -87,7 +87,9 @@ def to_relax(model: Any, image: TensorSpec, scores: tuple[int, TensorSpec]) -> A
     return module
 
 
-def _build(builder: Any, model: Any, image: TensorSpec, scores: tuple[int, TensorSpec]) -> None:
+def _build(
+    builder: Any, notes: LayerNotes, model: Any, image: TensorSpec, scores: tuple[int, TensorSpec]
+) -> None:
     """Add ``main``; TVM's own function around the converter would give all outputs, and the weights twice."""
     graph = model.Subgraphs(0)
     variable = ir.relax.Var(image.name, ir.relax.TensorType(image.shape, image.dtype))
@@ -95,6 +97,9 @@ def _build(builder: Any, model: Any, image: TensorSpec, scores: tuple[int, Tenso
     table.set_expr(importer().get_tensor_name(graph, int(graph.Inputs(0))), variable)
     converter = _converter()(model, graph, table, builder)
     _require_operators(model, converter.convert_map)
+    converter.convert_map = {
+        name: _noting(converter, notes, name, convert) for name, convert in converter.convert_map.items()
+    }
     number, wanted = scores
     with builder.function("main", [variable]):
         try:
@@ -113,6 +118,21 @@ def _build(builder: Any, model: Any, image: TensorSpec, scores: tuple[int, Tenso
             with suppress(RuntimeError):  # TVM would warn of the block left open on standard error
                 builder._end_block()
             raise
+
+
+def _noting(converter: Any, notes: LayerNotes, name: str, convert: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a conversion that notes the operator, by its first result, as the layer."""
+
+    def noting(op: Any) -> Any:
+        found = convert(op=op)
+        if found is None:
+            return None
+        tensor = converter.get_output_tensors(op)[0].tensor
+        # Of several operators that a converter made one of, the first one's name comes last.
+        *_, own = (tensor.Name() or b"").decode(errors="replace").split(";")
+        return notes.note(converter.bb, converter.bb.normalize(found), Layer(own, name))
+
+    return noting
 
 
 def _require_operators(model: Any, supported: dict[str, Any]) -> None:
