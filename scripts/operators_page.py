@@ -34,6 +34,8 @@ A campaign file selects operators by name, group, category or level (`graph`; `k
     operator = "gaussian-fuzz-weights"
     options = { sigma = 0.1 }
 
+- The group `faults` is what nobody would let pass in compiled code: `bugs` and `paper`, without `rounding`,
+  the paper's operators that change a value by about as much as float16 or another order of additions does.
 - The *level* says what is changed: the graph of layers, or the code of one kernel. Graph operators work on
   the imported model, kernel operators at the stage named here, or at the one that the campaign file names
   (schedulable, scheduled, lowered).

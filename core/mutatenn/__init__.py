@@ -77,6 +77,7 @@ if TYPE_CHECKING:
     from mutatenn.host.plugin_host import PluginHost
     from mutatenn.offline.pack import pack_job
     from mutatenn.offline.packed import PackedJob
+    from mutatenn.results.estimate import Interval
     from mutatenn.results.layer_score import LayerScore
     from mutatenn.results.planned import PlannedOperator
     from mutatenn.results.record import Image, Record
@@ -100,6 +101,7 @@ _LATER = {
     "Run": "mutatenn.results.run",
     "PluginHost": "mutatenn.host.plugin_host",
     "installed_backend": "mutatenn.host.installed",
+    "Interval": "mutatenn.results.estimate",
     "LayerScore": "mutatenn.results.layer_score",
     "PlannedOperator": "mutatenn.results.planned",
     "MutationScore": "mutatenn.results.score",
@@ -164,6 +166,7 @@ __all__ = [
     "InfrastructureError",
     "Inner",
     "InputError",
+    "Interval",
     "Job",
     "Kernel",
     "KernelMutator",

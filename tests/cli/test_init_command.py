@@ -44,11 +44,15 @@ def test_it_runs_as_it_is(folder: Path, command: Command) -> None:
     done = command("init")
     assert (done.code, done.err) == (0, "")
     assert done.out == "wrote campaign.toml; next: mutatenn run campaign.toml\n"
+    text = Path("campaign.toml").read_text()
+    assert "sites = { sample = 80, stratified = true }" in text
+    Path("campaign.toml").write_text(text.replace("sample = 80", "sample = 8"))
     done = command("run", "campaign.toml")
     assert (done.code, done.err) == (0, "")
-    run = mutatenn.open_run(folder / "runs" / "digits")
-    assert len(run.mutants) == 6
-    assert {record.level for record in run.mutants} == {"graph", "kernel"}
+    run = mutatenn.open_run(folder / "runs" / "campaign")
+    assert len(run.mutants) == 8
+    assert not {"store-float16", "store-minus-epsilon"} & {each.operator for each in run.operators("cpu")}
+    assert {"bias-first-channel", "lt-to-gt"} <= {each.operator for each in run.operators("cpu")}
     assert run.baselines["cpu"].problems == ()
 
 
@@ -89,12 +93,59 @@ def test_a_model_and_images_of_ones_own(folder: Path, command: Command) -> None:
     done = command("init", "campaigns/a.toml", "--model", "nets/my net.onnx", "--images", "photos/*.png")
     assert done.out == "wrote campaigns/a.toml; set mean, std in it, then: mutatenn run campaigns/a.toml\n"
     campaign = load_campaign("campaigns/a.toml", {})
-    assert campaign.name == "my-net"
+    assert campaign.name == "a"
     assert campaign.model.path == folder / "nets" / "my net.onnx"
     assert campaign.dataset == config.DatasetSection((str(folder / "photos" / "*.png"),))
     assert (campaign.preprocess.resize, campaign.preprocess.crop) == (8, (8, 8))
-    assert (campaign.preprocess.mean, campaign.gate.min_accuracy) == (0.0, None)
+    assert (campaign.preprocess.mean, campaign.gate.min_accuracy) == (None, None)
     assert command("plan", "campaigns/a.toml").code == 0
+
+
+def digits_of(folder: Path, *labels: int) -> None:
+    folder.mkdir(parents=True)
+    for label in labels:
+        for path in sorted((data_folder() / "digits").glob(f"{label}_*.png"))[:2]:
+            shutil.copy(path, folder / path.name.partition("_")[2])
+
+
+def test_a_folder_of_classes(folder: Path, command: Command) -> None:
+    digits_of(folder / "photos" / "3", 3)
+    digits_of(folder / "photos" / "5", 5)
+    done = command("init", "--images", "photos")
+    assert done.err == "mutatenn: the true classes are told by folder, it seems; see dataset.truth\n"
+    section = load_campaign("campaign.toml", {}).dataset
+    assert (section.images, section.truth) == ((str(folder / "photos" / "*" / "*.png"),), "folder")
+    found = open_dataset(section)
+    assert found.truth == tuple(int(path.parent.name) for path in found.paths)
+
+
+@pytest.mark.parametrize("below", ["photos", "."])
+def test_a_table_of_classes(folder: Path, command: Command, below: str) -> None:
+    digits_of(folder / "photos", 3)
+    rows = [f"{path.name},{n}" for n, path in enumerate(sorted((folder / "photos").iterdir()))]
+    (folder / below / "labels.csv").write_text("\n".join(["image,class", *rows]))
+    assert "told by " in command("init", "./campaign.toml", "--images", "photos/").err
+    section = load_campaign("campaign.toml", {}).dataset
+    assert section.truth == folder / below / "labels.csv"
+    assert open_dataset(section).truth == (0, 1)
+
+
+def test_prefixes_that_are_no_classes_of_the_model(folder: Path, command: Command) -> None:
+    digits_of(folder / "photos", 3)
+    for year, path in enumerate(sorted((folder / "photos").iterdir()), 2024):
+        path.rename(path.with_name(f"{year}_{path.name}"))
+    shutil.copy(data_folder() / "digits.onnx", folder / "net.onnx")
+    assert command("init", "--model", "net.onnx", "--images", "photos").err == ""
+    assert load_campaign("campaign.toml", {}).dataset.truth is None
+
+
+def test_images_of_several_kinds(folder: Path, command: Command) -> None:
+    digits_of(folder / "photos", 3, 5)
+    shutil.copy(next((folder / "photos").iterdir()), folder / "photos" / "x.JPG")
+    (folder / "photos" / "readme.txt").write_text("no image")
+    command("init", "--images", "photos")
+    found = load_campaign("campaign.toml", {}).dataset.images
+    assert found == tuple(str(folder / "photos" / pattern) for pattern in ("*.png", "*.JPG"))
 
 
 @pytest.mark.parametrize("images", ["[2024] x/*.png", "[2024] x/a[1].png", "[2024] x/[a]*.png"])
@@ -133,6 +184,7 @@ def test_nothing_is_overwritten_by_accident(folder: Path, command: Command) -> N
     [
         (["--model", "nets.onnx"], "no file 'nets.onnx' in "),
         (["--model", "mutatenn:digit.onnx"], "did you mean 'mutatenn:digits.onnx'?"),
+        (["--images", "."], ".: no images in this folder; give another, or a pattern"),
         (["no/such/folder.toml"], "cannot write no/such/folder.toml: No such file or directory"),
     ],
 )

@@ -138,7 +138,7 @@ def test_a_campaign_for_a_source(folder: Path, command: Command, install: Instal
     assert (done.code, done.err) == (0, "")
     assert done.out == "wrote campaign.toml; next: mutatenn run campaign.toml\n"
     campaign = load_campaign("campaign.toml", {})
-    assert (campaign.name, campaign.model.source, campaign.model.path) == ("digits-2", "zoo:digits-2", None)
+    assert (campaign.name, campaign.model.source, campaign.model.path) == ("campaign", "zoo:digits-2", None)
     preprocess = campaign.preprocess
     assert (preprocess.resize, preprocess.crop, preprocess.resample) == (10, (8, 8), "bicubic")
     assert (preprocess.mean, preprocess.std) == ((127.5,), (127.5,))

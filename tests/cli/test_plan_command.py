@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 import mutatenn
-from mutatenn.cli._text import columns
+from mutatenn.cli._text import columns, some
 from mutatenn.host.plugin_host import PluginHost
 
 Command = Callable[..., Any]
@@ -63,12 +63,14 @@ def test_no_kernel_operator_has_a_site_where_the_model_runs_as_a_whole() -> None
 def test_a_line_per_mutant(finished: Any, command: Command) -> None:
     done = command("plan", finished.campaign, "--list")
     _, _, head, *rows = done.out.splitlines()
-    assert head.split() == ["mutant", "unit", "ordinal", "code"]
+    assert head.split() == ["mutant", "unit", "ordinal", "layers", "code"]
     planned = [record.id for record in mutatenn.open_run(finished.directory).mutants]
     assert [row.split()[0] for row in rows] == planned
     assert rows[0].split()[1:3] == ["main", "1"]
+    assert rows[0].split()[3] == "block2/conv_depthwise"
     assert "R.nn.conv2d(" in rows[0]
-    assert rows[1].split()[1:] == ["7", "sites", "-"]
+    assert rows[1].split()[1:6] == ["7", "sites", "-", "block1/conv,", "block2/conv_depthwise,"]
+    assert rows[1].endswith(" and 3 more")
 
 
 @pytest.mark.parametrize(
@@ -82,7 +84,9 @@ def test_the_lines_are_aligned_columns(write: Write, command: Command, operators
     campaign = write(mutations=mutations, tail=environments)
     plans = json.loads(command("plan", campaign, "--json").out)["environments"]
     assert [each["name"] for each in plans] == ["one", "two"]
-    tables = [columns([("mutant", "unit", "ordinal", "code"), *_rows(each)], right=[2]) for each in plans]
+    tables = [
+        columns([("mutant", "unit", "ordinal", "layers", "code"), *_rows(each)], right=[2]) for each in plans
+    ]
     titles, texts = zip(
         *(part.split("\n\n", 1) for part in _parts(command("plan", campaign, "--list").out)), strict=True
     )
@@ -93,12 +97,16 @@ def test_the_lines_are_aligned_columns(write: Write, command: Command, operators
 
 def _rows(plan: Any) -> list[tuple[object, ...]]:
     return [
-        (each["id"], site["unit"], site["ordinal"], site["detail"])
+        (each["id"], site["unit"], site["ordinal"], some(site["layers"]), site["detail"])
         if not more
-        else (each["id"], f"{len(each['sites'])} sites", "-", "")
+        else (each["id"], f"{len(each['sites'])} sites", "-", some(_layers(each)), "")
         for each in plan["mutants"]
         for site, *more in (each["sites"],)
     ]
+
+
+def _layers(mutant: Any) -> list[str]:
+    return list(dict.fromkeys(name for site in mutant["sites"] for name in site["layers"]))
 
 
 def _parts(text: str) -> tuple[str, str]:
@@ -118,7 +126,7 @@ def test_the_object(finished: Any, command: Command) -> None:
         record.id for record in mutatenn.open_run(finished.directory).mutants
     ]
     assert len(mutants[1]["sites"]) == 7
-    assert set(mutants[0]["sites"][0]) == {"unit", "ordinal", "detail"}
+    assert set(mutants[0]["sites"][0]) == {"unit", "ordinal", "detail", "layers"}
 
 
 def test_one_environment_of_two(write: Write, command: Command) -> None:
@@ -159,8 +167,9 @@ sites = [37]
 """
     done = command("plan", write(mutations=mutations), "--layers")
     rows = [line.split() for line in done.out.splitlines()[2:]]
-    assert rows[0] == ["unit", "operator", "AT", "NIO", "mutants"]
-    layers = [("main", "2"), ("main", "1"), ("several", "1"), ("softmax", "1")]
+    assert rows[0] == ["layers", "unit", "operator", "AT", "NIO", "mutants"]
+    layers = [("block2/conv_depthwise", "2"), ("block2/conv_pointwise", "1"), ("several", "1")]
+    layers.append(("head/softmax", "1"))
     assert [(row[0], row[-1]) for row in rows[1:]] == layers
     assert "R.nn.conv2d" in rows[1]
 

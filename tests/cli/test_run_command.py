@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,6 +13,7 @@ import numpy as np
 import pytest
 
 import mutatenn
+from mutatenn.campaign.config.resources import data_folder
 
 Command = Callable[..., Any]
 Write = Callable[..., Path]
@@ -103,3 +106,52 @@ def test_a_red_baseline_exits_with_3_and_can_be_mended(
     assert "gate.min_accuracy" in line
     write(mutations=ONE, tail=gate)
     assert command("run", tmp_path / "campaign.toml", "--out", tmp_path / "run").code == 0
+
+
+def photos(folder: Path) -> Path:
+    (folder / "photos").mkdir()
+    for path in sorted((data_folder() / "digits").glob("[0-4]_00*.png")):
+        shutil.copy(path, folder / "photos")
+    shutil.copy(data_folder() / "digits.onnx", folder / "my net.onnx")
+    return folder
+
+
+@pytest.mark.slow
+def test_a_model_and_a_folder_are_enough(
+    tmp_path: Path, command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(photos(tmp_path))
+    done = command("run", "my net.onnx", "--images", "photos")
+    assert done.code == 0
+    assert "mutatenn: wrote my net.toml; set mean, std in it" in done.err.splitlines()
+    assert "preprocess.mean and std are not set" in done.err
+    run = mutatenn.open_run("runs/my-net")
+    assert len(run.mutants) == 80
+    told = " ".join(done.out.split())
+    assert re.search(
+        r"Of 100 such faults in the compiled code, these \d+ images would notice \d+ \(\d+ to \d+\)\. They",
+        told,
+    )
+    assert command("run", "my net.toml").code == 0
+
+
+def test_a_model_whose_campaign_is_there(
+    tmp_path: Path, command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(photos(tmp_path))
+    Path("my net.toml").write_text("precious")
+    done = command("run", "my net.onnx", "--images", "photos")
+    assert (done.code, done.out) == (2, "")
+    assert "my net.toml exists; run it (mutatenn run 'my net.toml'), or move it away" in done.err
+    done = command("run", "my net.toml", "--images", "photos")
+    assert (done.code, done.out) == (2, "")
+    assert "--images goes with a model" in done.err
+
+
+def test_pixels_that_nobody_scaled_are_told(write: Write, tmp_path: Path, command: Command) -> None:
+    path = write(mutations=ONE)
+    path.write_text(path.read_text().replace("mean = 127.5", "").replace("std = 127.5", ""))
+    done = command("run", path, "--out", tmp_path / "run")
+    assert done.err.startswith(
+        "mutatenn: warning: preprocess.mean and std are not set, so pixels go in as 0 to "
+    )

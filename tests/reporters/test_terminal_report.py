@@ -58,6 +58,9 @@ rejected by the compiler (build error):
 score 0.50 = 2 detected / 4 valid; of the 3 that infected a value: 0.67
   detected: killed, crashed, timed out; valid: those, survived, never infected
 
+Of 4 faults in the compiled code, these 10 images noticed 2. They miss:
+store-int8 (2 of 3).
+
 score 0.50 killed 1 survived 1 never-infected 1 crashed 1 timed-out 0 equivalent 0 build-error 1"""
 
 
@@ -302,3 +305,9 @@ def test_a_terminal_gets_colours_but_for_the_lines_for_programs(
     assert "\x1b[1m" in coloured
     assert "\x1b" not in plain
     assert coloured.splitlines()[-1] == plain.splitlines()[-1]
+
+
+def test_the_answer_for_one_image(make: Make) -> None:
+    crashed = {"status": "crashed", "signal": 11}
+    shown = text(make({"cpu": {"store-int8.conv.0.cd": crashed}}, images=1))
+    assert "\nOf 1 fault in the compiled code, this image noticed 1.\n" in shown

@@ -71,16 +71,12 @@ name = "cpu"
 # route = "onnx"                 # how the frontend imports the model, where it knows several ways
 # offline = false                # true: planned here, run elsewhere, from a bundle
 
-[[mutations]]                    # which faults: operator, category, paper, weights, bugs, graph, tir, all
-operator = "graph"
-sites = { sample = 3, seed = 0 } # or "each", "together", [0, 5], { together = [0, 5] }
+[[mutations]]                    # an operator, category, faults, bugs, paper, rounding, weights, tir, all
+operator = "faults"              # what changes results: bugs and paper, without rounding
+sites = { sample = 80, stratified = true }  # over operators and layers; or "each", "together", [0, 5]
 # layers = "features.3"          # only in these layers of your network, or { types = ["Conv"], first = 5 }
-# order = 2                      # so many faults at once, with a sample
-
-[[mutations]]
-operator = "tir"
-sites = { sample = 3, seed = 0 }
 # stage = "lowered"              # when kernels are changed: schedulable, scheduled, lowered
+# order = 2                      # so many faults at once, with a sample
 # options = {}                   # of the operator
 
 [oracles]
@@ -128,7 +124,9 @@ class InitCommand(Command):
             metavar="MODEL",
             help="a file, a folder, or a source such as torchvision:resnet18 (default: the bundled digits)",
         )
-        parser.add_argument("--images", metavar="GLOB", help="the images, such as 'photos/*.jpg'")
+        parser.add_argument(
+            "--images", metavar="IMAGES", help="the images: a folder, or a pattern such as 'photos/*.jpg'"
+        )
         parser.add_argument("--force", action="store_true", help="overwrite FILE")
 
     def execute(self, args: argparse.Namespace, host: PluginHost) -> int:
@@ -136,56 +134,77 @@ class InitCommand(Command):
         path = Path(args.file)
         if os.path.lexists(path) and not args.force:
             raise InputError(f"{path} exists; name another file, or overwrite it with --force")
-        text = starter(path.parent, args.model, args.images, host)
-        try:
-            path.write_text(text, encoding="utf-8")
-        except OSError as error:
-            raise InputError(f"cannot write {path}: {error.strerror}; name another file") from None
-        except UnicodeEncodeError as error:
-            raise InputError(f"the name {error.object!a} is not UTF-8; rename the file") from None
-        unset = [key for key in ("mean", "std") if re.search(rf"^# {key} = ", text, re.MULTILINE)]
-        unknown = [*unset, *([] if args.images else ["images"])] if args.model else []
+        unknown = write_starter(path, args.model, args.images, host)
         todo = f"set {', '.join(unknown)} in it, then" if unknown else "next"
         print(printable(f"wrote {path}; {todo}: mutatenn run {shlex.quote(str(path))}"))
         return 0
 
 
-def starter(folder: Path, model: str | None, images: str | None, host: PluginHost) -> str:
-    """Return a campaign file in ``folder`` for a model and images, by default the bundled ones.
+def write_starter(path: Path, model: str | None, images: str | None, host: PluginHost) -> list[str]:
+    """Write a campaign for a model and images, by default the bundled ones; return the keys left to be set.
 
-    ``model`` is a path or a source. Raises InputError if there is no such model.
+    ``model`` is a path or a source, ``images`` a folder or a pattern. Raises InputError if there is no such
+    model, or no image in the folder, or the file cannot be written.
     """
-    text = STARTER
+    text = _starter(path, model, images, host)
+    try:
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise InputError(f"cannot write {path}: {error.strerror}; name another file") from None
+    except UnicodeEncodeError as error:
+        raise InputError(f"the name {error.object!a} is not UTF-8; rename the file") from None
+    unset = [key for key in ("mean", "std") if re.search(rf"^# {key} = ", text, re.MULTILINE)]
+    return [*unset, *([] if images else ["images"])] if model else []
+
+
+def _starter(path: Path, model: str | None, images: str | None, host: PluginHost) -> str:
+    folder, classes = path.parent, None
+    text = _set(STARTER, "name", re.sub(r"[^A-Za-z0-9]+", "-", path.stem).strip("-")[:100] or "campaign")
     if model is not None:
-        text = _for_model(text, model, folder, host)
-        images = images or "images/*.png"
+        text, classes = _for_model(text, model, folder, host)
     if images is not None:
-        text = _set(text, "images", _pattern(images, folder))
-        text = _off(text, "truth", "min_accuracy")
+        text = _for_images(text, images, folder, classes)
+    elif model is not None:
+        text = _off(_set(text, "images", "images/*.png"), "truth", "min_accuracy")
     return text
 
 
-def _for_model(text: str, model: str, folder: Path, host: PluginHost) -> str:
+def _for_images(text: str, images: str, folder: Path, classes: int | None) -> str:
+    from mutatenn.campaign.config.resources import resolve_pattern
+    from mutatenn.campaign.inputs.suggest import patterns, truth
+
+    found = [_pattern(each, folder) for each in patterns(images)]
+    text = _off(_set(text, "images", found if len(found) > 1 else found[0]), "min_accuracy")
+    place = truth([resolve_pattern(each, Path(os.path.abspath(folder))) for each in found], classes)
+    if place is None:
+        return _off(text, "truth")
+    tell(f"the true classes are told by {place}, it seems; see dataset.truth")
+    return _set(text, "truth", place if isinstance(place, str) else _moved(str(place), folder))
+
+
+def _for_model(text: str, model: str, folder: Path, host: PluginHost) -> tuple[str, int | None]:
+    """Return the text for a model, and how many classes it has, None where that cannot be told."""
     section = section_of(model, Path(os.path.abspath(folder)), host)
-    stem = Path(re.split(r"[/:]", model)[-1]).stem
-    text = _set(text, "name", re.sub(r"[^A-Za-z0-9]+", "-", stem).strip("-")[:100] or "model")
     if section.source is None:
         text = _set(text, "path", _moved(model, folder))
     else:
         text = _set(_off(text, "path"), "source", model)
     text = _off(text, "mean", "std")
     try:
-        known = _preparation(section, host)
+        known, classes = _preparation(section, host)
     except MutatennError as error:
         tell(f"warning: set preprocess.crop, it cannot be told: {error}")
-        return text
+        return text, None
     for key, value in known.items():
         text = _set(text, key, value)
-    return text
+    return text, classes
 
 
-def _preparation(section: ModelSection, host: PluginHost) -> dict[str, Any]:
-    """Return what is known of how images become the model's input; raises what importing it raises."""
+def _preparation(section: ModelSection, host: PluginHost) -> tuple[dict[str, Any], int]:
+    """Return what is known of how images become the model's input, and how many classes it has.
+
+    Raises what importing it raises.
+    """
     from mutatenn.campaign.config.values import Environment, PreprocessSection
     from mutatenn.campaign.inputs.input_contract import preset
     from mutatenn.campaign.inputs.models import import_models
@@ -194,7 +213,8 @@ def _preparation(section: ModelSection, host: PluginHost) -> dict[str, Any]:
     (imported,) = import_models(section, [Environment("model")], host).values()
     height, width, _ = image_shape(PreprocessSection(), imported.model.input)
     size = {"resize": max(height, width), "crop": height if height == width else [height, width]}
-    return {**size, **preset(section.source, imported.model.source)}
+    classes = imported.model.output.shape[-1]
+    return {**size, **preset(section.source, imported.model.source)}, classes
 
 
 def _moved(place: str, folder: Path) -> str:
@@ -219,11 +239,15 @@ def _pattern(place: str, folder: Path) -> str:
 
 
 def _set(text: str, key: str, value: Any) -> str:
-    """Return the text with the first line of a key, optional or not, set to a string, a number or a list."""
+    """Return the text with the first line of a key, optional or not, set to a value."""
     import tomli_w
 
-    shown = tomli_w.dumps({key: value}).strip() if isinstance(value, str) else f"{key} = {value}"
+    shown = " ".join(tomli_w.dumps({key: value}).split()) if _is_text(value) else f"{key} = {value}"
     return _line(key).sub(lambda found: f"{shown:<{COMMENT_COLUMN - 1}} {found['comment']}", text, count=1)
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str) or (isinstance(value, list) and isinstance(value[0], str))
 
 
 def _off(text: str, *keys: str) -> str:

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import os
+import re
+import shlex
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mutatenn.api.command import Command
 from mutatenn.cli._reporters import add_reporter, check_names, open_reporters
 from mutatenn.cli._streams import tell
 from mutatenn.cli._thresholds import TELLING, add_min_score, conclude, demanding, min_score
+from mutatenn.cli.init import write_starter
 from mutatenn.cli.report import present
 from mutatenn.errors import InputError
 
@@ -15,13 +20,17 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Collection, Iterable
 
-    from mutatenn.campaign.config.values import Campaign
+    from mutatenn.campaign.execution.setup import Setup
     from mutatenn.host.plugin_host import PluginHost
     from mutatenn.results.reporter import Reporter
     from mutatenn.results.run import Run
 
 REPORTERS = ("json", "terminal")
 FAILED = 4
+RAW_PIXELS = (
+    "warning: preprocess.mean and std are not set, so pixels go in as 0 to 255; give what the model was "
+    "trained with, or mean = 0 and std = 1 if this is right"
+)
 
 
 class RunCommand(Command):
@@ -31,7 +40,13 @@ class RunCommand(Command):
 
     def configure(self, parser: argparse.ArgumentParser) -> None:
         """Declare the options."""
-        parser.add_argument("file", metavar="FILE", help="the campaign file")
+        parser.add_argument("file", metavar="FILE", help="the campaign file; or, with --images, a model")
+        parser.add_argument(
+            "--images",
+            metavar="IMAGES",
+            help="run the model on these, a folder or a pattern such as 'photos/*.jpg': writes a campaign "
+            "file first, as `mutatenn init` does",
+        )
         parser.add_argument("--out", metavar="DIR", help="the run directory (default: runs/NAME)")
         parser.add_argument("--workers", metavar="N", help="mutants at a time (default: one per processor)")
         parser.add_argument(
@@ -57,15 +72,18 @@ class RunCommand(Command):
 
         workers, least = _workers(args.workers), min_score(args)
         check_names(args.reporter, host)
+        file = args.file if args.images is None else _written(args.file, args.images, host)
         reporters: dict[str, Reporter] = {}
 
-        def choose(campaign: Campaign) -> Iterable[Reporter]:
-            reporters.update(open_reporters(campaign.reporters, args.reporter, REPORTERS, host))
+        def choose(setup: Setup) -> Iterable[Reporter]:
+            if setup.takes_raw_pixels:
+                tell(RAW_PIXELS)
+            reporters.update(open_reporters(setup.campaign.reporters, args.reporter, REPORTERS, host))
             return reporters.values()
 
         try:
             run = run_campaign(
-                args.file,
+                file,
                 args.out,
                 choose,
                 host,
@@ -91,6 +109,18 @@ def _conclude(run: Run, reporters: Collection[str]) -> int:
         tell(f"{mutants} ended as infrastructure-error; run again to retry")
         code = FAILED
     return code
+
+
+def _written(model: str, images: str, host: PluginHost) -> str:
+    """Write a campaign file named after the model into this folder, and return its name."""
+    path = Path(f"{Path(re.split('[/:]', model.rstrip('/'))[-1]).stem or 'campaign'}.toml")
+    if model.endswith(".toml"):
+        raise InputError(f"--images goes with a model, and {model} is a campaign file: it has dataset.images")
+    if os.path.lexists(path):
+        raise InputError(f"{path} exists; run it (mutatenn run {shlex.quote(str(path))}), or move it away")
+    unset = write_starter(path, model, images, host)
+    tell(f"wrote {path}" + (f"; set {', '.join(unset)} in it" if unset else ""))
+    return str(path)
 
 
 def _workers(text: str | None) -> int | None:

@@ -5,11 +5,15 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+import attrs
+
 from mutatenn import LayerScore, Status
 from mutatenn_reporters._text import clean, ratio
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from mutatenn import Interval
 
 MOST = 16
 """Rows of the table; where there are more layers, whole parts of the network have a row."""
@@ -37,6 +41,16 @@ def table(found: Sequence[LayerScore]) -> str:
     return "\n".join(lines)
 
 
+def weakest(found: Sequence[LayerScore]) -> list[str]:
+    """Return the layers whose faults are missed more often than others, as far as the numbers can tell.
+
+    Those with the lowest scores come first, one name for each row of the table.
+    """
+    rows = gathered(found) if found else []
+    low = [row for row in rows if row.score.valid and _as_sample(row).high < _others(row, rows).score.value]
+    return [_name(row.layers) for row in sorted(low, key=lambda row: row.score.value)]
+
+
 def gathered(found: Sequence[LayerScore]) -> list[LayerScore]:
     """Return the layers, or the smallest parts of the network around them of which there are few."""
     depth = max(len(_parts(name)) for each in found for name in each.layers)
@@ -60,9 +74,17 @@ def _cut(name: str, depth: int) -> str:
 
 def _stands_out(row: LayerScore, rows: Sequence[LayerScore]) -> bool:
     """Tell whether the interval of a score is apart from the score of the others together."""
-    others = LayerScore.total((), [each for each in rows if each is not row])
-    interval = row.interval
-    return not interval.low <= others.score.value <= interval.high
+    interval = _as_sample(row)
+    return not interval.low <= _others(row, rows).score.value <= interval.high
+
+
+def _as_sample(row: LayerScore) -> Interval:
+    """Return the interval of a score, of these mutants as a sample of faults like them."""
+    return attrs.evolve(row, sampled=True).interval
+
+
+def _others(row: LayerScore, rows: Sequence[LayerScore]) -> LayerScore:
+    return LayerScore.total((), [each for each in rows if each is not row])
 
 
 def _name(layers: Sequence[str]) -> str:

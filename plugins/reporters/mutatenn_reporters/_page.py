@@ -12,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from mutatenn_reporters import _layers, _notable
+from mutatenn_reporters._answer import answer
 from mutatenn_reporters._between import between
 from mutatenn_reporters._table import table, zeros
 from mutatenn_reporters._text import clean, count, environment, ratio, verdict_of_gate
@@ -159,6 +160,9 @@ def _results(run: Run, each: View) -> Iterator[RenderableType]:
             f"  of all {population} mutants like these, by this sample: {interval.score:.2f}, "
             f"{interval.low:.2f} to {interval.high:.2f} with {interval.confidence:.0%} confidence"
         )
+    if told := answer(run, each):
+        yield ""
+        yield Text(told, "bold")
 
 
 def _group(group: _notable.Group) -> RenderableType:

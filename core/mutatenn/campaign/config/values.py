@@ -71,9 +71,9 @@ class PreprocessSection:
     length of the shorter side, or the new (height, width), to which an image is stretched, or, by ``fit``
     "pad", scaled until it fits, with pixels of value ``fill`` around it. ``crop`` is the (height, width) cut
     from the centre then. Lengths are in pixels. A pixel value x, 0 to 255, becomes (x - mean) / std, with one
-    mean and std for all channels or one for each in the order of ``channels``. ``exif``: the orientation in
-    a file's EXIF block counts. Without ``antialias``, pixels are interpolated as OpenCV does it. What is None
-    follows from the model's input.
+    mean and std for all channels or one for each in the order of ``channels``, by default 0 and 1. ``exif``:
+    the orientation in a file's EXIF block counts. Without ``antialias``, pixels are interpolated as OpenCV
+    does it. What else is None follows from the model's input.
     """
 
     central_fraction: float | None = None
@@ -81,8 +81,8 @@ class PreprocessSection:
     fit: Fit | None = None
     fill: int = 0
     crop: tuple[int, int] | None = None
-    mean: float | tuple[float, ...] = 0.0
-    std: float | tuple[float, ...] = 1.0
+    mean: float | tuple[float, ...] | None = None
+    std: float | tuple[float, ...] | None = None
     layout: Layout | None = None
     channels: Channels | None = None
     resample: Resample = "bilinear"

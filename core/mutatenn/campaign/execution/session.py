@@ -41,7 +41,6 @@ if TYPE_CHECKING:
     from mutatenn.api.executor import Observation
     from mutatenn.api.mutant import Mutant
     from mutatenn.api.program import Program
-    from mutatenn.campaign.config.values import Campaign
     from mutatenn.compiler.toolchain import Toolchain
     from mutatenn.results.reporter import Reporter
     from mutatenn.results.store import Store
@@ -68,7 +67,7 @@ def run(
     """
     host = host or PluginHost.installed()
 
-    def choose(_campaign: Campaign) -> list[Reporter]:
+    def choose(_setup: Setup) -> list[Reporter]:
         return [
             create(host.get("reporter", each), {}) if isinstance(each, str) else each for each in reporters
         ]
@@ -80,18 +79,18 @@ def run(
 def run_campaign(
     campaign: str | Path,
     out: str | Path | None,
-    choose: Callable[[Campaign], Iterable[Reporter]],
+    choose: Callable[[Setup], Iterable[Reporter]],
     host: PluginHost,
     *,
     workers: int | None,
     reuse: bool,
     only: Sequence[str],
 ) -> Run:
-    """Run a campaign as :func:`run` does, followed by the reporters that are chosen once its file is read."""
+    """Run a campaign as :func:`run` does, followed by the reporters that are chosen once it is set up."""
     setup = set_up(campaign, host)
     directory = Path(out) if out is not None else Path("runs") / setup.campaign.name
     with (
-        _followed(host, choose(setup.campaign)),
+        _followed(host, choose(setup)),
         open_run_directory(directory, setup.campaign, provenance.identity(setup)) as store,
     ):
         error: BaseException | None = None

@@ -16,6 +16,7 @@ from mutatenn.campaign.config.values import REFERENCE, URL
 from mutatenn.campaign.inputs.dataset import open_dataset
 from mutatenn.campaign.inputs.load import load_images
 from mutatenn.campaign.inputs.models import import_models, settled
+from mutatenn.campaign.inputs.prepared import SUFFIXES
 from mutatenn.campaign.oracles import open_oracles
 from mutatenn.campaign.planning.plan import Plan, groups, plan
 from mutatenn.campaign.promises import try_oracles
@@ -72,6 +73,13 @@ class Setup:
     def model(self) -> Model:
         """The model of the first environment; the others' take and give the same."""
         return next(iter(self.imported.values())).model
+
+    @property
+    def takes_raw_pixels(self) -> bool:
+        """Whether the campaign leaves open what becomes of pixel values, which most models want scaled."""
+        section, suffixes = self.campaign.preprocess, {path.suffix.lower() for path in self.dataset.paths}
+        unset = section.mean is None and section.std is None
+        return unset and np.dtype(self.model.input.dtype).kind == "f" and not suffixes <= {*SUFFIXES}
 
     @functools.cached_property
     def toolchains(self) -> dict[str, Toolchain]:

@@ -67,8 +67,12 @@ def contract(imported: ImportedModel, section: PreprocessSection) -> Contract:
         image_channels(section, model.input),
         "probabilities" if _is_of_probabilities(model) else "logits",
         operators(model.module["main"]),
-        section,
+        attrs.evolve(section, mean=_or(section.mean, 0.0), std=_or(section.std, 1.0)),
     )
+
+
+def _or(value: float | tuple[float, ...] | None, usual: float) -> float | tuple[float, ...]:
+    return usual if value is None else value
 
 
 def _is_of_probabilities(model: Model) -> bool:

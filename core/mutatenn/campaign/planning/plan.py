@@ -32,6 +32,8 @@ Place = tuple[str, int]
 Choice = tuple["OperatorSites", list[Place]]
 """What becomes a mutant: an operator and the places at which it is applied."""
 
+FAULTS = "faults"
+"""The group of all that nobody would let pass: bugs and the paper's operators, without mere rounding."""
 ATTEMPTS = 50
 """So many draws for each combination wanted; small models have few."""
 
@@ -39,7 +41,8 @@ ATTEMPTS = 50
 def groups(cls: type[Mutator]) -> set[str]:
     """Return the names by which a campaign file selects this operator, its own included."""
     level = {"graph"} if cls.level == "graph" else {"kernel", "tir"}
-    return {cls.name, cls.category, "all", *level, *cls.groups}
+    faults = {FAULTS} if {"bugs", "paper"} & {*cls.groups} and "rounding" not in cls.groups else set()
+    return {cls.name, cls.category, "all", *level, *faults, *cls.groups}
 
 
 @attrs.frozen(eq=False)

@@ -18,7 +18,7 @@ class StoreEpsilon(KernelMutator):
     """Change a stored float32 value by ``epsilon``."""
 
     category = "SV"
-    groups = ("paper",)
+    groups = ("paper", "rounding")
     origin = PAPER
     nodes = ("BufferStore",)
     epsilon: float = 1e-8

@@ -17,7 +17,7 @@ class StoreNarrow(KernelMutator):
     """
 
     category = "AT"
-    groups = ("paper",)
+    groups: ClassVar[tuple[str, ...]] = ("paper",)
     origin = PAPER
     nodes = ("BufferStore",)
     dtype: ClassVar[str]
@@ -43,6 +43,7 @@ class StoreFloat16(StoreNarrow):
     """Round a stored float32 value to float16."""
 
     name = "store-float16"
+    groups = ("paper", "rounding")
     dtype = "float16"
 
 
