@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -191,7 +192,26 @@ def test_nothing_to_run(
 
 def test_another_configuration(run: Command, write: Write) -> None:
     done = run(write(("sites = [1]", "sites = [2]")))
-    rejected(done, "was made from another configuration", "choose another with --out")
+    rejected(
+        done,
+        "was made from another configuration",
+        "(mutations[0].sites[0]: 2 here, 1 there)",
+        "choose another with --out",
+    )
+
+
+def test_what_differs_is_told(write: Write, command: Command, tmp_path: Path) -> None:
+    images = tmp_path / "images"
+    shutil.copytree(data_folder() / "digits", images, ignore=shutil.ignore_patterns("[1-9]_*"))
+    pictures = (IMAGES, f"{images}/*.png")
+    assert command("run", write(pictures), "--out", tmp_path / "run").code == 0
+    first, second, *_ = sorted(images.iterdir())
+    first.write_bytes(second.read_bytes())
+    done = command(
+        "run", write(pictures, ('truth = "filename-prefix"', "limit = 9")), "--out", tmp_path / "run"
+    )
+    told = ("dataset.limit: 9 here, none there", "dataset.truth: none here, 'filename-prefix' there")
+    rejected(done, *told, "1 image changed", "missing here")
 
 
 @pytest.mark.parametrize("out", ["{tmp}/campaign.toml/run", "{tmp}/campaign.toml", "/proc/mutatenn/run"])

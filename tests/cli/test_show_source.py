@@ -39,6 +39,7 @@ def test_poisoned_scratch_memory_is_not_shown(finished: Any, command: Command) -
     assert not any("0x7FF8" in line for line in added), "no NaN is stored that the operator did not store"
 
 
+@pytest.mark.slow
 def test_a_change_that_the_compiler_undoes(write: Any, command: Command, tmp_path: Path) -> None:
     campaign = write(mutations='[[mutations]]\noperator = "store-times-one-plus-epsilon"\nsites = [0]\n')
     assert " equivalent 1 " in command("run", campaign, "--out", tmp_path / "run").out

@@ -310,6 +310,7 @@ def test_reuse_changes_no_bit(digits: Any, backend: Any, sample: dict[str, Progr
     assert 0 < executed[0] < executed[1]
 
 
+@pytest.mark.slow
 def test_what_is_kept_changes_no_bit(digits: Any, backend: Any, sample: dict[str, Program]) -> None:
     """All values, some, and none but the image and the output."""
     evaluator = Evaluator(backend.open())

@@ -107,7 +107,8 @@ class Trusting(Plain):
 SLOW = pytest.mark.slow
 
 
-@pytest.mark.parametrize("backwards", [pytest.param(False, marks=pytest.mark.slow), True])
+@pytest.mark.parametrize("backwards", [False, True])
+@pytest.mark.slow
 def test_an_executor_that_keeps_its_promises(backwards: bool) -> None:
     check_executor(Plain, backwards=backwards)
 

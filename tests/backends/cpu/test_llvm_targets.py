@@ -54,6 +54,7 @@ def answer(backend: Llvm, program: Program, image: NDArray[np.float32]) -> NDArr
         pytest.param(None, False, marks=pytest.mark.slow),
     ],
 )
+@pytest.mark.slow
 def test_processors_give_the_same_answers(
     model: Model, processors: tuple[str, ...] | None, schedules: bool
 ) -> None:

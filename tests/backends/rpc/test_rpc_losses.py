@@ -93,6 +93,7 @@ def test_after_a_loss_every_method_tells_it(device: RemoteCpu, kernel: Make) -> 
     device.close()
 
 
+@pytest.mark.slow
 def test_a_server_killed_in_the_middle_of_a_kernel_is_lost_at_once(servers: Any, kernel: Make) -> None:
     server = servers.serve(module="tvm.exec.rpc_server")
     device = servers.backend(server).open()

@@ -47,7 +47,7 @@ def test_every_kernel_gets_a_schedule(toolchain: Toolchain, native: Any) -> None
     assert [name for name in unscheduled if "softmax" not in name] == []
 
 
-@pytest.mark.parametrize("operator", sampled(OPERATORS, 4), ids=lambda operator: operator.name)
+@pytest.mark.parametrize("operator", sampled(OPERATORS, 8), ids=lambda operator: operator.name)
 def test_mutants_get_the_schedule_and_keep_their_results(
     toolchain: Toolchain, native: Any, operator: Any
 ) -> None:

@@ -60,6 +60,7 @@ def test_elementwise_chain(native: Any, make_graph: Any, size: tuple[int, int]) 
     assert native.check(kernel) == "map_elements"
 
 
+@pytest.mark.slow
 def test_a_chain_on_every_processor(benches: Any, make_graph: Any, make_arguments: Any) -> None:
     """Loops as short as these are unrolled, and LLVM sees products and sums side by side."""
     shape, channel = (1, 6, 5, 3), (1, 6, 1, 1)

@@ -40,7 +40,7 @@ def load_campaign(path: str | Path, catalogues: Catalogues) -> values.Campaign:
     """
     path = Path(path)
     with _told(path):
-        return _read(_parse(path), Path(os.path.abspath(path.parent)), catalogues)
+        return _read(parse_file(path), Path(os.path.abspath(path.parent)), catalogues)
 
 
 @contextlib.contextmanager
@@ -55,7 +55,8 @@ def _told(path: Path, section: str = "") -> Iterator[None]:
         raise InputError(f"{path}: nested too deeply; a campaign file has few levels") from None
 
 
-def _parse(path: Path) -> dict[str, Any]:
+def parse_file(path: Path) -> dict[str, Any]:
+    """Return a campaign file as it is, plain data; raises InputError where it is no TOML file."""
     try:
         return tomllib.loads(_content(path))
     except FileNotFoundError:
@@ -76,7 +77,7 @@ def load_oracles(path: Path) -> values.Oracles:
     if not path.exists():
         raise InputError(f"cannot read the oracles from {path}: it is gone; put the file back")
     with _told(path, ".oracles"):
-        return sections.oracles({})(_parse(path).get("oracles", {}))
+        return sections.oracles({})(parse_file(path).get("oracles", {}))
 
 
 def load_reporters(path: Path, known: Collection[str]) -> tuple[values.ReporterSpec, ...]:
@@ -85,7 +86,7 @@ def load_reporters(path: Path, known: Collection[str]) -> tuple[values.ReporterS
     ``known`` are the names of reporters that exist. Raises InputError.
     """
     with _told(path, ".reporters"):
-        return sections.reporters({"reporters": known})(_parse(path).get("reporters", []))
+        return sections.reporters({"reporters": known})(parse_file(path).get("reporters", []))
 
 
 def _content(path: Path) -> str:

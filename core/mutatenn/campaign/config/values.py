@@ -282,7 +282,13 @@ class Campaign:
 
 def dump(campaign: Campaign) -> str:
     """Return a campaign file (TOML) that loads as an equal campaign."""
-    return tomli_w.dumps(_without_none(campaign.to_dict()))
+    return tomli_w.dumps(plain(campaign))
+
+
+def plain(campaign: Campaign) -> dict[str, Any]:
+    """Return a campaign as a file has it, without what is absent."""
+    found: dict[str, Any] = _without_none(campaign.to_dict())
+    return found
 
 
 def _plain(value: Any) -> Any:

@@ -36,5 +36,5 @@ def continued(directory: Path, host: PluginHost) -> Iterator[tuple[Setup, Store]
     Raises InputError as :func:`open_run_directory` does.
     """
     setup = set_up(directory / CAMPAIGN_FILE, host)
-    with open_run_directory(directory, setup.campaign, provenance.identity(setup)) as store:
+    with open_run_directory(directory, setup) as store:
         yield setup, store

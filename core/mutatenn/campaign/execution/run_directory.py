@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 from mutatenn import locks
 from mutatenn.campaign.config.values import dump
+from mutatenn.campaign.execution import provenance
+from mutatenn.campaign.execution.differences import differences
 from mutatenn.errors import InputError
 from mutatenn.files import drop_leftovers, write_atomically
 from mutatenn.results.outputs import FOLDER as OUTPUTS
@@ -18,16 +20,16 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from mutatenn.campaign.config.values import Campaign
+    from mutatenn.campaign.execution.setup import Setup
 
 LOCK = ".lock"
 
 
 @contextlib.contextmanager
-def open_run_directory(path: Path, campaign: Campaign, identity: str) -> Iterator[Store]:
+def open_run_directory(path: Path, setup: Setup) -> Iterator[Store]:
     """Open the database of a campaign's run, creating it if needed, and hold it against other processes.
 
-    ``identity`` is a digest of everything that decides the results. Raises InputError if the directory
+    Raises InputError if the directory
     cannot be written, holds something else, belongs to another configuration, or is in use.
     """
     with contextlib.ExitStack() as held:
@@ -36,7 +38,7 @@ def open_run_directory(path: Path, campaign: Campaign, identity: str) -> Iterato
             _check_ours(path)
             held.enter_context(_locked(path))
             drop_leftovers(path)
-            store = held.enter_context(contextlib.closing(_store(path, campaign, identity)))
+            store = held.enter_context(contextlib.closing(_store(path, setup)))
         except OSError as error:
             raise InputError(
                 f"cannot write run directory {path}: {error.strerror}; choose another with --out"
@@ -66,17 +68,19 @@ def _locked(path: Path) -> Iterator[None]:
         locks.release(lock)
 
 
-def _store(path: Path, campaign: Campaign, identity: str) -> Store:
+def _store(path: Path, setup: Setup) -> Store:
+    campaign, identity = setup.campaign, provenance.identity(setup)
     store = _reopened(path, identity) if (path / DATABASE).exists() else None
     if store is None:
         store = Store.create(path)  # first: a folder with the database is ours, whatever else is missing yet
         write_atomically(path / CAMPAIGN_FILE, dump(campaign).encode())
         return store
     if store.meta("identity") != identity:
+        told = differences(setup, store, path / CAMPAIGN_FILE)
         store.close()
         raise InputError(
-            f"run directory {path} was made from another configuration, model or images; "
-            "choose another with --out, or delete it"
+            f"run directory {path} was made from another configuration, model or images "
+            f"({told or 'it does not say which'}); choose another with --out, or delete it"
         )
     write_atomically(path / CAMPAIGN_FILE, dump(campaign).encode())  # what does not decide may have changed
     return store

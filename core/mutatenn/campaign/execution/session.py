@@ -91,7 +91,7 @@ def run_campaign(
     directory = Path(out) if out is not None else Path("runs") / setup.campaign.name
     with (
         _followed(host, choose(setup)),
-        open_run_directory(directory, setup.campaign, provenance.identity(setup)) as store,
+        open_run_directory(directory, setup) as store,
     ):
         error: BaseException | None = None
         try:
