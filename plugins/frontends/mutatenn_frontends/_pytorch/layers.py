@@ -25,7 +25,7 @@ def noted(nodes: Sequence[Any]) -> list[dict[str, str]]:
     holders = {""} | {path[: dot.start()] for path, _ in inner for dot in re.finditer(r"\.", path)}
     found = []
     for node, (path, cls) in zip(nodes, inner, strict=True):
-        operator = str(node["target"]).split(".")[-2].strip("_")
+        operator = str(node["target"]).rpartition(".")[0].rpartition(".")[2].strip("_")
         name, kind = (f"{path}.{operator}".lstrip("."), operator) if path in holders else (path, cls)
         found.append({STACK: f"layer,{_safe(name)},{_safe(kind)}"})
     return found
