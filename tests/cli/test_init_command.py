@@ -53,6 +53,7 @@ def test_it_runs_as_it_is(folder: Path, command: Command) -> None:
     assert len(run.mutants) == 8
     assert not {"store-float16", "store-minus-epsilon"} & {each.operator for each in run.operators("cpu")}
     assert {"bias-first-channel", "lt-to-gt"} <= {each.operator for each in run.operators("cpu")}
+    assert {each.level for each in run.operators("cpu")} == {"graph", "kernel"}
     assert run.baselines["cpu"].problems == ()
 
 

@@ -94,10 +94,8 @@ def _rows(found: Contract) -> list[tuple[str, str]]:
 
 def _preparation(found: Contract) -> list[tuple[str, str]]:
     section, (height, width, _) = found.preprocess, found.image
-    mean, std = section.mean, section.std
-    values = "0 to 255"
-    if mean is not None and std is not None and (mean, std) != (0.0, 1.0):
-        values = f"(0 to 255 - {_numbers(mean)}) / {_numbers(std)}"
+    mean, std = map(_numbers, section.scaling)
+    values = "0 to 255" if section.scaling == (0.0, 1.0) else f"(0 to 255 - {mean}) / {std}"
     return [
         ("resize", _scaling(section, height, width)),
         ("crop", f"{height} high, {width} wide, from the centre"),

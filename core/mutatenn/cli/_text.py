@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import sys
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from mutatenn.printable import printable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Collection, Iterable, Sequence
 
 FEW = 4
 """Names that a line has room for."""
@@ -29,10 +30,10 @@ def _padded(row: Sequence[str], widths: Sequence[int], flush: set[int]) -> Itera
         yield cell.rjust(width) if position in flush else cell.ljust(width)
 
 
-def some(names: Sequence[str]) -> str:
-    """Return names on a line, of many the first."""
-    more = f" and {len(names) - FEW} more" if len(names) > FEW else ""
-    return f"{', '.join(names[:FEW])}{more}"
+def some(names: Collection[str], most: int = FEW) -> str:
+    """Return the first names on a line, and how many more there are."""
+    more = [f"{len(names) - most} more"] if len(names) > most else []
+    return ", ".join([*map(printable, islice(names, most)), *more])
 
 
 def coloured(diff: str) -> str:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import attrs
 
 from mutatenn.api.command import Command
-from mutatenn.cli._text import columns
+from mutatenn.cli._text import columns, some
 from mutatenn.errors import InputError
 from mutatenn.host.hookspecs import hookimpl
 from mutatenn.nearest import unknown_name
@@ -135,7 +134,9 @@ def _table(title: str, head: tuple[str, str], pairs: Mapping[str, object]) -> st
 
 
 def _idle(found: ImageWorth) -> str:
-    return f"kill nothing: {_count(len(found.idle), 'image')}\n  {_some(found.idle)}" if found.idle else ""
+    return (
+        f"kill nothing: {_count(len(found.idle), 'image')}\n  {some(found.idle, SHOWN)}" if found.idle else ""
+    )
 
 
 def _dominated(found: ImageWorth) -> str:
@@ -153,7 +154,7 @@ def _apart(found: ImageWorth) -> str:
     lines = ["detected, but not by single images"] if found.apart else []
     for status, title in titles.items():
         if names := [name for name, ended in found.apart.items() if ended == status]:
-            lines += [f"  {title}: {_count(len(names), 'mutant')}", f"    {_some(names)}"]
+            lines += [f"  {title}: {_count(len(names), 'mutant')}", f"    {some(names, SHOWN)}"]
     return "\n".join(lines)
 
 
@@ -174,12 +175,6 @@ def _listed(
     table = columns([head, *rows[:most]], right=right).splitlines()
     more = [f"and {len(rows) - most} more"] if len(rows) > most else []
     return "\n".join([title, *(f"  {line}" for line in [*table, *more])])
-
-
-def _some(names: Collection[str]) -> str:
-    """Return the first names, and how many more there are."""
-    more = [f"{len(names) - SHOWN} more"] if len(names) > SHOWN else []
-    return ", ".join([*map(printable, islice(names, SHOWN)), *more])
 
 
 def _kill(images: Collection[str]) -> str:

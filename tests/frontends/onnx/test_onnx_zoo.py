@@ -51,7 +51,12 @@ def weight(random: np.random.Generator, shape: tuple[int, ...]) -> NDArray[np.fl
     return gain * random.standard_normal(shape, np.float32)
 
 
-@pytest.mark.parametrize("name", [name for name in KINDS if name != "vgg19"])  # of half a gigabyte
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=pytest.mark.soak if name == "vgg19" else ()) for name in KINDS
+    ],  # half a gigabyte
+)
 def test_import(name: str, calls: Any) -> None:
     path = LIGHT / f"light_{name}.onnx"
     model = Onnx().load(path)

@@ -89,6 +89,11 @@ class PreprocessSection:
     antialias: bool = True
     exif: bool = True
 
+    @property
+    def scaling(self) -> tuple[float | tuple[float, ...], float | tuple[float, ...]]:
+        """Mean and std, 0 and 1 where they are not set."""
+        return 0.0 if self.mean is None else self.mean, 1.0 if self.std is None else self.std
+
 
 @attrs.frozen
 class DatasetSection:

@@ -56,6 +56,7 @@ class Contract:
 def contract(imported: ImportedModel, section: PreprocessSection) -> Contract:
     """Return the contract of a model for images prepared like this; raises InputError if they do not fit."""
     frontend, model = imported.frontend, imported.model
+    mean, std = section.scaling
     return Contract(
         frontend.name,
         imported.route,
@@ -67,12 +68,8 @@ def contract(imported: ImportedModel, section: PreprocessSection) -> Contract:
         image_channels(section, model.input),
         "probabilities" if _is_of_probabilities(model) else "logits",
         operators(model.module["main"]),
-        attrs.evolve(section, mean=_or(section.mean, 0.0), std=_or(section.std, 1.0)),
+        attrs.evolve(section, mean=mean, std=std),
     )
-
-
-def _or(value: float | tuple[float, ...] | None, usual: float) -> float | tuple[float, ...]:
-    return usual if value is None else value
 
 
 def _is_of_probabilities(model: Model) -> bool:

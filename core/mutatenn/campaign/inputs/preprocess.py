@@ -116,8 +116,9 @@ def _normalised(pixels: NDArray[np.uint8], section: PreprocessSection, layout: L
     per_channel = (-1, 1, 1) if layout == "NCHW" else (-1,)
     depth = pixels.shape[0 if layout == "NCHW" else 2]
     values = np.array(pixels, np.float32, order="C")
-    values -= _per_channel("mean", 0.0 if section.mean is None else section.mean, depth).reshape(per_channel)
-    values /= _per_channel("std", 1.0 if section.std is None else section.std, depth).reshape(per_channel)
+    mean, std = section.scaling
+    values -= _per_channel("mean", mean, depth).reshape(per_channel)
+    values /= _per_channel("std", std, depth).reshape(per_channel)
     return values
 
 

@@ -64,6 +64,10 @@ class OperatorSites:
     def _options(self) -> dict[str, Any]:
         return plain_options(self.mutator)
 
+    def count(self) -> int:
+        """Return how many sites it has in the layers that were chosen."""
+        return sum(map(len, self.details.values())) if self.chosen is None else len(self.places())
+
     def site(self, place: Place) -> Site:
         """Return the site at a place."""
         unit, ordinal = place
@@ -271,7 +275,7 @@ def _summary(
     counts = Counter(mutant.operator for mutant in mutants)
     rows = []
     for each in found:
-        cls, sites = type(each.mutator), len(each.places())
+        cls, sites = type(each.mutator), each.count()
         planned = counts[cls.name]
         population = max(sites, planned) if sampled else planned
         rows.append(PlannedOperator(cls.name, cls.category, cls.level, sites, planned, population))
