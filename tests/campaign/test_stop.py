@@ -13,6 +13,7 @@ from mutatenn.campaign.execution.setup import Setup, set_up
 from mutatenn.host.plugin_host import PluginHost
 from mutatenn.results.estimate import Stratum, stratified
 from mutatenn.results.run import Run
+from mutatenn_reporters.terminal import Terminal
 
 HEAD = """
 name = "sampled"
@@ -63,6 +64,10 @@ def test_a_sample_leaves_an_interval_around_the_truth(complete: Run, tmp_path: P
     assert interval is not None
     assert 0.05 < interval.width < 0.4
     assert interval.low <= complete.score().value <= interval.high
+    score = run.score("cpu")
+    assert (score.interval, score.value, score.low) == (interval, interval.score, interval.low)
+    ends = f"score {score.value:.2f} low {interval.low:.2f} high {interval.high:.2f} killed "
+    assert Terminal().report(run, tmp_path).splitlines()[-1].startswith(ends)
     entries = {entry.operator: entry.population for entry in run.operators("cpu")}
     strata = [
         Stratum.of(score.detected, score.valid, sum(score.counts.values()), entries[operator])

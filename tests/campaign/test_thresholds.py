@@ -6,10 +6,12 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+import attrs
 import pytest
 
 from mutatenn.api.verdict import Status
 from mutatenn.campaign.config.values import Thresholds
+from mutatenn.results.estimate import wilson
 from mutatenn.results.score import MutationScore
 from mutatenn.results.thresholds import Failed, failed, few_verdicts, without_verdict
 
@@ -23,18 +25,29 @@ def operators(**counts: Counts) -> dict[str, MutationScore]:
     return {name: MutationScore.total([each]) for name, each in counts.items()}
 
 
+def together(_environment: str, scores: Mapping[str, MutationScore]) -> MutationScore:
+    """Return the score of operators all of whose mutants have run."""
+    return MutationScore.total(each.counts for each in scores.values())
+
+
+def sampled(environment: str, scores: Mapping[str, MutationScore]) -> MutationScore:
+    """Return the score of operators of whose mutants these are a few."""
+    found = together(environment, scores)
+    return attrs.evolve(found, interval=wilson(found.detected, found.valid))
+
+
 def check(
     *,
     min_score: float | None = None,
+    min_low: float | None = None,
     min_valid: float = 0.5,
     waiting: int = 0,
     final: bool = False,
     **counts: Any,
 ) -> list[str]:
     """Return the names of the thresholds that fail in one environment."""
-    found = failed(
-        Thresholds(min_score, min_valid), {"cpu": operators(**counts)}, {"cpu": waiting}, final=final
-    )
+    thresholds, scores = Thresholds(min_score, min_low, min_valid), {"cpu": operators(**counts)}
+    found = failed(thresholds, scores, {"cpu": {"a": waiting}}, together, final=final)
     return [each.threshold for each in found]
 
 
@@ -47,7 +60,7 @@ def test_what_has_no_verdict(status: Status) -> None:
 
 def test_the_line_names_numbers_reasons_and_the_cure() -> None:
     counts: Counts = {"killed": 31, "build-error": 250, "timed-out": 20, "infrastructure-error": 1}
-    (found,) = failed(Thresholds(), {"cpu": operators(a=counts)}, {"cpu": 0}, final=False)
+    (found,) = failed(Thresholds(), {"cpu": operators(a=counts)}, {"cpu": {}}, together, final=False)
     assert str(found) == (
         "threshold failed: min_valid: only 31 of 302 mutants (10.3 %) have a verdict, at least 50 % must: "
         "250 build errors, 20 timed out, 1 infrastructure error; `mutatenn show RUN MUTANT` tells why one "
@@ -57,7 +70,7 @@ def test_the_line_names_numbers_reasons_and_the_cure() -> None:
 
 def test_every_environment_is_checked_and_named() -> None:
     scores = {"cpu": operators(a=FINE), "gpu": operators(a=LOOPS), "board": operators(a=FINE, b=LOOPS)}
-    found = failed(Thresholds(0.4), scores, dict.fromkeys(scores, 0), final=True)
+    found = failed(Thresholds(0.4), scores, {key: {} for key in scores}, together, final=True)
     assert [(each.threshold, each.environment) for each in found] == [
         ("min_valid", "gpu"),
         ("min_score", "gpu"),
@@ -86,7 +99,7 @@ def test_every_environment_is_checked_and_named() -> None:
     ],
 )
 def test_a_score_too_low(counts: dict[str, Counts], value: float, reason: str) -> None:
-    found = failed(Thresholds(0.5), {"cpu": operators(**counts)}, {"cpu": 0}, final=False)
+    found = failed(Thresholds(0.5), {"cpu": operators(**counts)}, {"cpu": {}}, together, final=False)
     assert found == (Failed("min_score", "cpu", pytest.approx(value, nan_ok=True), 0.5, reason),)
 
 
@@ -124,3 +137,37 @@ def test_operators_with_few_verdicts() -> None:
     assert without_verdict(every["broken"]) == "9 of 10 mutants have no verdict: 9 build errors"
     one = operators(a={"build-error": 1})["a"]
     assert without_verdict(one) == "1 of 1 mutant has no verdict: 1 build error"
+
+
+@pytest.mark.parametrize("counts", [{"a": FINE}, {"a": {"equivalent": 3}}, {"a": {**FINE, "timed-out": 5}}])
+def test_the_low_end_of_the_interval_is_what_a_gate_may_ask_for(counts: dict[str, Counts]) -> None:
+    scores = operators(**counts)
+    interval = sampled("cpu", scores).interval
+    assert interval
+    for least in (interval.low, interval.low + 0.001):
+        found = failed(Thresholds(min_low=least), {"cpu": scores}, {"cpu": {}}, sampled, final=False)
+        assert [each.threshold for each in found] == (["min_low"] if least > interval.low else [])
+
+
+def test_what_is_told_of_a_low_end() -> None:
+    def told(total: Any, counts: Counts) -> str:
+        (found,) = failed(
+            Thresholds(min_low=0.2), {"cpu": operators(a=counts)}, {"cpu": {}}, total, final=False
+        )
+        return found.reason
+
+    assert told(sampled, FINE) == (
+        "the low end of the mutation score's interval is 0.1682 (score 0.4, 4 of 10 mutants detected, "
+        "weighted by operator), below 0.2"
+    )
+    assert told(sampled, {"equivalent": 1}).endswith("is 0 (no score), below 0.2")
+    assert told(together, FINE).startswith("the score's interval is not known, so no low end of 0.2: ")
+
+
+def test_mutants_that_wait_count_for_the_low_end_as_if_killed() -> None:
+    low = sampled("cpu", operators(a={**FINE, "killed": 14})).low
+    for waiting, fails in ((10, False), (9, True)):
+        found = failed(
+            Thresholds(min_low=low), {"cpu": operators(a=FINE)}, {"cpu": {"a": waiting}}, sampled, final=False
+        )
+        assert bool(found) is fails

@@ -87,7 +87,7 @@ def test_broken_machinery_is_told_and_retried(
     done = command("run", campaign, "--out", tmp_path / "run", "--min-score", "1")
     assert done.code == 4
     assert done.err == "mutatenn: 1 mutant ended as infrastructure-error; run again to retry\n"
-    assert done.out.splitlines()[-1].startswith("score 1.00 killed 1 ")
+    assert done.out.splitlines()[-1].startswith("score 1.00 low 0.50 high 1.00 killed 1 ")
     marker.unlink()
     again = command("run", campaign, "--out", tmp_path / "run", "--min-score", "1")
     assert (again.code, again.err) == (0, "")

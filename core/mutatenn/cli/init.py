@@ -89,6 +89,7 @@ min_accuracy = 0.97              # share of images whose top-1 class is right; n
 
 [thresholds]                     # what the results must reach in every environment; else exit code 1
 # min_score = 0.8                # the mutation score
+# min_low = 0.7                  # the low end of its interval, where it is sampled
 # min_valid = 0.5                # share of mutants with a verdict: built, in time, machinery sound; 0: any
 
 [checks]

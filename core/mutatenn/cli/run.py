@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from mutatenn.api.command import Command
 from mutatenn.cli._reporters import add_reporter, check_names, open_reporters
 from mutatenn.cli._streams import tell
-from mutatenn.cli._thresholds import TELLING, add_min_score, conclude, demanding, min_score
+from mutatenn.cli._thresholds import TELLING, add_least, conclude, demanding, least
 from mutatenn.cli.init import write_starter
 from mutatenn.cli.report import present
 from mutatenn.errors import InputError
@@ -60,7 +60,7 @@ class RunCommand(Command):
             help="run only this mutant, by id, its beginning, or a pattern with * and ?; may be repeated",
         )
         add_reporter(parser, REPORTERS)
-        add_min_score(parser)
+        add_least(parser)
         parser.epilog = (
             "Exit codes: 0 done, 1 a threshold failed, 2 wrong input, 3 the original fails the "
             "baseline gate, 4 the machinery failed, 130 interrupted."
@@ -70,7 +70,7 @@ class RunCommand(Command):
         """Run the campaign, then let the reporters present it."""
         from mutatenn.campaign.execution.session import run_campaign
 
-        workers, least = _workers(args.workers), min_score(args)
+        workers, wanted = _workers(args.workers), least(args)
         check_names(args.reporter, host)
         file = args.file if args.images is None else _written(args.file, args.images, host)
         reporters: dict[str, Reporter] = {}
@@ -93,7 +93,7 @@ class RunCommand(Command):
             )
         except KeyboardInterrupt:
             raise KeyboardInterrupt("run the same command again to continue") from None
-        run = demanding(run, least)
+        run = demanding(run, wanted)
         code = _conclude(run, reporters)
         present(run, reporters)
         return code
@@ -103,7 +103,7 @@ def _conclude(run: Run, reporters: Collection[str]) -> int:
     """Return the exit code; say on standard error what is wrong, ahead of the report and its score line."""
     from mutatenn.api.verdict import Status
 
-    code = conclude(run.failed_thresholds, told=TELLING in reporters)
+    code = conclude(run, run.failed_thresholds, told=TELLING in reporters)
     if failed := run.score().counts[Status.INFRASTRUCTURE_ERROR]:
         mutants = f"{failed} mutant{'s' * (failed > 1)}"
         tell(f"{mutants} ended as infrastructure-error; run again to retry")

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 import attrs
 
 from mutatenn.cli._text import columns
-from mutatenn.cli._thresholds import add_min_score, conclude, demanding, min_score
+from mutatenn.cli._thresholds import add_least, conclude, demanding, least
 from mutatenn.errors import InputError
+from mutatenn.json_values import jsonable
 from mutatenn.printable import one_line, printable
 
 if sys.version_info >= (3, 11):
@@ -34,9 +35,9 @@ if TYPE_CHECKING:
 
 EPILOG = """
 With --json, an object: "kill", "options", and "environments", an object by name: "score" (null when no mutant
-was valid), "counts" (by status), "waiting" (mutants that have not run); and "failed_thresholds", a list of
-objects as in report.json, which docs/report-schema.md describes. Exit codes: 0 done, 1 a threshold failed, 2
-wrong input.
+was valid), "interval" (as in report.json), "counts" (by status), "waiting" (mutants that have not run); and
+"failed_thresholds", a list of objects as in report.json, which docs/report-schema.md describes. Exit codes: 0
+done, 1 a threshold failed, 2 wrong input.
 """
 
 
@@ -58,7 +59,7 @@ class ScoreCommand(Command):
             default=[],
             help="an option of the oracle, such as threshold=0.1; may be repeated",
         )
-        add_min_score(parser)
+        add_least(parser)
         parser.add_argument("--json", action="store_true", help="print an object")
         parser.epilog = EPILOG
 
@@ -66,30 +67,26 @@ class ScoreCommand(Command):
         """Print the counts and the score line of each environment."""
         import mutatenn
         from mutatenn.host.options import create
-        from mutatenn.results.score import MutationScore
 
-        run = demanding(mutatenn.open_run(args.run), min_score(args))
+        run = demanding(mutatenn.open_run(args.run), least(args))
         kill, options = (args.kill, {}) if args.kill else _configured(run)
         options |= _options(args.option)
         oracle = create(host.get("comparator", kill), options)
         operators = {name: _judged(run, name, kill, oracle) for name in run.environments}
         failed = run.check_thresholds(operators)
-        scores = {
-            name: MutationScore.total(each.counts for each in found.values())
-            for name, found in operators.items()
-        }
+        scores = {name: run.total(name, found) for name, found in operators.items()}
         waiting = {name: sum(run.waiting(name).values()) for name in scores}
         if args.json:
             environments = {name: _plain(score, waiting[name]) for name, score in scores.items()}
             judged = {"kill": kill, "options": options, "environments": environments}
             print(json.dumps({**judged, "failed_thresholds": list(map(_failure, failed))}, indent=2))
-            return conclude(failed, told=True)
+            return conclude(run, failed, told=True)
         for each in failed:
             print(printable(each))
         shown = "".join(f" {name}={value}" for name, value in options.items())
         print(one_line(f"killed by {kill}{shown}") + "\n")
         print("\n\n".join(_text(name, score, waiting[name]) for name, score in scores.items()))
-        return conclude(failed, told=True)
+        return conclude(run, failed, told=True)
 
 
 def _configured(run: Run) -> tuple[str, dict[str, Any]]:
@@ -139,7 +136,9 @@ def _number(value: float) -> float | None:
 
 
 def _plain(score: MutationScore, waiting: int) -> dict[str, Any]:
-    return {"score": _number(score.value), "counts": dict(score.counts), "waiting": waiting}
+    interval = jsonable(attrs.asdict(score.interval)) if score.interval else None
+    counts = dict(score.counts)
+    return {"score": _number(score.value), "interval": interval, "counts": counts, "waiting": waiting}
 
 
 def _text(environment: str, score: MutationScore, waiting: int) -> str:

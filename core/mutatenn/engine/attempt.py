@@ -77,6 +77,8 @@ class Report:
     seen: Rows = attrs.field(factory=Rows)
     again: Rows = attrs.field(factory=Rows)
     """The same with another content of memory that must not be read, where that matters on some image."""
+    running: float = 0.0
+    """Seconds of processor time for the mutant's own calls."""
     start: float = attrs.field(factory=time.monotonic)
     process: int = attrs.field(factory=os.getpid)
 
@@ -114,7 +116,11 @@ class Report:
             kernels=tuple(sorted(self.kernels)),
             program=self.program,
             masked=self.masked,
-            seconds={"total": time.monotonic() - self.start},
+            seconds={
+                "total": time.monotonic() - self.start,
+                "running": self.running,
+                "original": self.warm.work * len(self.seen.infected),
+            },
             memory=self.memory,
             again=again,
             **(self.seen.arrays(classes) if ran else {}),
@@ -195,6 +201,9 @@ def _run_images(report: Report, linked: LinkedProgram) -> None:
             report.enter(f"{ORIGINAL} {index}")
         known = warm.known(index)
         report.enter(f"{IMAGE} {index}")
-        report.add(index, run(known))
+        start = time.process_time()
+        evaluation = run(known)
+        report.running += time.process_time() - start
+        report.add(index, evaluation)
     if len(warm.job.images) and not report.executed:
         raise InfrastructureError("no changed code was executed, so there is nothing to judge")

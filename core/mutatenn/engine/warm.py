@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Any
 
 import attrs
@@ -23,7 +24,8 @@ if TYPE_CHECKING:
 class PreparedOriginal:
     """An open device that holds the original, and what is known of it per image.
 
-    ``seconds`` is what the original takes for an image. What is kept may be ``sealed``: see :meth:`intact`.
+    ``seconds`` is what the original takes for an image, ``work`` the same of processor time. What is kept may
+    be ``sealed``: see :meth:`intact`.
     """
 
     job: Job
@@ -31,6 +33,7 @@ class PreparedOriginal:
     original: LinkedProgram
     kept: frozenset[int]
     seconds: float
+    work: float
     sealed: bool = False
     _known: dict[int, OriginalValues] = attrs.field(init=False, factory=dict)
     _seals: list[tuple[Any, bytes]] = attrs.field(init=False, factory=list)
@@ -41,12 +44,14 @@ class PreparedOriginal:
         evaluator = Evaluator(opened(job.backend))
         original = evaluator.link(job.original)
         kept: frozenset[int] = frozenset()
-        seconds = [0.0]
+        seconds, work = [0.0], 0.0
         if len(job.images):
             evaluator.output(original, job.images[0])  # first calls pay for page faults and caches
+            start = time.process_time()
             _, seconds = evaluator.timed(original, job.images[0])
+            work = time.process_time() - start
             kept = choose_kept(original, seconds, job.limits.shard_bytes // len(job.images))
-        warm = cls(job, evaluator, original, kept, sum(seconds), sealed)
+        warm = cls(job, evaluator, original, kept, sum(seconds), work, sealed)
         warm._seal(constant for constant in original.constants if constant is not None)
         return warm
 

@@ -108,6 +108,9 @@ def stratified(strata: Sequence[Stratum], confidence: float = CONFIDENCE) -> Int
     known = sum(each.population for each in drawn)
     if not drawn:
         return Interval(math.nan, 0.0, 1.0, confidence)
+    if all(each.valid == each.population for each in strata):
+        exact = sum(each.detected for each in strata) / total
+        return Interval(exact, exact, exact, confidence)
     score = sum(each.population * each.detected / each.valid for each in drawn) / known
     inside = _bounded(score, _spread(drawn, known, z2), drawn, confidence)
     share = known / total

@@ -51,13 +51,14 @@ class Run:
     An environment whose original has not run yet is in ``environments``, but not in ``baselines``; a mutant
     without a verdict is among the records, but has none in its ``verdicts``.
 
-    ``min_score``, where it is not None, stands in the place of the campaign's own, and asks of what has run
-    so far: mutants that still wait have no benefit of the doubt.
+    ``min_score`` and ``min_low``, where they are not None, stand in the place of the campaign's own, and ask
+    of what has run so far: mutants that still wait have no benefit of the doubt.
     """
 
     directory: Path
     _store: Store
     min_score: float | None = None
+    min_low: float | None = None
 
     @classmethod
     def open(cls, directory: str | Path) -> Run:
@@ -161,9 +162,15 @@ class Run:
         """Return how many mutants read memory that they must not, and would have ended alike otherwise."""
         return self._store.tallies.strays(environment)
 
-    def slow(self, environment: str, seconds: float) -> Iterator[tuple[str, float]]:
-        """Yield the mutants that took longer, and how long, the slowest first."""
-        return self._store.tallies.slow(environment, seconds)
+    def slow(
+        self, environment: str, times: float = 3.0, least: float = 2.0
+    ) -> Iterator[tuple[str, float, float]]:
+        """Yield the mutants whose calls took more than so many times the original's, and ``least`` seconds.
+
+        Each with its seconds and the original's for the same images, the slowest first; of processor time,
+        which does not depend on what else runs. Building them counts for nothing.
+        """
+        return self._store.tallies.slow(environment, times, least)
 
     @property
     def skipped(self) -> dict[str, str]:
@@ -218,9 +225,13 @@ class Run:
         return merge(list(shards.values())) if len(shards) == self._store.meta("shards") else None
 
     def score(self, environment: str | None = None) -> MutationScore:
-        """Count the verdicts of an environment, or of all environments together (None)."""
+        """Return the score of an environment, or the counts of all environments together (None).
+
+        Only where there is one environment, these are the score of one.
+        """
         names = self.environments if environment is None else (environment,)
-        return MutationScore.total(self._store.tallies.counts(name) for name in names)
+        counted = MutationScore.total(self._store.tallies.counts(name) for name in names)
+        return attrs.evolve(counted, interval=self.interval(names[0]) if len(names) == 1 else None)
 
     def scores(self, environment: str) -> dict[str, MutationScore]:
         """Count the verdicts of an environment per operator, of those that have mutants there."""
@@ -247,7 +258,8 @@ class Run:
     def thresholds(self) -> Thresholds:
         """What the results must reach: as the campaign file said when it was last run."""
         kept = Thresholds(**(self._store.meta("thresholds") or {}))
-        return kept if self.min_score is None else attrs.evolve(kept, min_score=self.min_score)
+        demanded = {"min_score": self.min_score, "min_low": self.min_low}
+        return attrs.evolve(kept, **{key: least for key, least in demanded.items() if least is not None})
 
     @property
     def failed_thresholds(self) -> tuple[Failed, ...]:
@@ -256,9 +268,17 @@ class Run:
 
     def check_thresholds(self, scores: Mapping[str, Mapping[str, MutationScore]]) -> tuple[Failed, ...]:
         """Return the thresholds that these scores, by environment and operator, do not reach."""
-        waiting = {name: sum(self.waiting(name).values()) for name in scores}
-        final = self.min_score is not None or self.stop is not None
-        return failed(self.thresholds, scores, waiting, final=final)
+        waiting = {name: self.waiting(name) for name in scores}
+        final = self.stop is not None or (self.min_score, self.min_low) != (None, None)
+        return failed(self.thresholds, scores, waiting, self.total, final=final)
+
+    def total(self, environment: str, scores: Mapping[str, MutationScore]) -> MutationScore:
+        """Return the score of an environment from those of its operators, or of some of them.
+
+        Scores by another oracle do, too.
+        """
+        counted = MutationScore.total(each.counts for each in scores.values())
+        return attrs.evolve(counted, interval=self._interval(environment, scores, CONFIDENCE))
 
     def few_verdicts(self, environment: str) -> dict[str, str]:
         """Return the operators more than half of whose mutants have no verdict, each with what they have."""
@@ -271,15 +291,20 @@ class Run:
         None where that is no random sample of a known population: a run that was cut short or leaves mutants
         out, higher-order mutants, or operators that several entries of the campaign ask for.
         """
-        cut_short = any(self.waiting(environment).values()) and not self.stop
-        if cut_short or self.skipped:
-            return None
+        return self._interval(environment, self.scores(environment), confidence)
+
+    def _interval(
+        self, environment: str, scores: Mapping[str, MutationScore], confidence: float
+    ) -> Interval | None:
         entries = [entry for entry in self.operators(environment) if entry.population]
+        entries = [entry for entry in entries if entry.operator in scores or not entry.mutants]
         names = [entry.operator for entry in entries]
-        if not entries or COMBINED in names or len(set(names)) < len(names):
+        if self.skipped or not entries or COMBINED in names or len(set(names)) < len(names):
             return None
-        scores = self.scores(environment)
-        return stratified([_stratum(entry, scores.get(entry.operator)) for entry in entries], confidence)
+        found = [(entry, scores.get(entry.operator)) for entry in entries]
+        if not self.stop and any(entry.mutants > (score.judged if score else 0) for entry, score in found):
+            return None  # it was cut short
+        return stratified([_stratum(entry, score) for entry, score in found], confidence)
 
     def masking(self, environment: str) -> Iterator[tuple[str, int, str, int]]:
         """Yield the higher-order mutants that fewer images kill than one of their parts alone.

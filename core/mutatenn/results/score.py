@@ -11,12 +11,20 @@ from mutatenn.api.verdict import Status
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
+    from mutatenn.results.estimate import Interval
+
 
 @attrs.frozen
 class MutationScore:
-    """How many mutants ended how; every mutant is counted once."""
+    """How many mutants ended how; every mutant is counted once.
+
+    ``interval`` is what they tell of all mutants that they were drawn from, each operator's weighed by how
+    many there are. It is a point where all have run, and None where they are no random sample of a known
+    number: of some operators or environments together, or while others wait.
+    """
 
     counts: dict[Status, int]
+    interval: Interval | None = None
 
     @classmethod
     def of(cls, statuses: Sequence[Status]) -> MutationScore:
@@ -58,10 +66,28 @@ class MutationScore:
 
     @property
     def value(self) -> float:
-        """The mutation score: detected / valid, NaN when nothing was valid."""
+        """The mutation score: detected / valid, weighted where sampled; NaN when nothing was valid."""
+        if self.interval:
+            return self.interval.score
         return self.detected / self.valid if self.valid else float("nan")
 
+    @property
+    def low(self) -> float:
+        """The low end of the score's interval, NaN where that is not known."""
+        return self.interval.low if self.interval else float("nan")
+
+    @property
+    def sampled(self) -> bool:
+        """Whether another sample might have given another score."""
+        return bool(self.interval and self.interval.width)
+
     def line(self) -> str:
-        """Return the score and all counts as name value pairs on one line."""
-        pairs = [f"{status} {count}" for status, count in self.counts.items() if count or not status.rare]
-        return " ".join([f"score {self.value:.2f}", *pairs])
+        """Return the score and all counts as name value pairs on one line.
+
+        ``low`` and ``high`` follow the score where it was sampled; a score of nothing is ``-``.
+        """
+        pairs = ["score", f"{self.value:.2f}" if self.valid else "-"]
+        if self.interval and self.sampled:
+            pairs += ["low", f"{self.interval.low:.2f}", "high", f"{self.interval.high:.2f}"]
+        pairs += [f"{status} {count}" for status, count in self.counts.items() if count or not status.rare]
+        return " ".join(pairs)

@@ -58,16 +58,17 @@ class Tallies:
         )
         return int(self._db.execute(query, (environment,)).fetchone()[0])
 
-    def slow(self, environment: str, seconds: float) -> Iterator[tuple[str, float]]:
-        """Yield the mutants that took longer, and how long, the slowest first."""
-        took = "CAST(json_extract(record, '$.seconds') AS REAL)"
-        rows = self._db.execute(
-            f"SELECT mutant, {took} FROM verdicts WHERE environment = ? AND {took} > ?"  # noqa: S608  # ours
-            f" ORDER BY {took} DESC",
-            (environment, seconds),
-            (str, float),
+    def slow(self, environment: str, times: float, least: float) -> Iterator[tuple[str, float, float]]:
+        """Yield the mutants that took so many times the original's processor time, and ``least`` seconds.
+
+        Each with its seconds and the original's, the slowest first.
+        """
+        query = (
+            "SELECT mutant, SUM(json_extract(record, '$.seconds.running')) AS took, "
+            "SUM(json_extract(record, '$.seconds.original')) AS usual FROM observations "
+            "WHERE environment = ? GROUP BY mutant HAVING took > ? * usual AND took > ? ORDER BY took DESC"
         )
-        return ((mutant, float(seconds)) for mutant, seconds in rows)
+        return iter(self._db.execute(query, (environment, times, least), (str, float, float)))
 
     def duplicates(self, environment: str) -> dict[str, str]:
         """Return the mutants whose program an earlier one has, with the first that has it."""

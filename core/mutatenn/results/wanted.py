@@ -19,9 +19,10 @@ class Stop:
 class Thresholds:
     """What the results must reach, in every environment; both are from 0 to 1.
 
-    ``min_score`` is the least mutation score, None for any; ``min_valid`` the least share of mutants that
-    must have a verdict, 0 for none.
+    ``min_score`` is the least mutation score, ``min_low`` the least low end of its interval, None for any;
+    ``min_valid`` the least share of mutants that must have a verdict, 0 for none.
     """
 
     min_score: float | None = attrs.field(default=None, validator=attrs.validators.optional(SHARE))
+    min_low: float | None = attrs.field(default=None, validator=attrs.validators.optional(SHARE))
     min_valid: float = attrs.field(default=0.5, validator=SHARE)

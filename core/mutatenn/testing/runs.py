@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     Plan = Mapping[str, Mapping[str, Mapping[str, Any] | None]]
 
 CATEGORIES: dict[str, Category] = {"relu-to-sigmoid": "LN", "store-int8": "AT", "lt-to-le": "CSO"}
+SECONDS = 0.001
+"""That the original takes for an image."""
 SILENT = PlannedOperator("gt-to-ge", "CSO", "kernel", 0, 0, 0)
 """An operator that finds no site."""
 FACTS = {
@@ -132,7 +134,7 @@ def _green(environment: str, images: int) -> Baseline:
         reference_labels=images,
         labels=images,
         accuracy=0.9,
-        seconds=0.001,
+        seconds=SECONDS,
     )
 
 
@@ -150,5 +152,6 @@ def _seen(verdict: Verdict, original: NDArray[np.float32]) -> Observation:
         executed=len(original),
         infected=infected,
         rows=rows,
+        seconds={"running": verdict.seconds, "original": SECONDS * len(original)},
         outputs=original[rows] + np.linspace(0, 0.25, original.shape[1], dtype=np.float32),
     )

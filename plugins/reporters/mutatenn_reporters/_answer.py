@@ -22,9 +22,9 @@ def answer(run: Run, view: View) -> str:
     """Return what share of faults the images notice, and which they miss; "" where no mutant counts."""
     if not view.score.valid:
         return ""
-    number, interval = len(run.image_names), run.interval(view.name)
+    number, interval = len(run.image_names), view.score.interval
     images = f"these {count(number, 'image')}" if number > 1 else "this image"
-    if interval and interval.width:
+    if interval and view.score.sampled:
         low, high = f"{100 * interval.low:.0f}", f"{100 * interval.high:.0f}"
         told = (
             f"Of 100 such faults in the compiled code, {images} would notice "

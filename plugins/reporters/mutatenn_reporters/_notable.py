@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import attrs
 
 from mutatenn import Status, closest_survivors, signal_name
-from mutatenn_reporters._text import count, number, shorten
+from mutatenn_reporters._text import count, duration, number, shorten
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from mutatenn_reporters._view import View
 
 MOST = 5
-SLOW_FACTOR = 3
-SLOW_SECONDS = 2.0
 ENDED: dict[Status, str] = {
     Status.CRASHED: "crashed",
     Status.TIMED_OUT: "timed out",
@@ -52,7 +50,11 @@ def notable(run: Run, view: View) -> Iterator[Group]:
             verdicts = run.verdicts(view.name, status)
             yield _group(title, ((verdict.mutant, _cause(verdict)) for verdict in verdicts))
     yield from _masking(run, view)
-    yield from _slow(run, view)
+    slow = run.slow(view.name)
+    took = ((mutant, f"{duration(long)}, the original's {duration(usual)}") for mutant, long, usual in slow)
+    group = _group("", took)
+    if group.mutants:
+        yield attrs.evolve(group, title="slow, by processor time: maybe no schedule rule fits these")
 
 
 def _masking(run: Run, view: View) -> Iterator[Group]:
@@ -64,17 +66,6 @@ def _masking(run: Run, view: View) -> Iterator[Group]:
     group = _group("", pairs)
     if group.mutants:
         yield attrs.evolve(group, title="combined faults that mask each other")
-
-
-def _slow(run: Run, view: View) -> Iterator[Group]:
-    if view.baseline is None:
-        return
-    usual = view.baseline.seconds * view.baseline.images
-    slow = run.slow(view.name, max(SLOW_FACTOR * usual, SLOW_SECONDS))
-    group = _group("", ((mutant, f"{number(seconds)} s") for mutant, seconds in slow))
-    if group.mutants:
-        title = f"slow: the original's images take {number(usual)} s, maybe no schedule rule fits these"
-        yield attrs.evolve(group, title=title)
 
 
 def _group(title: str, mutants: Iterator[tuple[str, str]]) -> Group:

@@ -51,8 +51,9 @@ def _for_programs(run: Run) -> list[str]:
     mutated = [name for name in run.environments if run.mutants_of(name)]
     if not mutated and len(run.environments) > 1:
         return []
-    names = mutated if len(run.environments) > 1 else ()
-    return [*(f"environment {clean(name)} {run.score(name).line()}" for name in names), run.score().line()]
+    if len(run.environments) == 1:
+        return [run.score().line()]
+    return [f"environment {clean(name)} {run.score(name).line()}" for name in mutated]
 
 
 def _first(run: Run) -> Iterator[Text]:
@@ -134,9 +135,12 @@ def _results(run: Run, each: View) -> Iterator[RenderableType]:
     none = zeros(each)
     if none:
         yield Text(", ".join(f"0 {status}" for status in none))
-    without = [clean(row.operator) for row in each.rows if not (row.sites or row.mutants)]
-    if without:
-        yield Text(f"no site in this model: {', '.join(without)}")
+    for why, left_out in (
+        ("no site in this model", [row for row in each.rows if not (row.sites or row.mutants)]),
+        ("no mutant in this plan", [row for row in each.rows if row.sites and not row.mutants]),
+    ):
+        if left_out:
+            yield Text(f"{why}: {', '.join(clean(row.operator) for row in left_out)}")
     if known := run.accepted_survivors(each.name):
         yield Text(f"{count(known, 'survivor')} accepted by the campaign file")
     if copies := len(run.duplicates(each.name)):
@@ -152,14 +156,7 @@ def _results(run: Run, each: View) -> Iterator[RenderableType]:
         yield ""
     for group in _notable.notable(run, each):
         yield _group(group)
-    yield _score(each)
-    interval = run.interval(each.name)
-    if interval and interval.width:
-        population = sum(entry.population for entry in run.operators(each.name))
-        yield Text(
-            f"  of all {population} mutants like these, by this sample: {interval.score:.2f}, "
-            f"{interval.low:.2f} to {interval.high:.2f} with {interval.confidence:.0%} confidence"
-        )
+    yield _score(run, each)
     if told := answer(run, each):
         yield ""
         yield Text(told, "bold")
@@ -175,16 +172,24 @@ def _group(group: _notable.Group) -> RenderableType:
     return Group(*lines)
 
 
-def _score(each: View) -> Text:
-    score = each.score
+def _score(run: Run, each: View) -> Text:
+    score, interval = each.score, each.score.interval
     if not score.valid:
         return Text("no score: no mutant ran that is not equivalent")
-    infected = ""
-    if each.infected:
-        infected = f"; of the {each.infected} that infected a value: {ratio(score.detected / each.infected)}"
+    if interval and score.sampled:
+        population = sum(entry.population for entry in run.operators(each.name))
+        told = (
+            f", {interval.low:.2f} to {interval.high:.2f} with {interval.confidence:.0%} confidence: "
+            f"{score.detected} detected of {score.valid} valid,\n  weighted by how many of all {population} "
+            "such mutants are of each operator"
+        )
+    else:
+        told = f" = {score.detected} detected / {score.valid} valid"
+        if each.infected:
+            told += f"; of the {each.infected} that infected a value: {ratio(score.detected / each.infected)}"
     return Text.assemble(
         (f"score {ratio(score.value)}", "bold"),
-        f" = {score.detected} detected / {score.valid} valid{infected}",
+        told,
         "\n  detected: killed, crashed, timed out; valid: those, survived, never infected",
     )
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, TextIO
 
 import attrs
 
-from mutatenn_reporters._text import clean, count, verdict_of_gate
+from mutatenn_reporters._text import clean, count, duration, verdict_of_gate
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -22,8 +22,6 @@ if TYPE_CHECKING:
 REFRESH_SECONDS = 0.1
 LINE_SECONDS = 30.0
 LINE_SHARE = 0.1
-MINUTE = 60
-HOUR = 3600
 
 
 @attrs.define(eq=False)
@@ -197,7 +195,7 @@ class Lines(Progress):
         fresh = tally.done - self._shown[tally.environment]
         if fresh >= LINE_SHARE * tally.mutants or now - self._written >= LINE_SECONDS or not tally.left:
             seconds = (now - began) / max(1, tally.done - before) * tally.left
-            self._line(tally, f"; about {duration(seconds)} left" if tally.left else "")
+            self._line(tally, f"; about {duration(max(1.0, seconds))} left" if tally.left else "")
 
     def stop(self) -> None:
         """Write how far an interrupted campaign came."""
@@ -209,13 +207,6 @@ class Lines(Progress):
         head = f"{clean(tally.environment)}: {tally.done} of {count(tally.mutants, 'mutant')}"
         self.say(f"{head}: {tally.counts()}{more}")
         self._shown[tally.environment] = tally.done
-
-
-def duration(seconds: float) -> str:
-    """Return ``40 s``, ``3 min``, ``2.5 h``; at least one second."""
-    if seconds < MINUTE:
-        return f"{max(1.0, seconds):.0f} s"
-    return f"{seconds / MINUTE:.0f} min" if seconds < HOUR else f"{seconds / HOUR:.1f} h"
 
 
 def open_progress(stream: TextIO) -> Progress:

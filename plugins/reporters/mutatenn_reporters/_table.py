@@ -34,7 +34,7 @@ NARROWEST = 3
 
 def table(view: View) -> Text:
     """Return the table, as wide as it needs to be."""
-    rows = [row for row in view.rows if row.sites or row.mutants]
+    rows = [row for row in view.rows if row.mutants]
     total = Row("all", "", sum(row.sites for row in rows), view.mutants, view.score, view.waiting)
     keys = ["sites", "mutants", *_telling(total), "score"]
     lines = [(f"  {clean(row.operator)}", row.category, _cells(row, keys)) for row in rows]

@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     from mutatenn import Baseline
 
 SHORT = 160
+MINUTE = 60
+HOUR = 3600
 clean = one_line
 """Nothing that a reporter writes can steer a terminal."""
 
@@ -31,6 +33,15 @@ def number(value: float) -> str:
     if value == 0:
         return "0"
     return f"{value:.2g}" if 1e-3 <= abs(value) < 1e4 else f"{value:.1e}"  # noqa: PLR2004  # readable without exponent
+
+
+def duration(seconds: float) -> str:
+    """Return ``5 ms``, ``40 s``, ``3 min``, ``2.5 h``."""
+    if seconds < 1:
+        return f"{1000 * seconds:.0f} ms"
+    if seconds < MINUTE:
+        return f"{seconds:.0f} s"
+    return f"{seconds / MINUTE:.0f} min" if seconds < HOUR else f"{seconds / HOUR:.1f} h"
 
 
 def ratio(value: float) -> str:

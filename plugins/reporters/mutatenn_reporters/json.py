@@ -56,7 +56,7 @@ def _head(run: Run) -> dict[str, Any]:
         "campaign": run.name,
         "failed_thresholds": [attrs.asdict(each) for each in run.failed_thresholds],
         "not_run": sum(each.waiting for each in every),
-        "score": _score(run.score()),
+        "score": _score(run.score()) if len(every) == 1 else None,
         "provenance": {key: value for key, value in run.facts.items() if key != "environments"},
         "images": [attrs.asdict(image) for image in run.images],
         "environments": [_environment(run, each) for each in every],
@@ -94,13 +94,8 @@ def _environment(run: Run, each: View) -> dict[str, Any]:
 
 
 def _layer(found: LayerScore) -> dict[str, Any]:
-    interval = attrs.asdict(found.interval)
-    return {
-        "layers": list(found.layers),
-        "score": _score(found.score),
-        "masked": found.masked,
-        "interval": interval,
-    }
+    score = attrs.evolve(found.score, interval=found.interval)
+    return {"layers": list(found.layers), "score": _score(score), "masked": found.masked}
 
 
 def _score(score: MutationScore) -> dict[str, Any]:
@@ -109,6 +104,7 @@ def _score(score: MutationScore) -> dict[str, Any]:
         "detected": score.detected,
         "valid": score.valid,
         "counts": dict(score.counts),
+        "interval": attrs.asdict(score.interval) if score.interval else None,
     }
 
 

@@ -53,7 +53,7 @@ def campaign(base: Path, catalogues: Catalogues) -> Callable[[Any], values.Campa
         mutations=array(_mutation(catalogues)),
         oracles=oracles(catalogues),
         gate=table(values.Gate, min_accuracy=number(0, 1), tolerance=number(0)),
-        thresholds=table(Thresholds, min_score=number(0, 1), min_valid=number(0, 1)),
+        thresholds=table(Thresholds, min_score=number(0, 1), min_low=number(0, 1), min_valid=number(0, 1)),
         checks=table(values.Checks, bounds=by_type('"auto", true or false', bool=bool, str=choice("auto"))),
         limits=_limits(),
         execution=_execution(catalogues),
