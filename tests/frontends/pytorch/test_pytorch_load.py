@@ -361,3 +361,47 @@ def test_campaign(digits: Path) -> None:
     verdicts = {record.verdicts["cpu"].status for record in run.mutants}
     assert "killed" in verdicts
     assert verdicts <= {"killed", "survived", "never-infected", "out-of-bounds", "unstable", "equivalent"}
+
+
+class Standardised(nn.Module):  # type: ignore[name-defined,misc]
+    """Normalises weights, and the image, by their own statistics: the same in training and in evaluation."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(1)
+        self.weight, self.gain = nn.Parameter(torch.randn(4, 1, 3, 3)), nn.Parameter(torch.rand(4) + 0.5)
+
+    def forward(self, image: Any) -> Any:
+        image = torch.batch_norm(image, None, None, None, None, True, 0.0, 1e-5, False)
+        rows = self.weight.reshape(1, 4, -1)
+        rows = torch.batch_norm(rows, self.gain, self.gain, None, None, True, 0.0, 1e-5, False)
+        return nn.functional.conv2d(image, rows.reshape(4, 1, 3, 3)).amax((2, 3))
+
+
+def test_normalisation_that_keeps_no_statistics(save: Any) -> None:
+    agree(save(module := Standardised().eval()), module)
+
+
+@pytest.mark.parametrize("on", [False, True])
+def test_blocks_without_autocast_are_what_is_in_them(save: Any, on: bool) -> None:
+    class Blocks(nn.Module):  # type: ignore[name-defined,misc]
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv = nn.Conv2d(1, 4, 3)
+
+        def forward(self, image: Any) -> Any:
+            first = self.conv(image)
+            with torch.autocast("cpu", enabled=on):
+                double = first.to(torch.float32) * 2
+                with torch.autocast("cpu", enabled=False):
+                    both = double + first
+            with torch.autocast("cpu", enabled=False):
+                last = both.relu()
+            return (last * double).mean((2, 3))
+
+    path = save(module := Blocks().eval())
+    if on:
+        with pytest.raises(InputError, match=r"\(as_graph\)"):
+            PyTorch().load(path)
+    else:
+        agree(path, module)

@@ -27,6 +27,7 @@ def decompositions() -> dict[Any, Callable[..., Any]]:
         aten.min.dim: _min,
         aten.any.default: lambda value: value.reshape(-1).any(0),
         aten.native_group_norm.default: _group_norm,
+        aten._native_batch_norm_legit.no_stats: _own_statistics,  # noqa: SLF001  # its name
         aten.adaptive_max_pool2d.default: _adaptive_max_pool,
     }
 
@@ -71,6 +72,20 @@ def _group_norm(value: Any, weight: Any, bias: Any, count: int, channels: int, *
     bias = value.new_zeros(channels) if bias is None else bias
     norm = import_module("torch").ops.aten.native_group_norm.default
     return norm(value, weight, bias, count, channels, *rest)
+
+
+def _own_statistics(
+    value: Any, weight: Any, bias: Any, training: bool, momentum: float, eps: float
+) -> Any:
+    """Normalise each channel, the second dimension, by its own mean and variance."""
+    dims = [dim for dim in range(value.dim()) if dim != 1]
+    mean = value.mean(dims, True)
+    rooted = (value.var(dims, correction=0, keepdim=True) + eps).rsqrt()
+    shape = [-1 if dim == 1 else 1 for dim in range(value.dim())]
+    result = (value - mean) * rooted
+    result = result if weight is None else result * weight.reshape(shape)
+    result = result if bias is None else result + bias.reshape(shape)
+    return result, mean, rooted
 
 
 def _adaptive_max_pool(value: Any, size: Sequence[int]) -> Any:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from mutatenn import InputError
 from mutatenn_frontends._pytorch import layers
+from mutatenn_frontends._pytorch.autocast import inlined
 from mutatenn_frontends._pytorch.sizes import settle
 from mutatenn_frontends._shared.classifier import Classifier, Tensor
 
@@ -60,6 +61,8 @@ def check(program: Any, wanted: str = "", size: tuple[int, ...] = ()) -> tuple[A
     in pixels. Operators are left to :func:`require_known`. Raises InputError.
     """
     try:
+        graph, _ = _parts(program)
+        program = {**program, "graph_module": {**program["graph_module"], "graph": inlined(graph)}}
         program = settle(program, (1, 0, *(size or (0, 0))))
         graph, signature = _parts(program)
         image, (place, scores) = _image(graph, signature), _scores(graph, signature, wanted)
@@ -127,9 +130,7 @@ def require_known(operators: Iterable[str], known: Collection[str]) -> None:
 def _require_plain(graph: Any) -> None:
     """Raise InputError for an argument that is more than numbers, words and tensors of fixed sizes."""
     for node in graph["nodes"]:
-        if any(
-            given["name"] in ("train", "training") and given["arg"].get("as_bool") for given in node["inputs"]
-        ):
+        if _trains({given["name"]: given["arg"] for given in node["inputs"]}):
             raise InputError(TRAINING)
     parts = [*(graph[key] for key in ("inputs", "outputs", "nodes")), *graph["tensor_values"].values()]
     kinds = {key for key, _ in _items(parts) if key.startswith("as_")} - PLAIN
@@ -138,6 +139,12 @@ def _require_plain(graph: Any) -> None:
             f"has sizes that are not fixed, or objects ({', '.join(sorted(kinds))}); export it without "
             "dynamic_shapes, custom classes and control flow that depends on the image"
         )
+
+
+def _trains(arguments: dict[str, Any]) -> bool:
+    """Tell whether a call does otherwise than in evaluation: not where no statistics are kept to go by."""
+    kept = arguments.get("running_mean") != {"as_none": True}
+    return kept and any(arguments.get(name, {}).get("as_bool") for name in ("train", "training"))
 
 
 def _require_names(graph: Any, signature: Any) -> None:
