@@ -58,7 +58,7 @@ from mutatenn.files import whole
 from mutatenn.host.hookspecs import hookimpl
 from mutatenn.json_values import jsonable
 from mutatenn.nearest import unknown_name
-from mutatenn.printable import one_line, signal_name
+from mutatenn.printable import duration, one_line, signal_name
 from mutatenn.results.reporter import Reporter
 
 if TYPE_CHECKING:
@@ -215,6 +215,7 @@ __all__ = [
     "comparison_document",
     "compile_kernel",
     "device_code",
+    "duration",
     "hookimpl",
     "installed_backend",
     "ir",

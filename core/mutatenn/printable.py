@@ -7,6 +7,7 @@ import signal
 LONGEST = 500
 """Characters of a line that tells something: enough for a path and a sentence."""
 GAP = " ... "
+MINUTE, HOUR = 60, 3600
 
 
 def printable(text: object) -> str:
@@ -30,7 +31,10 @@ def shortened(text: object, longest: int = LONGEST) -> str:
     if len(line) <= longest:
         return line
     kept = longest - len(GAP)
-    return line[: kept - kept // 2] + GAP + line[-(kept // 2) :]
+    head, tail = line[: kept - kept // 2], line[-(kept // 2) :]
+    if " " in head and " " in tail:  # no word is cut, where there are words
+        head, tail = head.rpartition(" ")[0], tail.partition(" ")[2]
+    return head + GAP + tail
 
 
 def signal_name(number: int) -> str:
@@ -39,3 +43,12 @@ def signal_name(number: int) -> str:
         return signal.Signals(number).name
     except ValueError:
         return f"signal {number}"
+
+
+def duration(seconds: float) -> str:
+    """Return ``5 ms``, ``40 s``, ``3 min``, ``2.5 h``."""
+    if seconds < 1:
+        return f"{1000 * seconds:.0f} ms"
+    if seconds < MINUTE:
+        return f"{seconds:.0f} s"
+    return f"{seconds / MINUTE:.0f} min" if seconds < HOUR else f"{seconds / HOUR:.1f} h"

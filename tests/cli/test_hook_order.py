@@ -27,6 +27,10 @@ class Listener:
         self.error: BaseException | None = None
 
     @hookimpl
+    def mutatenn_stage_started(self, stage: str) -> None:
+        self.events.append(f"stage {stage.split(maxsplit=1)[0]}")
+
+    @hookimpl
     def mutatenn_modify_plan(self, plan: list[Mutant], environment: str) -> None:
         self.events.append(f"plan of {len(plan)} in {environment}")
         del plan[-1]
@@ -69,10 +73,14 @@ def test_a_whole_run_and_its_continuation(
 ) -> None:
     campaign = write(mutations=MUTATIONS)
     run = mutatenn.run(campaign, tmp_path / "run", host=host, workers=2)
+    before = ["stage importing", "stage preparing", "stage lowering", "stage planning"]
     assert listener.events == [
+        *before,
         "plan of 4 in cpu",
         "start with 3, baselines 0",
+        *("stage compiling", "stage comparing"),
         "baseline cpu, kept True, red False",
+        "stage keeping",
         *["trial, kept True"] * 3,
         "finish with 3",
     ]
@@ -80,7 +88,7 @@ def test_a_whole_run_and_its_continuation(
     assert len(run.mutants) == 3
     listener.events.clear()
     mutatenn.run(campaign, tmp_path / "run", host=host)
-    assert listener.events == ["start with 3, baselines 1", "finish with 3"]
+    assert listener.events == [*before[:2], "start with 3, baselines 1", before[2], "finish with 3"]
 
 
 def test_a_red_baseline(write: Write, host: PluginHost, listener: Listener, tmp_path: Path) -> None:
@@ -92,7 +100,7 @@ def test_a_red_baseline(write: Write, host: PluginHost, listener: Listener, tmp_
     with pytest.raises(BaselineError, match="accuracy") as caught:
         mutatenn.run(campaign, tmp_path / "run", host=host)
     assert caught.value.exit_code == 3
-    assert listener.events == [
+    assert [event for event in listener.events if not event.startswith("stage")] == [
         "plan of 4 in cpu",
         "start with 3, baselines 0",
         "baseline cpu, kept True, red True",
@@ -105,3 +113,32 @@ def digits() -> list[Path]:
     from mutatenn.campaign.config.resources import data_folder
 
     return sorted((data_folder() / "digits").glob("*_00*.png"))
+
+
+class Order:
+    """Runs the mutants in the order of their sites backwards, and writes down in which they end."""
+
+    def __init__(self, reorders: bool) -> None:
+        self.reorders, self.planned, self.ended = reorders, list[str](), list[str]()
+
+    @hookimpl
+    def mutatenn_modify_plan(self, plan: list[Mutant]) -> None:
+        if self.reorders:
+            plan.reverse()
+        self.planned = [mutant.id for mutant in plan]
+
+    @hookimpl
+    def mutatenn_trial_finished(self, verdict: Verdict) -> None:
+        self.ended.append(verdict.mutant)
+
+
+@pytest.mark.parametrize("reorders", [True, False])
+def test_mutants_run_in_random_order_unless_a_plugin_chose_one(
+    write: Write, tmp_path: Path, reorders: bool
+) -> None:
+    host, order = PluginHost.installed(), Order(reorders)
+    host.register(order, "order")
+    sites = '[[mutations]]\noperator = "store-int16"\nsites = [0, 1, 2, 3, 4, 5, 6, 7]\n'
+    mutatenn.run(write(mutations=sites), tmp_path / "run", host=host, workers=1)
+    assert sorted(order.ended) == sorted(order.planned)
+    assert (order.ended == order.planned) is reorders

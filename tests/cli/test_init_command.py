@@ -43,7 +43,10 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_it_runs_as_it_is(folder: Path, command: Command) -> None:
     done = command("init")
     assert (done.code, done.err) == (0, "")
-    assert done.out == "wrote campaign.toml; next: mutatenn run campaign.toml\n"
+    assert done.out.splitlines() == [
+        "wrote campaign.toml; next: mutatenn run campaign.toml",
+        "(mutatenn plan campaign.toml --estimate tells how long that takes)",
+    ]
     text = Path("campaign.toml").read_text()
     assert "sites = { sample = 80, stratified = true }" in text
     Path("campaign.toml").write_text(text.replace("sample = 80", "sample = 8"))
@@ -92,7 +95,8 @@ def test_a_model_and_images_of_ones_own(folder: Path, command: Command) -> None:
     shutil.copy(data_folder() / "digits" / "0_0000.png", folder / "photos")
     (folder / "campaigns").mkdir()
     done = command("init", "campaigns/a.toml", "--model", "nets/my net.onnx", "--images", "photos/*.png")
-    assert done.out == "wrote campaigns/a.toml; set mean, std in it, then: mutatenn run campaigns/a.toml\n"
+    first, _ = done.out.splitlines()
+    assert first == "wrote campaigns/a.toml; set mean, std in it, then: mutatenn run campaigns/a.toml"
     campaign = load_campaign("campaigns/a.toml", {})
     assert campaign.name == "a"
     assert campaign.model.path == folder / "nets" / "my net.onnx"
@@ -195,3 +199,15 @@ def test_bad_arguments(folder: Path, command: Command, argv: list[str], message:
     assert done.err.startswith("mutatenn: error: ")
     assert message in done.err
     assert list(folder.iterdir()) == []
+
+
+@pytest.mark.parametrize("force", [(), ("--force",)])
+def test_a_model_is_not_overwritten_by_a_campaign(folder: Path, command: Command, force: Any) -> None:
+    model = folder / "net.ONNX"
+    model.write_bytes(b"weights")
+    done = command("init", model, *force)
+    assert (done.code, done.out) == (2, "")
+    assert done.err == (
+        f"mutatenn: error: {model} is a model by its name; give it with --model, and name what to write\n"
+    )
+    assert model.read_bytes() == b"weights"

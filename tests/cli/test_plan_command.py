@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -183,3 +184,30 @@ def test_a_plan_can_be_filtered(write: Any, command: Command) -> None:
     wrong = command("plan", write(), "--only", "transpoze-conv2d")
     assert (wrong.code, wrong.out) == (2, "")
     assert "no planned mutant is called 'transpoze-conv2d'" in wrong.err
+
+
+def test_what_running_takes_is_told_by_a_few_mutants(write: Write, command: Command) -> None:
+    campaign = write()
+    shown = command("plan", campaign, "--estimate").out.splitlines()[-1]
+    assert re.fullmatch(
+        r"`mutatenn run` takes about [\d.]+ (s|min|ms), [\d.]+ [MG]iB of memory and \d+ MiB of disk, "
+        r"by [1-4] mutants on 2 images",
+        shown,
+    )
+    (environment,) = json.loads(command("plan", campaign, "--estimate", "--json").out)["environments"]
+    told = environment["estimate"]
+    assert told.keys() == {"seconds", "memory", "disk", "tried", "images"}
+    assert 0.01 < told["seconds"] < 600
+    assert 2**26 < told["memory"] < 2**33
+
+
+def test_an_original_that_cannot_run_has_no_estimate(
+    write: Write, command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: Any) -> None:
+        raise mutatenn.BuildError("no such target")
+
+    monkeypatch.setattr("mutatenn.campaign.gate.gate.measure", broken)
+    done = command("plan", write(), "--estimate")
+    assert done.code == 0
+    assert done.out.endswith("\nno estimate: the original cannot be built and run: no such target\n")

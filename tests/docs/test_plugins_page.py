@@ -126,7 +126,9 @@ def test_the_examples_work_together(
     with caplog.at_level(logging.WARNING):
         run = mutatenn.run(tmp_path / "page.toml", tmp_path / "run", reporters=["survivors"], host=host)
     lines = capsys.readouterr().err.splitlines()
-    _check_told(run, lines)
+    stages = [line for line in lines if re.match(r"\d\d:\d\d:\d\d ", line)]
+    assert [line.split()[1] for line in stages[:3]] == ["importing", "preparing", "lowering"]
+    _check_told(run, [line for line in lines if line not in stages])
     report = host.get("reporter", "survivors")().report(run, tmp_path / "report")
     survivors = (tmp_path / "report" / "survivors.txt").read_text().splitlines()
     assert survivors == [

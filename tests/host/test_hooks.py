@@ -171,6 +171,10 @@ def assert_isolated(caplog: pytest.LogCaptureFixture, event: str, arguments: Seq
     assert "RuntimeError: boom" in caplog.text
 
 
+def test_mutatenn_stage_started(caplog: pytest.LogCaptureFixture) -> None:
+    assert_isolated(caplog, "mutatenn_stage_started", ["stage"])
+
+
 def test_mutatenn_campaign_start(caplog: pytest.LogCaptureFixture) -> None:
     assert_isolated(caplog, "mutatenn_campaign_start", ["run"])
 

@@ -69,9 +69,18 @@ def follow(make: Make) -> Callable[[int], Followed]:
 
 def test_a_real_campaign(finished: Any) -> None:
     lines = finished.said.splitlines()
-    assert lines[0].startswith("small: ")
-    assert lines[0].endswith(" images in 2 environments")
-    assert [line.split(": ")[:2] for line in lines[1:3]] == [
+    stages = [line.removesuffix(" ...") for line in lines if line.endswith(" ...")]
+    assert stages[:2] == ["importing digits.onnx", f"preparing {len(finished.run.image_names)} images"]
+    assert stages[2:5] == [
+        "lowering the model for cpu",
+        "lowering the model for cpu-basic",
+        "planning mutants",
+    ]
+    assert re.fullmatch(r"compiling \d+ kernels for cpu, running the original on \d+ images", stages[5])
+    told = [line for line in lines if not line.endswith(" ...")]
+    assert told[0].startswith("small: ")
+    assert told[0].endswith(" images in 2 environments")
+    assert [line.split(": ")[:2] for line in told[1:3]] == [
         ["cpu", "original ok"],
         ["cpu-basic", "original ok"],
     ]
@@ -88,14 +97,34 @@ def test_what_there_is_to_do_and_how_the_original_did(follow: Callable[[int], Fo
     assert follow(50).said() == ["by-hand: 50 mutants on 10 images in 1 environment", GREEN]
 
 
-def test_a_line_per_tenth(follow: Callable[[int], Followed]) -> None:
+def test_a_line_after_a_twentieth_then_per_tenth(follow: Callable[[int], Followed]) -> None:
     followed = follow(50)
-    assert [followed.trial(index) for index in range(4)] == [[], [], [], []]
-    assert followed.trial(4, "survived") == ["cpu: 5 of 50 mutants: 4 killed, 1 survived; about 45 s left"]
-    for index in range(5, 49):
+    assert [followed.trial(index) for index in range(2)] == [[], []]
+    assert followed.trial(2, "survived") == ["cpu: 3 of 50 mutants: 2 killed, 1 survived; about 47 s left"]
+    for index in range(3, 49):
         followed.trial(index, "never-infected")
-    assert followed.trial(49) == ["cpu: 50 of 50 mutants: 5 killed, 1 survived, 44 never infected"]
-    assert len(followed.said()) == 2 + 10
+    assert followed.trial(49) == ["cpu: 50 of 50 mutants: 3 killed, 1 survived, 46 never infected"]
+    assert [int(line.split()[1]) for line in followed.said()[2:]] == [3, *range(8, 50, 5), 50]
+
+
+def test_a_line_per_mutant_where_wanted(make: Make, capsys: pytest.CaptureFixture[str]) -> None:
+    run = make({"cpu": {"lt-to-le.x.0.0": None, "lt-to-le.x.1.0": None}})
+    reporter = Terminal(progress="mutants")
+    reporter.mutatenn_campaign_start(run)
+    capsys.readouterr()
+    reporter.mutatenn_trial_finished(Verdict("cpu", "lt-to-le.x.0.0", "killed", by=("top-1",), seconds=0.25))
+    assert capsys.readouterr().out.splitlines()[0] == "lt-to-le.x.0.0: killed, by top-1 (250 ms)"
+
+
+def test_nothing_is_shown_where_nothing_is_wanted(make: Make, capsys: pytest.CaptureFixture[str]) -> None:
+    run = make({"cpu": {"lt-to-le.x.0.0": None}})
+    reporter = Terminal(progress="none")
+    reporter.mutatenn_stage_started("importing")
+    reporter.mutatenn_campaign_start(run)
+    reporter.mutatenn_baseline_finished(run.baselines["cpu"])
+    reporter.mutatenn_trial_finished(Verdict("cpu", "lt-to-le.x.0.0", "killed"))
+    reporter.mutatenn_campaign_finish()
+    assert capsys.readouterr().out == ""
 
 
 def test_a_line_per_half_minute(follow: Callable[[int], Followed]) -> None:
@@ -189,7 +218,7 @@ def test_bars_on_a_terminal(shown: Callable[[], str]) -> None:
     assert ":smile:[red]?[2J: 3 mutants on 10 images in 1 environment" in plain
     assert "\x1b[2J" not in text
     assert re.search(r"cpu ━+ 0/3 ", plain)
-    assert re.search(r"cpu ━+ 3/3 \S+ 3 killed", plain)
+    assert re.search(r"cpu ━+ 3/3 \S+ 3 detected, 0 missed", plain)
     assert text.endswith("\x1b[2K")  # the last bar is wiped away
     assert text.rindex("\x1b[?25h") > text.rindex("\x1b[?25l")  # and the cursor is there
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from mutatenn.campaign.config.values import ReporterSpec
     from mutatenn.host.plugin_host import PluginHost
@@ -32,14 +33,22 @@ def check_names(names: Iterable[str], host: PluginHost) -> None:
 
 
 def open_reporters(
-    specs: Iterable[ReporterSpec], names: Sequence[str], default: Sequence[str], host: PluginHost
+    specs: Iterable[ReporterSpec],
+    names: Sequence[str],
+    default: Sequence[str],
+    host: PluginHost,
+    more: Mapping[str, Mapping[str, Any]] = MappingProxyType({}),
 ) -> dict[str, Reporter]:
     """Return reporters by name, each with the options that the campaign file's ``specs`` have for it.
 
-    Raises InputError for one that does not exist, or options that it does not take.
+    Options in ``more``, by reporter, go before them. Raises InputError for one that does not exist, or
+    options that it does not take.
     """
     from mutatenn.host.options import create
 
     options = {spec.name: spec.options for spec in specs}
     wanted = dict.fromkeys(names or options or default)
-    return {name: create(host.get("reporter", name), options.get(name, {})) for name in wanted}
+    return {
+        name: create(host.get("reporter", name), {**options.get(name, {}), **more.get(name, {})})
+        for name in wanted
+    }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import sys
 from itertools import islice
@@ -12,6 +13,7 @@ from mutatenn.printable import printable
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence
 
+MIB, GIB = 2**20, 2**30
 FEW = 4
 """Names that a line has room for."""
 RED, GREEN, PLAIN = "\x1b[31m", "\x1b[32m", "\x1b[0m"
@@ -34,6 +36,11 @@ def some(names: Collection[str], most: int = FEW) -> str:
     """Return the first names on a line, and how many more there are."""
     more = [f"{len(names) - most} more"] if len(names) > most else []
     return ", ".join([*map(printable, islice(names, most)), *more])
+
+
+def size(number: float) -> str:
+    """Return bytes as ``3 MiB``, ``1.5 GiB``."""
+    return f"{number / GIB:.1f} GiB" if number >= GIB else f"{math.ceil(number / MIB)} MiB"
 
 
 def coloured(diff: str) -> str:

@@ -133,11 +133,15 @@ class InitCommand(Command):
     def execute(self, args: argparse.Namespace, host: PluginHost) -> int:
         """Write the file and tell the next command."""
         path = Path(args.file)
+        if any(path.suffix.lower() in cls.suffixes for cls in host.frontends().values()):
+            raise InputError(f"{path} is a model by its name; give it with --model, and name what to write")
         if os.path.lexists(path) and not args.force:
             raise InputError(f"{path} exists; name another file, or overwrite it with --force")
         unknown = write_starter(path, args.model, args.images, host)
         todo = f"set {', '.join(unknown)} in it, then" if unknown else "next"
-        print(printable(f"wrote {path}; {todo}: mutatenn run {shlex.quote(str(path))}"))
+        name = shlex.quote(str(path))
+        print(printable(f"wrote {path}; {todo}: mutatenn run {name}"))
+        print(printable(f"(mutatenn plan {name} --estimate tells how long that takes)"))
         return 0
 
 

@@ -1,4 +1,4 @@
-"""``mutatenn plan``: the sites and mutants of a campaign; nothing is run."""
+"""``mutatenn plan``: the sites and mutants of a campaign, and what running them takes."""
 
 from __future__ import annotations
 
@@ -11,16 +11,17 @@ from typing import TYPE_CHECKING, Any
 import attrs
 
 from mutatenn.api.command import Command
-from mutatenn.cli._text import columns, some
-from mutatenn.errors import InputError
+from mutatenn.cli._text import columns, size, some
+from mutatenn.errors import InputError, MutatennError
 from mutatenn.nearest import unknown_name
-from mutatenn.printable import printable
+from mutatenn.printable import duration, printable
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from mutatenn.api.mutant import Mutant
+    from mutatenn.campaign.execution.forecast import Forecast
     from mutatenn.campaign.execution.setup import Setup
     from mutatenn.campaign.planning.plan import Plan
     from mutatenn.host.plugin_host import PluginHost
@@ -29,13 +30,14 @@ EPILOG = """
 With --json, an object: "campaign" (its name), "model", "images" (how many) and "environments", a list of
 objects: "name", "backend", "target", "profile", "kernels" (how many different ones), "fallback" (why the
 model runs as a whole, or ""), "operators" (per entry of the campaign and operator: operator, category, level,
-sites, mutants, population, absence: why it found no site, or "") and "mutants" (id, operator, category,
-level, stage, options, parts, sites: unit, ordinal, detail, layers).
+sites, mutants, population, absence: why it found no site, or ""), "estimate" (only with --estimate: seconds,
+memory and disk in bytes, tried and images: how many mutants on how many; or why there is none) and "mutants"
+(id, operator, category, level, stage, options, parts, sites: unit, ordinal, detail, layers).
 """
 
 
 class PlanCommand(Command):
-    """Count the sites and mutants of a campaign, running nothing."""
+    """Count the sites and mutants of a campaign; tell what running it takes."""
 
     name = "plan"
 
@@ -56,6 +58,11 @@ class PlanCommand(Command):
             help="only this mutant, by id, its beginning, or a pattern with * and ?; may be repeated",
         )
         parser.add_argument("--environment", metavar="NAME", help="only this environment")
+        parser.add_argument(
+            "--estimate",
+            action="store_true",
+            help="run a few mutants, to tell how long the campaign takes, and how much memory and disk",
+        )
         parser.add_argument("--json", action="store_true", help="print an object, every mutant in it")
         parser.epilog = EPILOG
 
@@ -69,8 +76,28 @@ class PlanCommand(Command):
         plans = {name: plan for name, plan in setup.plans().items() if args.environment in (None, name)}
         if args.only:
             plans = {name: _filtered(plan, args.only) for name, plan in plans.items()}
-        sys.stdout.writelines(_json(setup, plans) if args.json else _text(setup, plans, args))
+        told = {name: _estimate(setup, name, plan) for name, plan in plans.items() if args.estimate}
+        sys.stdout.writelines(_json(setup, plans, told) if args.json else _text(setup, plans, args, told))
         return 0
+
+
+def _estimate(setup: Setup, environment: str, plan: Plan) -> Forecast | str:
+    """Return what an environment's mutants take, or why that cannot be told."""
+    from mutatenn.campaign.execution.forecast import forecast
+    from mutatenn.campaign.execution.provenance import cpus
+    from mutatenn.engine.evaluate import KernelError
+
+    try:
+        return forecast(setup, environment, plan.mutants, cpus())
+    except (MutatennError, KernelError) as error:
+        return f"the original cannot be built and run: {error}"
+
+
+def _takes(found: Forecast | str) -> str:
+    if isinstance(found, str):
+        return f"no estimate: {printable(found)}"
+    takes = f"{duration(found.seconds)}, {size(found.memory)} of memory and {size(found.disk)} of disk"
+    return f"`mutatenn run` takes about {takes}, by {found.tried} mutants on {found.images} images"
 
 
 def _filtered(plan: Plan, names: Sequence[str]) -> Plan:
@@ -82,7 +109,9 @@ def _filtered(plan: Plan, names: Sequence[str]) -> Plan:
     return plan.recounted()
 
 
-def _text(setup: Setup, plans: dict[str, Plan], args: argparse.Namespace) -> Iterator[str]:
+def _text(
+    setup: Setup, plans: dict[str, Plan], args: argparse.Namespace, told: Mapping[str, Forecast | str]
+) -> Iterator[str]:
     for number, (name, plan) in enumerate(plans.items()):
         yield "\n" * bool(number)
         yield f"{_title(setup, name)}\n\n"
@@ -91,6 +120,8 @@ def _text(setup: Setup, plans: dict[str, Plan], args: argparse.Namespace) -> Ite
         else:
             yield f"{_layers(plan) if args.layers else _table(plan)}\n"
             yield from _absences(plan)
+        if name in told:
+            yield f"\n{_takes(told[name])}\n"
 
 
 def _title(setup: Setup, name: str) -> str:
@@ -154,12 +185,16 @@ def _line(mutant: Mutant) -> Sequence[object]:
     return (mutant.id, site.unit, site.ordinal, some(site.layers), site.detail)
 
 
-def _json(setup: Setup, plans: dict[str, Plan]) -> Iterator[str]:
+def _json(setup: Setup, plans: dict[str, Plan], told: Mapping[str, Forecast | str]) -> Iterator[str]:
     """Yield the text of the object piece by piece, a line per mutant."""
     about = {"campaign": setup.campaign.name, "model": setup.model.name, "images": len(setup.images)}
     yield json.dumps(about, indent=2).removesuffix("\n}") + ',\n  "environments": ['
     for number, (name, plan) in enumerate(plans.items()):
-        environment = json.dumps(_environment(setup, name, plan), indent=2).removesuffix("\n}")
+        entry = _environment(setup, name, plan)
+        if name in told:
+            found = told[name]
+            entry["estimate"] = found if isinstance(found, str) else attrs.asdict(found)
+        environment = json.dumps(entry, indent=2).removesuffix("\n}")
         yield ("," * bool(number)) + textwrap.indent(f'\n{environment},\n  "mutants": [', "    ")
         for index, mutant in enumerate(plan.mutants):
             yield f"{',' * bool(index)}\n        {json.dumps(attrs.asdict(mutant))}"

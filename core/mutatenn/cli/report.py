@@ -79,6 +79,8 @@ def _attempt(name: str, reporter: Reporter, run: Run, directory: Path) -> str:
             raise broken(reporter, "report", "a string", text)
         if text:
             print(_harmless(text.rstrip("\n")))
+    except BrokenPipeError:  # nobody reads on
+        raise
     except PluginError as error:  # must not silence the next
         return str(error)
     except (MutatennError, OSError) as error:

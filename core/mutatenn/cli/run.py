@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Collection, Iterable
 
+    from mutatenn.campaign.config.values import Campaign
     from mutatenn.campaign.execution.setup import Setup
     from mutatenn.host.plugin_host import PluginHost
     from mutatenn.results.reporter import Reporter
@@ -60,6 +61,14 @@ class RunCommand(Command):
             help="run only this mutant, by id, its beginning, or a pattern with * and ?; may be repeated",
         )
         add_reporter(parser, REPORTERS)
+        loud = parser.add_mutually_exclusive_group()
+        for flag, short, progress, told in (
+            ("--quiet", "-q", "none", "show nothing until the report"),
+            ("--verbose", "-v", "mutants", "show how each mutant ended"),
+        ):
+            loud.add_argument(
+                flag, short, dest="progress", action="store_const", const=progress, help=f"terminal: {told}"
+            )
         add_least(parser)
         parser.epilog = (
             "Exit codes: 0 done, 1 a threshold failed, 2 wrong input, 3 the original fails the "
@@ -75,11 +84,14 @@ class RunCommand(Command):
         file = args.file if args.images is None else _written(args.file, args.images, host)
         reporters: dict[str, Reporter] = {}
 
-        def choose(setup: Setup) -> Iterable[Reporter]:
+        def choose(campaign: Campaign) -> Iterable[Reporter]:
+            more = {TELLING: {"progress": args.progress}} if args.progress else {}
+            reporters.update(open_reporters(campaign.reporters, args.reporter, REPORTERS, host, more))
+            return reporters.values()
+
+        def warn(setup: Setup) -> None:
             if setup.takes_raw_pixels:
                 tell(RAW_PIXELS)
-            reporters.update(open_reporters(setup.campaign.reporters, args.reporter, REPORTERS, host))
-            return reporters.values()
 
         try:
             run = run_campaign(
@@ -90,6 +102,7 @@ class RunCommand(Command):
                 workers=workers,
                 reuse=not args.no_reuse,
                 only=args.only,
+                warn=warn,
             )
         except KeyboardInterrupt:
             raise KeyboardInterrupt("run the same command again to continue") from None

@@ -70,6 +70,11 @@ def mutatenn_commands() -> Iterable[type[Command]]:
 
 
 @hookspec
+def mutatenn_stage_started(stage: str) -> None:
+    """Tell what begins that may take a while before mutants run: a line such as ``importing net.onnx``."""
+
+
+@hookspec
 def mutatenn_modify_plan(plan: list[Mutant], environment: str) -> None:
     """Drop or reorder an environment's planned mutants in place; called once each, before anything runs."""
 

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import attrs
 
-from mutatenn import Status, closest_survivors, signal_name
-from mutatenn_reporters._text import count, duration, number, shorten
+from mutatenn import Status, closest_survivors, duration, signal_name
+from mutatenn_reporters._text import count, number, shorten
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, TextIO
 
 import attrs
 
-from mutatenn_reporters._text import clean, count, duration, verdict_of_gate
+from mutatenn import Status, duration
+from mutatenn_reporters._text import clean, count, verdict_of_gate
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
 REFRESH_SECONDS = 0.1
 LINE_SECONDS = 30.0
-LINE_SHARE = 0.1
+FIRST_SHARE, LINE_SHARE = 0.05, 0.1
 
 
 @attrs.define(eq=False)
@@ -64,6 +65,13 @@ class Tally:
         """How many mutants have none yet."""
         return self.mutants - self.done
 
+    def short(self) -> str:
+        """Return how many are detected and missed, for a bar beside which there is little room."""
+        found = {Status(status): n for status, n in self.counted.items()}
+        detected = sum(n for status, n in found.items() if status.detected)
+        missed = sum(n for status, n in found.items() if status.valid) - detected
+        return f"{detected} detected, {missed} missed"
+
     def counts(self) -> str:
         """Return the number of mutants per status, leaving out zeros."""
         return ", ".join(f"{n} {status.replace('-', ' ')}" for status, n in self.counted.items() if n)
@@ -87,13 +95,21 @@ class Progress(ABC):
             if not baseline.problems:
                 self.gate(baseline)
 
+    def stage(self, stage: str) -> None:
+        """Show what begins."""
+        self.say(f"{clean(stage)} ...")
+
     def gate(self, baseline: Baseline) -> None:
         """Show how the original did."""
         self.say(f"{clean(baseline.environment)}: {verdict_of_gate(baseline)}")
 
-    def advance(self, verdict: Verdict) -> None:
-        """Count a mutant."""
+    def advance(self, verdict: Verdict, *, tell: bool = False) -> None:
+        """Count a mutant, and say how it ended if wanted."""
         tally = self.tallies[verdict.environment]
+        if tell:
+            place = f"{verdict.environment}: " * (len(self.tallies) > 1)
+            how = ", ".join([verdict.status, *(["by " + ", ".join(verdict.by)] if verdict.by else [])])
+            self.say(f"{clean(place)}{clean(verdict.mutant)}: {clean(how)} ({duration(verdict.seconds)})")
         tally.add(verdict.mutant, verdict.status)
         self.show(tally)
 
@@ -141,7 +157,7 @@ class Bars(Progress):
         super().start(run)
         for name, tally in self.tallies.items():
             self._tasks[name] = self._bars.add_task(
-                clean(name), total=tally.mutants, completed=tally.done, counts=tally.counts(), start=False
+                clean(name), total=tally.mutants, completed=tally.done, counts=tally.short(), start=False
             )
         self._bars.start()
         self._console.show_cursor()  # as it must be should the process be killed
@@ -156,7 +172,7 @@ class Bars(Progress):
         """Draw the bars, at most ten times a second."""
         task = self._tasks[tally.environment]
         self._bars.start_task(task)
-        self._bars.update(task, completed=tally.done, counts=tally.counts())
+        self._bars.update(task, completed=tally.done, counts=tally.short())
         if time.monotonic() - self._drawn >= REFRESH_SECONDS or tally.done == tally.mutants:
             self._bars.refresh()
             self._drawn = time.monotonic()
@@ -168,7 +184,7 @@ class Bars(Progress):
 
 @attrs.define(eq=False)
 class Lines(Progress):
-    """Plain lines: one per tenth of an environment's mutants, or per half minute."""
+    """Plain lines: after a twentieth of an environment's mutants, then per tenth, or per half minute."""
 
     _stream: TextIO
     _clock: Callable[[], float] = time.monotonic
@@ -193,7 +209,8 @@ class Lines(Progress):
         began, before = self._began.setdefault(tally.environment, (self._event, tally.done - 1))
         self._event = now = self._clock()
         fresh = tally.done - self._shown[tally.environment]
-        if fresh >= LINE_SHARE * tally.mutants or now - self._written >= LINE_SECONDS or not tally.left:
+        share = LINE_SHARE if self._shown[tally.environment] else FIRST_SHARE
+        if fresh >= share * tally.mutants or now - self._written >= LINE_SECONDS or not tally.left:
             seconds = (now - began) / max(1, tally.done - before) * tally.left
             self._line(tally, f"; about {duration(max(1.0, seconds))} left" if tally.left else "")
 

@@ -11,8 +11,6 @@ if TYPE_CHECKING:
     from mutatenn import Baseline
 
 SHORT = 160
-MINUTE = 60
-HOUR = 3600
 clean = one_line
 """Nothing that a reporter writes can steer a terminal."""
 
@@ -20,7 +18,10 @@ clean = one_line
 def shorten(text: object) -> str:
     """Return clean text of at most 160 characters."""
     line = clean(text)
-    return line if len(line) <= SHORT else f"{line[: SHORT - 3]}..."
+    if len(line) <= SHORT:
+        return line
+    kept = line[: SHORT - 3]
+    return f"{kept.rpartition(' ')[0] or kept}..."  # no word is cut, where there are words
 
 
 def count(number: int, noun: str) -> str:
@@ -33,15 +34,6 @@ def number(value: float) -> str:
     if value == 0:
         return "0"
     return f"{value:.2g}" if 1e-3 <= abs(value) < 1e4 else f"{value:.1e}"  # noqa: PLR2004  # readable without exponent
-
-
-def duration(seconds: float) -> str:
-    """Return ``5 ms``, ``40 s``, ``3 min``, ``2.5 h``."""
-    if seconds < 1:
-        return f"{1000 * seconds:.0f} ms"
-    if seconds < MINUTE:
-        return f"{seconds:.0f} s"
-    return f"{seconds / MINUTE:.0f} min" if seconds < HOUR else f"{seconds / HOUR:.1f} h"
 
 
 def ratio(value: float) -> str:

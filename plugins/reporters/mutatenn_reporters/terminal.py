@@ -26,15 +26,29 @@ class Terminal(Reporter):
     """
 
     name: ClassVar[str] = "terminal"
+    progress: str = attrs.field(default="auto", validator=attrs.validators.in_(("auto", "mutants", "none")))
+    """Whether what happens is shown meanwhile: bars or lines, a line for each mutant too, or nothing."""
     _progress: Progress | None = attrs.field(init=False, default=None)
+
+    @hookimpl
+    def mutatenn_stage_started(self, stage: str) -> None:
+        """Show what begins."""
+        if follows := self._follow():
+            follows.stage(stage)
 
     @hookimpl
     def mutatenn_campaign_start(self, run: Run) -> None:
         """Show what is there to do."""
+        if follows := self._follow():
+            follows.start(run)
+
+    def _follow(self) -> Progress | None:
+        """Return what shows the progress, None for nothing."""
         from mutatenn_reporters._progress import open_progress
 
-        self._progress = open_progress(sys.stdout)
-        self._progress.start(run)
+        if self._progress is None and self.progress != "none":
+            self._progress = open_progress(sys.stdout)
+        return self._progress
 
     @hookimpl
     def mutatenn_baseline_finished(self, baseline: Baseline) -> None:
@@ -46,7 +60,7 @@ class Terminal(Reporter):
     def mutatenn_trial_finished(self, verdict: Verdict) -> None:
         """Count a mutant."""
         if self._progress:
-            self._progress.advance(verdict)
+            self._progress.advance(verdict, tell=self.progress == "mutants")
 
     @hookimpl
     def mutatenn_campaign_finish(self) -> None:

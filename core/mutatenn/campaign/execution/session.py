@@ -13,11 +13,12 @@ import numpy as np
 
 from mutatenn.api.executor import Job
 from mutatenn.border import calling, is_built_in, named
+from mutatenn.campaign.config.load import load_campaign
 from mutatenn.campaign.execution import provenance
 from mutatenn.campaign.execution.changes import derive_recorded
 from mutatenn.campaign.execution.observed import observations
 from mutatenn.campaign.execution.run_directory import open_run_directory
-from mutatenn.campaign.execution.setup import Setup, set_up
+from mutatenn.campaign.execution.setup import Setup, catalogues, prepare
 from mutatenn.campaign.execution.trials import TrialBook
 from mutatenn.campaign.gate import gate
 from mutatenn.campaign.gate.take_original import take_original
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
     from mutatenn.api.executor import Observation
     from mutatenn.api.mutant import Mutant
     from mutatenn.api.program import Program
+    from mutatenn.campaign.config.values import Campaign
     from mutatenn.compiler.toolchain import Toolchain
     from mutatenn.results.reporter import Reporter
     from mutatenn.results.store import Store
@@ -67,7 +69,7 @@ def run(
     """
     host = host or PluginHost.installed()
 
-    def choose(_setup: Setup) -> list[Reporter]:
+    def choose(_campaign: Campaign) -> list[Reporter]:
         return [
             create(host.get("reporter", each), {}) if isinstance(each, str) else each for each in reporters
         ]
@@ -79,20 +81,25 @@ def run(
 def run_campaign(
     campaign: str | Path,
     out: str | Path | None,
-    choose: Callable[[Setup], Iterable[Reporter]],
+    choose: Callable[[Campaign], Iterable[Reporter]],
     host: PluginHost,
     *,
     workers: int | None,
     reuse: bool,
     only: Sequence[str],
+    warn: Callable[[Setup], None] = lambda _: None,
 ) -> Run:
-    """Run a campaign as :func:`run` does, followed by the reporters that are chosen once it is set up."""
-    setup = set_up(campaign, host)
-    directory = Path(out) if out is not None else Path("runs") / setup.campaign.name
-    with (
-        _followed(host, choose(setup)),
-        open_run_directory(directory, setup) as store,
-    ):
+    """Run a campaign as :func:`run` does, followed by the reporters that are chosen once its file is read.
+
+    ``warn`` is called once it is set up.
+    """
+    loaded = load_campaign(campaign, catalogues(host))
+    directory = Path(out) if out is not None else Path("runs") / loaded.name
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(_followed(host, choose(loaded)))
+        setup = prepare(loaded, campaign, host)
+        warn(setup)
+        store = stack.enter_context(open_run_directory(directory, setup))
         error: BaseException | None = None
         try:
             Session(setup, store, workers or provenance.cpus(), reuse, tuple(only)).execute()
@@ -105,6 +112,10 @@ def run_campaign(
         finally:
             host.emit("mutatenn_campaign_finish", run=Run(directory, store), error=error)
     return Run.open(directory)
+
+
+GIVEN = "given"
+"""The order of mutants that a plugin has chosen."""
 
 
 @contextlib.contextmanager
@@ -173,6 +184,7 @@ class Session:
             facts=provenance.facts(self.setup, operators),
             shards=len(shards(len(self.setup.images), size)),
             shard_images=size,
+            order=GIVEN if any(each.reordered for each in plans.values()) else "random",
         )
 
     def _shard_images(self) -> int:
@@ -206,6 +218,7 @@ class Session:
         with calling(plugin, "its device" if environment in setup.backends else "reference"):
             try:
                 measured = self._measured(environment)
+                setup.tell(f"comparing {environment} with the reference")
             except (BuildError, InfrastructureError, KernelError) as error:
                 return [f"environment {environment!r}: the original cannot be built and run: {error}"]
         baseline = take_original(setup, self.store, environment, measured, self._answer(reference))
@@ -225,10 +238,15 @@ class Session:
 
     def _measured(self, environment: str) -> gate.BaselineOutputs:
         setup = self.setup
+        images = f"{len(setup.images)} image{'s' * (len(setup.images) != 1)}"
         if environment in setup.backends:
             toolchain = setup.toolchains[environment]
+            kernels = len(toolchain.program.kernels)
+            compiling = f"compiling {kernels} kernel{'s' * (kernels != 1)} for {environment}"
+            setup.tell(f"{compiling}, running the original on {images}")
             return gate.measure(toolchain.backend, toolchain.program, setup.images)
         imported = setup.imported[environment]
+        setup.tell(f"running the original on {images} in {environment}")
         return gate.measure_reference(imported.frontend, imported.model, setup.images)
 
 
@@ -255,6 +273,8 @@ class Trials:
         executor = self.session.setup.executor(book.environment)
         for shard, images in enumerate(book.shards):
             waiting = [] if self._enough() else self._waiting(shard)
+            if waiting:
+                self.session.setup.tell(f"keeping the original's values in {book.environment}")
             job = self._job(images)
             with _ending(observations(executor, job, waiting) if waiting else iter(())) as stream:
                 for seen in stream:
@@ -266,9 +286,13 @@ class Trials:
         book.conclude(name for name in self.mutants if name not in judged)
 
     def _waiting(self, shard: int) -> list[str]:
-        waiting = self.book.pending(self.mutants, shard)
-        if self.session.setup.campaign.stop:  # what has run when it stops must be a sample of all
-            random.Random(self.session.setup.campaign.seed).shuffle(waiting)  # noqa: S311  # no secret
+        """Return what is to run, in random order: what has run tells of all, and of how long they take.
+
+        An order that a plugin has chosen is kept, unless a sample is to tell when to stop.
+        """
+        waiting, campaign = self.book.pending(self.mutants, shard), self.session.setup.campaign
+        if campaign.stop or self.book.store.meta("order") != GIVEN:
+            random.Random(campaign.seed).shuffle(waiting)  # noqa: S311  # no secret
         return waiting
 
     def _enough(self) -> bool:

@@ -25,6 +25,7 @@ from mutatenn.compiler.toolchain import Toolchain, identify
 from mutatenn.engine.isolate import call_isolated
 from mutatenn.errors import BaselineError, BuildError, InfrastructureError, InputError
 from mutatenn.host.options import create
+from mutatenn.printable import one_line
 from mutatenn.results.judge import bounded
 from mutatenn.results.oracles import own_measure
 
@@ -87,12 +88,17 @@ class Setup:
 
         The first access lowers it, and raises BaselineError if the compiler rejects the original.
         """
-        check = self.campaign.checks.bounds
-        return {
-            env.name: _toolchain(self.imported[env.name].model, env, self.backends[env.name], bounds=check)
-            for env in self.campaign.environments
-            if env.name in self.backends
-        }
+        check, found = self.campaign.checks.bounds, {}
+        for env in self.campaign.environments:
+            if env.name in self.backends:
+                self.tell(f"lowering the model for {env.name}")
+                model, backend = self.imported[env.name].model, self.backends[env.name]
+                found[env.name] = _toolchain(model, env, backend, bounds=check)
+        return found
+
+    def tell(self, stage: str) -> None:
+        """Tell the listeners what begins."""
+        self.host.emit("mutatenn_stage_started", stage=stage)
 
     @property
     def truth(self) -> list[int] | None:
@@ -123,7 +129,9 @@ class Setup:
 
         Several environments may do without mutations: their originals are compared.
         """
-        plans = {name: self._plan(name, toolchain) for name, toolchain in self.toolchains.items()}
+        toolchains = self.toolchains
+        self.tell("planning mutants")
+        plans = {name: self._plan(name, toolchain) for name, toolchain in toolchains.items()}
         differential = len(self.campaign.environments) > 1 and not self.campaign.mutations
         if not (differential or any(each.mutants for each in plans.values())):
             raise InputError(_nothing_planned(plans))
@@ -131,26 +139,36 @@ class Setup:
 
     def _plan(self, environment: str, toolchain: Toolchain) -> Plan:
         planned = plan(toolchain, self.campaign.mutations, self.host.mutators(), self.campaign.seed)
+        before = {mutant.id: place for place, mutant in enumerate(planned.mutants)}
         self.host.modify_plan(planned.mutants, environment)
+        places = [before[mutant.id] for mutant in planned.mutants]
+        planned.reordered = places != sorted(places)
         return planned.recounted()
 
 
 def set_up(path: str | Path, host: PluginHost) -> Setup:
     """Load a campaign file and all it names; raises InputError for whatever the user can mend."""
-    campaign = load_campaign(path, catalogues(host))
+    return prepare(load_campaign(path, catalogues(host)), path, host)
+
+
+def prepare(campaign: Campaign, path: str | Path, host: PluginHost) -> Setup:
+    """Load all that a campaign names, which was read from a file; raises as :func:`set_up`."""
     base = Path(os.path.abspath(Path(path).parent))
     campaign = attrs.evolve(campaign, model=settled(campaign.model, base, host))
     backends = {env.name: _backend(env, host) for env in campaign.environments if not env.own_framework}
     oracles = open_oracles(campaign.oracles, host)
     _check(campaign, path)
     dataset = open_dataset(campaign.dataset)
+    images, model = len(dataset.names), campaign.model.path or campaign.model.source
+    host.emit("mutatenn_stage_started", stage=f"importing {one_line(Path(str(model)).name)}")
     imported = import_models(campaign.model, campaign.environments, host, campaign.preprocess.crop)
     classes = next(iter(imported.values())).model.output.shape[-1]
     _check_truth(dataset, campaign.model.label_offset, classes)
     _try_oracles(oracles, campaign.model.scores, classes)
-    images = load_images(dataset, campaign.preprocess, next(iter(imported.values())).model.input)
+    host.emit("mutatenn_stage_started", stage=f"preparing {images} image{'s' * (images != 1)}")
+    prepared = load_images(dataset, campaign.preprocess, next(iter(imported.values())).model.input)
     kill = campaign.oracles.kill.name
-    setup = Setup(host, campaign, imported, dataset, images, kill, oracles, backends)
+    setup = Setup(host, campaign, imported, dataset, prepared, kill, oracles, backends)
     for environment in backends:
         setup.executor(environment)  # options that it does not take are told before any work
     return setup

@@ -90,12 +90,14 @@ class OperatorSites:
 class Plan:
     """The mutants of one environment, in order, and what each operator found there.
 
-    ``absences`` say why an operator found nothing, where that is known.
+    ``absences`` say why an operator found nothing, where that is known. ``reordered`` tells that a plugin has
+    chosen the order in which they run.
     """
 
     mutants: list[Mutant] = attrs.field(factory=list)
     operators: list[PlannedOperator] = attrs.field(factory=list)
     absences: dict[str, str] = attrs.field(factory=dict)
+    reordered: bool = False
 
     def recounted(self) -> Plan:
         """Return the plan with each operator's mutants counted anew, after some were dropped."""
@@ -106,7 +108,7 @@ class Plan:
             left[entry.operator] -= kept
             population = max(kept, entry.population - (entry.mutants - kept))
             entries.append(attrs.evolve(entry, mutants=kept, population=population))
-        return Plan(self.mutants, entries, self.absences)
+        return attrs.evolve(self, operators=entries)
 
 
 def plan(

@@ -30,7 +30,7 @@ def inlined(graph: Any) -> Any:
 
 
 def _inside(node: Any) -> tuple[list[Any], dict[str, Any]] | None:
-    """Return the nodes and values of a block under the names of the graph around it; None for no such block."""
+    """Return the nodes and values of a block by names of the graph around it; None for no such block."""
     if node["target"] != WRAPPED:
         return None
     _device, _dtype, enabled, _cached, wrapped, *given = [each["arg"] for each in node["inputs"]]
@@ -58,10 +58,8 @@ def _with_names(tree: Any, names: Mapping[str, str]) -> Any:
         return [_with_names(each, names) for each in tree]
     if not isinstance(tree, dict):
         return tree
-    return {
-        key: names.get(value, value) if key == "name" and isinstance(value, str) else _with_names(value, names)
-        for key, value in tree.items()
-    }
+    found = {key: _with_names(value, names) for key, value in tree.items()}
+    return found | ({"name": names.get(found["name"], found["name"])} if "name" in found else {})
 
 
 def _tensors(tree: Any) -> Iterator[str]:

@@ -27,7 +27,7 @@ def decompositions() -> dict[Any, Callable[..., Any]]:
         aten.min.dim: _min,
         aten.any.default: lambda value: value.reshape(-1).any(0),
         aten.native_group_norm.default: _group_norm,
-        aten._native_batch_norm_legit.no_stats: _own_statistics,  # noqa: SLF001  # its name
+        aten._native_batch_norm_legit.no_stats: _own_statistics,  # its name
         aten.adaptive_max_pool2d.default: _adaptive_max_pool,
     }
 
@@ -74,10 +74,9 @@ def _group_norm(value: Any, weight: Any, bias: Any, count: int, channels: int, *
     return norm(value, weight, bias, count, channels, *rest)
 
 
-def _own_statistics(
-    value: Any, weight: Any, bias: Any, training: bool, momentum: float, eps: float
-) -> Any:
+def _own_statistics(value: Any, weight: Any, bias: Any, *rest: Any) -> Any:
     """Normalise each channel, the second dimension, by its own mean and variance."""
+    *_training_and_momentum, eps = rest
     dims = [dim for dim in range(value.dim()) if dim != 1]
     mean = value.mean(dims, True)
     rooted = (value.var(dims, correction=0, keepdim=True) + eps).rsqrt()
