@@ -41,7 +41,7 @@ def test_only_what_is_asked_for_runs_and_the_rest_later(
 
 
 def test_only_an_unknown_mutant(write: Any, command: Command, tmp_path: Path) -> None:
-    done = command("run", write(), "--out", tmp_path / "run", "--only", "store-int17")
+    done = command("run", write(), "--out", tmp_path / "run", "--only", "store-int17", "--quiet")
     assert (done.code, done.out) == (2, "")
     assert "no planned mutant is called 'store-int17'" in done.err
     assert judged(tmp_path / "run") == []

@@ -275,7 +275,7 @@ def _reporters() -> Iterator[Bad]:
     values = {name: value for name, value in RETURNED.items() if name != "text"}
     for name, body in _bodies(values):
         source = _method("Reporter", "report(self, run, directory)", body, "reporter")
-        yield Bad(f"report-{name}", source, argv=argv)
+        yield Bad(f"report-{name}", source, argv=argv, codes=(4,))
     for name, value in {"surrogates": r"'\udcff\ud800'", "steering": r"'\x1b]0;title\x07\x1b[2J'"}.items():
         source = _method("Reporter", "report(self, run, directory)", f"return {value}", "reporter")
         yield Bad(f"report-{name}", source, argv=argv, codes=(0,))

@@ -44,7 +44,7 @@ SOUND: dict[str, Any] = {
     ],
     "oracles": {"kill": {"name": "top-1"}, "also": ["max-abs", {"name": "kl", "threshold": 0.1}]},
     "gate": {"min_accuracy": 0.0, "tolerance": 0.001},
-    "limits": {"time_factor": 20.0, "memory_floor": 1000, "shard_bytes": 100000},
+    "limits": {"time_factor": 20.0, "memory_floor": 10**9, "shard_bytes": 100000},
     "skip": [{"mutants": "relu-*", "reason": "known"}],
 }
 HOSTILE_TEXTS = (

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import re
 from typing import TYPE_CHECKING, NoReturn
 
 from mutatenn import __version__
@@ -19,6 +20,13 @@ if TYPE_CHECKING:
     from mutatenn.host.plugin_host import PluginHost
 
 
+IMAGES = re.compile(r"\.(jpe?g|png|bmp|webp|gif|tiff?|ppm|npy|npz)\b")
+EXIT_CODES = (
+    "Exit codes: 0 done, 1 a threshold failed, 2 wrong input, 3 the original fails the baseline gate, 4 the "
+    "machinery failed, 130 interrupted."
+)
+
+
 class ParserExit(SystemExit):
     """How wrong usage, ``--help`` and ``--version`` end the program."""
 
@@ -28,7 +36,9 @@ class _Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Tell the wrong usage and exit with 2."""
-        super().error(shortened(message))
+        beyond = message.partition("unrecognized arguments: ")[2].lower()
+        hint = "; quote a pattern, as in --images 'photos/*.jpg'" if IMAGES.search(beyond) else ""
+        super().error(shortened(message) + hint)
 
     def exit(self, status: int = 0, message: str | None = None) -> NoReturn:
         """End the program; raises ParserExit."""
@@ -57,7 +67,9 @@ def parse(
     one that cannot declare its options.
     """
     parser = _Parser(
-        prog="mutatenn", description="Mutation and differential testing of compiled image classifiers."
+        prog="mutatenn",
+        description="Mutation and differential testing of compiled image classifiers.",
+        epilog=EXIT_CODES,
     )
     parser.add_argument("--version", action="version", version=f"mutatenn {__version__}")
     every = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
@@ -69,6 +81,8 @@ def parse(
         command = commands[name]()
         command.configure(parsers[name])
         _add_common(parsers[name])
+        if "Exit codes:" not in (parsers[name].epilog or ""):
+            parsers[name].epilog = f"{parsers[name].epilog or ''} {EXIT_CODES}"
         return command, parser.parse_args(argv)
 
 

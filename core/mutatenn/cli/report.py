@@ -11,7 +11,7 @@ from mutatenn.api.command import Command
 from mutatenn.border import broken, calling
 from mutatenn.cli._reporters import add_reporter, check_names, open_reporters
 from mutatenn.cli._thresholds import TELLING, add_least, conclude, demanding, least
-from mutatenn.errors import InputError, MutatennError, PluginError
+from mutatenn.errors import InfrastructureError, InputError, MutatennError, PluginError
 
 if TYPE_CHECKING:
     import argparse
@@ -37,7 +37,7 @@ class ReportCommand(Command):
         parser.add_argument("run", metavar="RUN", help="the run directory")
         add_reporter(parser, [DEFAULT], "; files go to RUN/report")
         add_least(parser)
-        parser.epilog = "Exit codes: 0 done, 1 a threshold failed, 2 wrong input or a reporter failed."
+        parser.epilog = "Exit codes: 0 done, 1 a threshold failed, 2 wrong input, 4 a reporter failed."
 
     def execute(self, args: argparse.Namespace, host: PluginHost) -> int:
         """Print what the reporters return; the exit code tells whether a threshold failed."""
@@ -58,7 +58,7 @@ class ReportCommand(Command):
 def present(run: Run, reporters: Mapping[str, Reporter]) -> None:
     """Print what each reporter makes of a run; files go to its folder ``report``.
 
-    Raises PluginError, naming them, if some failed, after the others have worked.
+    If some failed, raises an error that names them, after the others have worked.
     """
     directory = run.directory / "report"
     if directory.is_symlink():
@@ -66,11 +66,12 @@ def present(run: Run, reporters: Mapping[str, Reporter]) -> None:
     with contextlib.suppress(OSError):  # a reporter that writes no file does not need it
         directory.mkdir(exist_ok=True)
     failures = [_attempt(name, each, run, directory) for name, each in reporters.items()]
-    if any(failures):
-        raise PluginError("; ".join(filter(None, failures)))
+    if errors := [error for error in failures if error]:
+        mended = all(isinstance(error, InputError) for error in errors)  # by the user, with the same reporter
+        raise (InputError if mended else InfrastructureError)("; ".join(map(str, errors)))
 
 
-def _attempt(name: str, reporter: Reporter, run: Run, directory: Path) -> str:
+def _attempt(name: str, reporter: Reporter, run: Run, directory: Path) -> Exception | None:
     """Print what one reporter makes of a run; return how it failed, if it did."""
     try:
         with calling(reporter, "report"):
@@ -82,10 +83,12 @@ def _attempt(name: str, reporter: Reporter, run: Run, directory: Path) -> str:
     except BrokenPipeError:  # nobody reads on
         raise
     except PluginError as error:  # must not silence the next
-        return str(error)
+        return error
+    except InputError as error:
+        return InputError(f"reporter {name!r} failed: {error}")
     except (MutatennError, OSError) as error:
-        return f"reporter {name!r} failed: {type(error).__name__}: {error}"
-    return ""
+        return InfrastructureError(f"reporter {name!r} failed: {type(error).__name__}: {error}")
+    return None
 
 
 def _harmless(text: str) -> str:

@@ -72,7 +72,7 @@ class RunCommand(Command):
         add_least(parser)
         parser.epilog = (
             "Exit codes: 0 done, 1 a threshold failed, 2 wrong input, 3 the original fails the "
-            "baseline gate, 4 the machinery failed, 130 interrupted."
+            "baseline gate, 4 the machinery or a reporter failed, 130 interrupted."
         )
 
     def execute(self, args: argparse.Namespace, host: PluginHost) -> int:

@@ -96,6 +96,8 @@ class Lowering:
     def _watch(self, kernel: Kernel, bounds: Bounds) -> tuple[Any, tuple[str, ...] | None]:
         try:
             return watch(kernel.ir, bounds=bounds is not False, strict=bounds is True)
+        except MemoryError:  # the mutant's limit
+            raise
         except Exception as error:  # of code that TVM rejects, too; else it is a mistake of ours
             kernels.compile_kernel(kernel, self.target)
             raise InfrastructureError(

@@ -302,7 +302,10 @@ class Run:
         if self.skipped or not entries or COMBINED in names or len(set(names)) < len(names):
             return None
         found = [(entry, scores.get(entry.operator)) for entry in entries]
-        if not self.stop and any(entry.mutants > (score.judged if score else 0) for entry, score in found):
+        judged = [(entry, score.judged if score else 0) for entry, score in found]
+        if any(number > entry.population for entry, number in judged):
+            return None  # its plan is damaged
+        if not self.stop and any(number < entry.mutants for entry, number in judged):
             return None  # it was cut short
         return stratified([_stratum(entry, score) for entry, score in found], confidence)
 

@@ -13,12 +13,11 @@ import numpy as np
 
 from mutatenn.api.executor import Job
 from mutatenn.border import calling, is_built_in, named
-from mutatenn.campaign.config.load import load_campaign
 from mutatenn.campaign.execution import provenance
 from mutatenn.campaign.execution.changes import derive_recorded
 from mutatenn.campaign.execution.observed import observations
 from mutatenn.campaign.execution.run_directory import open_run_directory
-from mutatenn.campaign.execution.setup import Setup, catalogues, prepare
+from mutatenn.campaign.execution.setup import Setup, prepare, read
 from mutatenn.campaign.execution.trials import TrialBook
 from mutatenn.campaign.gate import gate
 from mutatenn.campaign.gate.take_original import take_original
@@ -93,7 +92,7 @@ def run_campaign(
 
     ``warn`` is called once it is set up.
     """
-    loaded = load_campaign(campaign, catalogues(host))
+    loaded = read(campaign, host)
     directory = Path(out) if out is not None else Path("runs") / loaded.name
     with contextlib.ExitStack() as stack:
         stack.enter_context(_followed(host, choose(loaded)))

@@ -13,6 +13,7 @@ import numpy as np
 from mutatenn.api.values import Scores
 from mutatenn.campaign.config.load import load_campaign
 from mutatenn.campaign.config.values import REFERENCE, URL
+from mutatenn.campaign.inputs import foreign
 from mutatenn.campaign.inputs.dataset import open_dataset
 from mutatenn.campaign.inputs.load import load_images
 from mutatenn.campaign.inputs.models import import_models, settled
@@ -148,7 +149,18 @@ class Setup:
 
 def set_up(path: str | Path, host: PluginHost) -> Setup:
     """Load a campaign file and all it names; raises InputError for whatever the user can mend."""
-    return prepare(load_campaign(path, catalogues(host)), path, host)
+    return prepare(read(path, host), path, host)
+
+
+def read(path: str | Path, host: PluginHost) -> Campaign:
+    """Return what a campaign file says; raises InputError for what is none."""
+    suffix = Path(path).suffix.lower()
+    if any(suffix in cls.suffixes for cls in host.frontends().values()) or foreign.KINDS.get(suffix):
+        raise InputError(
+            f"{path} is a model by its name, not a campaign file; say `mutatenn run {path} --images FOLDER`, "
+            f"or let `mutatenn init --model {path}` write a campaign"
+        )
+    return load_campaign(path, catalogues(host))
 
 
 def prepare(campaign: Campaign, path: str | Path, host: PluginHost) -> Setup:

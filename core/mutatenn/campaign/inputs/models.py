@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import attrs
 
 from mutatenn.border import calling, is_built_in, named
+from mutatenn.campaign.inputs import foreign
 from mutatenn.campaign.inputs.download import file_name
 from mutatenn.campaign.inputs.model_sources import obtain
 from mutatenn.campaign.inputs.option_paths import with_absolute_paths
@@ -161,12 +162,15 @@ def frontend_name(section: ModelSection, host: PluginHost) -> str:
     able, kind = _able(section, host)
     if len(able) == 1:
         return able[0]
+    place = section.path or section.source
+    if not able and (what := foreign.told(section.path or Path(file_name(str(place))))):
+        raise InputError(f"{place} is {what}")
     if able:
         problem = f"several frontends know {kind}"
     else:
         known = ", ".join(sorted({suffix for cls in host.frontends().values() for suffix in cls.suffixes}))
         problem = f"no frontend knows {kind} ({known})"
-    place, names = section.path or section.source, ", ".join(able or host.frontends())
+    names = ", ".join(able or host.frontends())
     raise InputError(f"{place}: {problem}; set model.frontend to one of {names}")
 
 
@@ -180,9 +184,13 @@ def _able(section: ModelSection, host: PluginHost) -> tuple[list[str], str]:
     frontends = host.frontends()
     if section.path is not None:
         able = [name for name, cls in frontends.items() if _reads(cls, section.path)]
-        return able, "folders of this kind" if section.path.is_dir() else f"{section.path.suffix!r} files"
+        return able, "folders of this kind" if section.path.is_dir() else _files(section.path.suffix)
     scheme, name = section.scheme, str(section.source).partition(":")[2]
     if not section.downloaded:
         return [name for name, cls in frontends.items() if scheme in cls.schemes], f"the scheme {scheme!r}"
     suffix = Path(file_name(name)).suffix.lower()
-    return [name for name, cls in frontends.items() if suffix in cls.suffixes], f"{suffix!r} files"
+    return [name for name, cls in frontends.items() if suffix in cls.suffixes], _files(suffix)
+
+
+def _files(suffix: str) -> str:
+    return f"{suffix!r} files" if suffix else "files without a suffix"
