@@ -9,14 +9,20 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import attrs
 import numpy as np
 import pytest
 
 import mutatenn
 from mutatenn.analysis.images.kill_matrix import kill_matrix
+from mutatenn.analysis.images.missing import brightness
+from mutatenn.analysis.images.worth import Survivor
 from mutatenn.api.mutant import Mutant
 from mutatenn.api.verdict import Verdict
+from mutatenn.campaign.config.resources import data_folder
+from mutatenn.host.plugin_host import PluginHost
 from mutatenn.results.store import Store
+from mutatenn.testing import made_run
 
 Command = Callable[..., Any]
 
@@ -55,6 +61,80 @@ def test_the_object_says_what_the_outputs_say(finished: Any, command: Command) -
     covered = matrix[:, [names.index(each) for each in found["cover"]["images"]]].any(axis=1)
     assert (covered == matrix.any(axis=1)).all()
     assert [each["mutant"].split(".")[0] for each in found["survivors"]] == ["store-int16"]
+
+
+def test_further_images_are_tried_on_the_survivors(
+    finished: Any, write: Callable[..., Path], command: Command, tmp_path: Path
+) -> None:
+    more = tmp_path / "more"
+    more.mkdir()
+    for path in sorted((data_folder() / "digits").glob("*_001*.png")):
+        shutil.copy(path, more)
+    kept = [
+        path for path in finished.directory.rglob("*") if path.suffix not in {".sqlite-shm", ".sqlite-wal"}
+    ]
+    before = {path: path.stat().st_mtime_ns for path in kept}
+    (found,) = json.loads(
+        printed(command("images", finished.directory, "--environment", "cpu", "--try", more, "--json"))
+    ).values()
+    told = printed(command("images", finished.directory, "--environment", "cpu", "--try", more)).splitlines()
+    assert {path: path.stat().st_mtime_ns for path in before} == before, "the run stays as it is"
+    run = mutatenn.open_run(finished.directory)
+    statuses = run.statuses("cpu")
+    survivors = [name for name, status in statuses.items() if status in {"survived", "never-infected"}]
+    campaign = write(('images = "mutatenn:digits/*_00*.png"', f'images = "{more}/*.png"'))
+    whole = mutatenn.run(campaign, tmp_path / "whole")
+    killed = [name for name in survivors if whole.statuses("cpu")[name] == "killed"]
+    tried = found["tried"]
+    assert (tried["images"], tried["survivors"], tried["killed"]) == (
+        len(list(more.iterdir())),
+        len(survivors),
+        len(killed),
+    )
+    assert max(tried["cover"].values(), default=0) == len(killed)
+    line = (
+        f"environment cpu: {tried['images']} further images would notice {len(killed)} of {len(survivors)} "
+    )
+    assert any(each.startswith(line) for each in told)
+
+
+def test_nothing_survived_so_nothing_is_tried(command: Command, tmp_path: Path) -> None:
+    run = made_run(tmp_path / "run", {"cpu": {"lt-to-le.x.0.0": {"status": "killed", "images": 10}}})
+    done = command("images", run.directory, "--try", "mutatenn:digits/*_00*.png")
+    assert (done.code, done.out) == (2, "")
+    assert done.err == "mutatenn: error: no mutant survived in cpu: there is nothing to try\n"
+
+
+def test_which_images_are_missing(finished: Any, command: Command) -> None:
+    found = json.loads(printed(command("images", finished.directory, "--json")))["cpu"]
+    original = mutatenn.open_run(finished.directory).outputs("cpu", None)
+    names = mutatenn.open_run(finished.directory).image_names
+    assert sum(each["survivors"] for each in found["missing"]) == sum(
+        each["image"] is not None for each in found["survivors"]
+    )
+    for border in found["missing"]:
+        for image in border["images"]:
+            other, label = np.argsort(original[names.index(image)])[-2:]
+            assert (border["label"], border["other"]) == (label, other)
+    page = printed(command("images", finished.directory))
+    assert ("images to add: of this output, almost of the other" in page) is bool(found["missing"])
+
+
+def test_near_images_that_are_darker_than_most(tmp_path: Path) -> None:
+    from PIL import Image
+
+    for index in range(20):
+        Image.new("L", (8, 8), 10 if index < 5 else 100 + index).save(tmp_path / f"{index}_a.png")
+    run = made_run(tmp_path / "run", {"cpu": {"lt-to-le.x.0.0": {"status": "survived", "images": 10}}})
+    text = (run.directory / "campaign.toml").read_text()
+    (run.directory / "campaign.toml").write_text(text.replace("mutatenn:digits/*.png", f"{tmp_path}/*.png"))
+    near = [Survivor(f"m{index}", 0.5, f"{index}_a.png", 0, 1) for index in range(5)]
+    found = brightness(run, PluginHost.installed(), near)
+    assert found is not None
+    assert found.nearest == 10
+    assert found.low > 10
+    assert brightness(run, PluginHost.installed(), near[:3]) is None, "too few to tell"
+    assert brightness(run, PluginHost.installed(), [attrs.evolve(each, image="x") for each in near]) is None
 
 
 def last(found: dict[str, Any]) -> str:

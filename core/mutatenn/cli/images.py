@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shlex
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import attrs
@@ -30,7 +32,11 @@ any such set has at least; "method", greedy or milp; "greedy", the size the gree
 (mutants per image, most first), "idle" (images that kill none), "dominated" (images that kill only what the
 other one does), "sole" (mutants that one image alone kills), "apart" (mutants detected otherwise, and how
 they ended; killed: by the outputs as a whole), "survivors" (closest to being noticed first: mutant, lost: the
-largest share of its top-1 margin that an image lost, image, labels_changed, propagated).
+largest share of its top-1 margin that an image lost, image, labels_changed, propagated), "missing" (where
+images are missing: label, other: the two outputs, survivors, images that came nearest), "brightness"
+(nearest: of the images that came nearest, beside half of all, from low to high; null where they are alike);
+with --try also "tried" (images, survivors, killed, cover: which of the images kill these, each with how many
+it and those before it kill).
 """
 NEEDED = 10
 SHOWN = 5
@@ -44,11 +50,18 @@ class ImagesCommand(Command):
     def configure(self, parser: argparse.ArgumentParser) -> None:
         """Declare the options."""
         parser.add_argument("run", metavar="RUN", help="the run directory")
+        parser.add_argument(
+            "--try",
+            dest="more",
+            metavar="IMAGES",
+            help="run the survivors on these, a folder or a pattern such as 'more/*.jpg', and say which are "
+            "worth adding",
+        )
         parser.add_argument("--environment", metavar="NAME", help="only this environment")
         parser.add_argument("--json", action="store_true", help="print an object, every image in it")
         parser.epilog = EPILOG
 
-    def execute(self, args: argparse.Namespace, host: PluginHost) -> int:  # noqa: ARG002  # no plugin is asked
+    def execute(self, args: argparse.Namespace, host: PluginHost) -> int:
         """Print what the images of each environment are worth."""
         import mutatenn
 
@@ -56,11 +69,53 @@ class ImagesCommand(Command):
         if args.environment is not None and args.environment not in run.environments:
             raise InputError(unknown_name("environment", args.environment, run.environments))
         names = [name for name in run.environments if args.environment in (None, name)]
+        tried = {name: _tried(run, name, args, host) for name in names if args.more is not None}
         if args.json:
-            print(json.dumps({name: _plain(run, name) for name in names}, indent=2))
+            found = {name: _plain(run, name, host) for name in names}
+            for name, each in tried.items():
+                if (about := found[name]) is not None:
+                    about["tried"] = attrs.asdict(each)
+            print(json.dumps(found, indent=2))
+        elif tried:
+            print("\n\n".join(map(_gain, tried.values())))
         else:
-            print("\n\n".join("\n\n".join(_sections(run, name)) for name in names))
+            print("\n\n".join("\n\n".join(_sections(run, name, host)) for name in names))
         return 0
+
+
+@attrs.frozen
+class Tried:
+    """What further images do to the survivors of an environment: how many of both, which kill how many."""
+
+    environment: str
+    images: int
+    survivors: int
+    killed: int
+    cover: dict[str, int]
+
+
+def _tried(run: Run, environment: str, args: argparse.Namespace, host: PluginHost) -> Tried:
+    from mutatenn.campaign.config.resources import resolve_pattern
+    from mutatenn.campaign.execution.trying import tried
+    from mutatenn.campaign.inputs.suggest import patterns
+
+    images = [resolve_pattern(each, Path.cwd()) for each in patterns(args.more)]
+    follow = () if args.json else (host.get("reporter", "terminal")(),)
+    with tried(run, environment, images, host, follow) as (trial, survivors):
+        found = _found(trial, environment)
+        killed = trial.score(environment).detected
+        cover = found.needed if found else {}
+        return Tried(environment, len(trial.image_names), len(survivors), killed, cover)
+
+
+def _gain(found: Tried) -> str:
+    tried = f"{_count(found.images, 'further image')} would notice {found.killed} of"
+    title = f"environment {found.environment}: {tried} {_count(found.survivors, 'survivor')}"
+    if not found.cover:
+        return printable(title)
+    rows = [(name, kills, f"{kills / found.survivors:.0%}") for name, kills in found.cover.items()]
+    head = ("add", "noticed so far", "of survivors")
+    return _listed(printable(title), head, rows, right=[1, 2], most=NEEDED)
 
 
 def _found(run: Run, environment: str) -> ImageWorth | None:
@@ -72,14 +127,16 @@ def _found(run: Run, environment: str) -> ImageWorth | None:
     return worth(matrix) if matrix.mutants else None
 
 
-def _plain(run: Run, environment: str) -> dict[str, Any] | None:
+def _plain(run: Run, environment: str, host: PluginHost) -> dict[str, Any] | None:
     found = _found(run, environment)
     if found is None:
         return None
+    from mutatenn.analysis.images.missing import borders, brightness
     from mutatenn.analysis.images.worth import closest_survivors
 
     cover = found.cover
     survivors = closest_survivors(run, environment)
+    apart = brightness(run, host, survivors)
     return {
         "mutants": found.mutants,
         "killed": found.killed,
@@ -92,10 +149,12 @@ def _plain(run: Run, environment: str) -> dict[str, Any] | None:
         },
         **{key: getattr(found, key) for key in ("kills", "idle", "dominated", "sole", "apart")},
         "survivors": [attrs.asdict(each) for each in survivors],
+        "missing": [attrs.asdict(each) for each in borders(run, environment, survivors)],
+        "brightness": attrs.asdict(apart) if apart else None,
     }
 
 
-def _sections(run: Run, environment: str) -> Iterator[str]:
+def _sections(run: Run, environment: str, host: PluginHost) -> Iterator[str]:
     found = _found(run, environment)
     if found is None:
         yield printable(f"environment {environment}: no mutant was judged yet; `mutatenn run` continues it")
@@ -113,6 +172,7 @@ def _sections(run: Run, environment: str) -> Iterator[str]:
     yield from filter(None, (_idle(found), _dominated(found), _apart(found)))
     if survivors := closest_survivors(run, environment):
         yield _survivors(survivors)
+        yield from filter(None, [_missing(run, environment, survivors, host)])
 
 
 def _head(found: ImageWorth) -> str:
@@ -162,6 +222,27 @@ def _survivors(survivors: Sequence[Survivor]) -> str:
     rows = [(each.mutant, f"{each.lost:.1%}", each.image or "-") for each in survivors[:SHOWN]]
     title = "survivors closest to being noticed: the most of its top-1 margin that an image lost"
     return _listed(title, ("mutant", "lost", "image"), rows, right=[1])
+
+
+def _missing(run: Run, environment: str, survivors: Sequence[Survivor], host: PluginHost) -> str:
+    """Return which images to add."""
+    from mutatenn.analysis.images.missing import borders, brightness
+
+    found = borders(run, environment, survivors)
+    if not found:
+        return ""
+    rows = [(each.label, each.other, each.survivors, some(each.images, 2)) for each in found]
+    title = "images to add: of this output, almost of the other, where survivors were nearly noticed"
+    text = _listed(title, ("output", "almost", "survivors", "such as"), rows, right=[0, 1, 2])
+    apart = brightness(run, host, survivors)
+    if apart:
+        how = "darker" if apart.nearest < apart.low else "brighter"
+        text += (
+            f"\n  and {how} ones: these have a mean grey of {apart.nearest:.0f} of 255, half of all have "
+            f"{apart.low:.0f} to {apart.high:.0f}"
+        )
+    command = f"mutatenn images {shlex.quote(str(run.directory))} --try 'more/*.jpg'"
+    return f"{text}\n  `{printable(command)}` tells what others would notice"
 
 
 def _listed(
