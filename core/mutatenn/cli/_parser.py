@@ -66,6 +66,26 @@ def parse(
     Raises ParserExit for help and wrong usage, and PluginError for a command that several plugins offer, or
     one that cannot declare its options.
     """
+    parser, parsers = _of(commands)
+    name = next((word for word in argv if not word.startswith("-")), "")
+    if name not in commands:
+        _refuse(argv, name, parser, host)
+    with guarded(commands[name], "configure"):
+        command = _configured(commands[name], parsers[name])
+        return command, parser.parse_args(argv)
+
+
+def whole_parser(commands: Mapping[str, type[Command]]) -> argparse.ArgumentParser:
+    """Return the parser of all commands with all their options; raises PluginError as :func:`parse`."""
+    parser, parsers = _of(commands)
+    for name, cls in commands.items():
+        with guarded(cls, "configure"):
+            _configured(cls, parsers[name])
+    return parser
+
+
+def _of(commands: Mapping[str, type[Command]]) -> tuple[_Parser, dict[str, _Parser]]:
+    """Return the parser, and those of the commands, which are not configured yet."""
     parser = _Parser(
         prog="mutatenn",
         description="Mutation and differential testing of compiled image classifiers.",
@@ -73,17 +93,17 @@ def parse(
     )
     parser.add_argument("--version", action="version", version=f"mutatenn {__version__}")
     every = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
-    parsers = {name: _add(every, cls) for name, cls in commands.items()}
-    name = next((word for word in argv if not word.startswith("-")), "")
-    if name not in commands:
-        _refuse(argv, name, parser, host)
-    with guarded(commands[name], "configure"):
-        command = commands[name]()
-        command.configure(parsers[name])
-        _add_common(parsers[name])
-        if "Exit codes:" not in (parsers[name].epilog or ""):
-            parsers[name].epilog = f"{parsers[name].epilog or ''} {EXIT_CODES}"
-        return command, parser.parse_args(argv)
+    return parser, {name: _add(every, cls) for name, cls in commands.items()}
+
+
+def _configured(cls: type[Command], parser: _Parser) -> Command:
+    """Return a command whose options the parser knows now."""
+    command = cls()
+    command.configure(parser)
+    _add_common(parser)
+    if "Exit codes:" not in (parser.epilog or ""):
+        parser.epilog = f"{parser.epilog or ''} {EXIT_CODES}".strip()
+    return command
 
 
 def _refuse(argv: Sequence[str], name: str, parser: _Parser, host: PluginHost) -> None:

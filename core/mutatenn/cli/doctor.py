@@ -94,6 +94,7 @@ class DoctorCommand(Command):
         else:
             print(columns((each.state, each.name, each.advice) for each in checks))
             print(f"\n{problems or 'no'} problem{'' if problems == 1 else 's'}")
+            print("for a bug report: this, the campaign file, the command, and all that it printed")
         return PROBLEM if problems else 0
 
 

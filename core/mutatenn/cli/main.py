@@ -78,13 +78,18 @@ def _call(argv: Sequence[str]) -> int:
     host = PluginHost(blocked_plugins(argv))
     host.register(Own(), CORE)
     host.discover("command")
-    command, args = parse(argv, {cls.name: cls for cls in OWN} | host.commands(), host)
+    command, args = parse(argv, commands_of(host), host)
     host.discover()
     with guarded(type(command), "execute"):
         code = command.execute(args, host)
     if not isinstance(code, int) or isinstance(code, bool) or not 0 <= code <= LARGEST_CODE:
         raise broken(command, "execute", f"an exit code, 0 to {LARGEST_CODE}", code)
     return code
+
+
+def commands_of(host: PluginHost) -> dict[str, type[Command]]:
+    """Return all commands by name, those of core first."""
+    return {cls.name: cls for cls in OWN} | host.commands()
 
 
 def _unforeseen(error: BaseException) -> int:

@@ -113,9 +113,7 @@ class Setup:
 
         Raises InputError for options that it does not take.
         """
-        section = self.campaign.execution
-        name = section.executor or self.backends[environment].executor
-        return create(self.host.get("executor", name), section.options)
+        return _executor(self.campaign, self.backends[environment], self.host)
 
     def judge(self, run: Run, environment: str) -> Judge:
         """Return the judge of an environment whose original has run.
@@ -163,14 +161,32 @@ def read(path: str | Path, host: PluginHost) -> Campaign:
     return load_campaign(path, catalogues(host))
 
 
-def prepare(campaign: Campaign, path: str | Path, host: PluginHost) -> Setup:
-    """Load all that a campaign names, which was read from a file; raises as :func:`set_up`."""
+@attrs.frozen(eq=False)
+class Parts:
+    """What a campaign names that can be had without its model: see :class:`Setup`."""
+
+    campaign: Campaign
+    dataset: Dataset
+    oracles: dict[str, Comparator]
+    backends: dict[str, Backend]
+
+
+def look_over(campaign: Campaign, path: str | Path, host: PluginHost) -> Parts:
+    """Return what can be told without the model of a campaign, read from a file; raises InputError."""
     base = Path(os.path.abspath(Path(path).parent))
     campaign = attrs.evolve(campaign, model=settled(campaign.model, base, host))
     backends = {env.name: _backend(env, host) for env in campaign.environments if not env.own_framework}
     oracles = open_oracles(campaign.oracles, host)
     _check(campaign, path)
-    dataset = open_dataset(campaign.dataset)
+    for backend in backends.values():
+        _executor(campaign, backend, host)
+    return Parts(campaign, open_dataset(campaign.dataset), oracles, backends)
+
+
+def prepare(campaign: Campaign, path: str | Path, host: PluginHost) -> Setup:
+    """Load all that a campaign names, which was read from a file; raises as :func:`set_up`."""
+    parts = look_over(campaign, path, host)
+    campaign, dataset, oracles = parts.campaign, parts.dataset, parts.oracles
     images, model = len(dataset.names), campaign.model.path or campaign.model.source
     host.emit("mutatenn_stage_started", stage=f"importing {one_line(Path(str(model)).name)}")
     imported = import_models(campaign.model, campaign.environments, host, campaign.preprocess.crop)
@@ -180,10 +196,13 @@ def prepare(campaign: Campaign, path: str | Path, host: PluginHost) -> Setup:
     host.emit("mutatenn_stage_started", stage=f"preparing {images} image{'s' * (images != 1)}")
     prepared = load_images(dataset, campaign.preprocess, next(iter(imported.values())).model.input)
     kill = campaign.oracles.kill.name
-    setup = Setup(host, campaign, imported, dataset, prepared, kill, oracles, backends)
-    for environment in backends:
-        setup.executor(environment)  # options that it does not take are told before any work
-    return setup
+    return Setup(host, campaign, imported, dataset, prepared, kill, oracles, parts.backends)
+
+
+def _executor(campaign: Campaign, backend: Backend, host: PluginHost) -> Executor:
+    """Return the campaign's executor, or the one that suits a backend; raises InputError for its options."""
+    section = campaign.execution
+    return create(host.get("executor", section.executor or backend.executor), section.options)
 
 
 def _check(campaign: Campaign, path: str | Path) -> None:
