@@ -16,7 +16,7 @@ IMAGES ?=
 OPTIONS ?=
 BENCH := benchmarks/run.py $(if $(MODEL),--model '$(MODEL)') $(if $(IMAGES),--images '$(IMAGES)') $(OPTIONS)
 
-.PHONY: help demo test test-slow test-soak test-frontends test-aarch64 bench bench-quick lint format clean
+.PHONY: help demo test test-slow test-soak test-frontends test-aarch64 bench bench-quick lint format clean site
 
 help:
 	@echo "make demo            run the bundled campaign and print its report"
@@ -25,6 +25,7 @@ help:
 	@echo "make test-soak       run the long random tests (hours); SEEDS=0-9999 for other networks"
 	@echo "make test-frontends  run the frontends' tests with their frameworks, in .venv-frontends"
 	@echo "make test-aarch64    run a campaign on 64-bit ARM, emulated, set up in .aarch64 (1 GiB)"
+	@echo "make site            build the documentation as a site, in build/site"
 	@echo "make bench           measure the speed (minutes); MODEL=m.onnx IMAGES=folder for another model"
 	@echo "make bench-quick     the same, smaller, in under 3 minutes"
 	@echo "make lint            ruff, ruff format, mypy --strict"
@@ -74,6 +75,9 @@ bench: $(BENCH_STAMP)
 
 bench-quick: $(BENCH_STAMP)
 	$(BIN)/python $(BENCH) --quick
+
+site: $(STAMP)
+	$(BIN)/mkdocs build
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

@@ -56,7 +56,7 @@ def test_a_sound_machine(command: Command, tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.chdir(tmp_path)
     done = command("doctor")
     assert (done.code, done.err) == (0, "")
-    *lines, _, last = done.out.splitlines()
+    *lines, _, last, _for_a_report = done.out.splitlines()
     assert last == "no problems"
     found = {re.split(" {2,}", line)[1]: line for line in lines}
     assert {"python", "system", "processors", "apache-tvm", "apache-tvm-ffi", "onnx", "onnxruntime"} < set(
