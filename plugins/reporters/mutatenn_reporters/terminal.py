@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 class Terminal(Reporter):
     """Shows progress on a terminal or as plain lines, then a table per environment and the score.
 
-    The last line of :meth:`report` is for programs: ``score 0.87 killed 87 survived 13 ...``, with ``low`` and
-    ``high`` after the score where it was sampled. A run in several environments has a line
+    The last line of :meth:`report` is for programs: ``score 0.87 killed 87 survived 13 ...``, with ``low``
+    and ``high`` after the score where it was sampled. A run in several environments has a line
     ``environment NAME score ...`` for each with mutants. Without mutants there are none.
     """
 
