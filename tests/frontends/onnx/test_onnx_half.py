@@ -51,15 +51,38 @@ def test_a_red_gate_advises(write: Any, build: Any, capsys: Any, tolerance: floa
     """
     random = np.random.default_rng(3)
     half, head = (random.standard_normal(shape).astype(np.float16) for shape in ((4, 3, 3, 3), (4, 5)))
-    path = write(build(body, half=half, head=head))
-    for number in range(4):
-        pixels = random.integers(0, 256, (8, 8, 3)).astype(np.uint8)
-        Image.fromarray(pixels).save(path.with_name(f"{number}.png"))
-    campaign = path.with_name("half.toml")
-    campaign.write_text(CAMPAIGN.format(tolerance=tolerance))
-    code = main(["run", str(campaign), "--out", str(path.with_name("run")), "--workers", "1"])
+    code = gated(write(build(body, half=half, head=head)), tolerance)
     told = capsys.readouterr().err
     red = tolerance < 0.001
     assert (code == 3) == red
     assert ("it computes in float16, whose steps are 0.001 of a value" in told) == red
     assert ("set gate.tolerance = 0.01" in told) == red
+
+
+def gated(path: Any, tolerance: float) -> int:
+    """Run a campaign of a network on images of noise; return the exit code."""
+    random = np.random.default_rng(4)
+    for number in range(4):
+        pixels = random.integers(0, 256, (8, 8, 3)).astype(np.uint8)
+        Image.fromarray(pixels).save(path.with_name(f"{number}.png"))
+    campaign = path.with_name("half.toml")
+    campaign.write_text(CAMPAIGN.format(tolerance=tolerance))
+    return main(["run", str(campaign), "--out", str(path.with_name("run")), "--workers", "1"])
+
+
+@pytest.mark.parametrize("quantised", [True, False])
+def test_a_red_gate_advises_of_steps_of_8_bits(write: Any, build: Any, capsys: Any, quantised: bool) -> None:
+    steps = """
+        q = QuantizeLinear(c, scale, zero) d = DequantizeLinear(q, scale, zero) x = GlobalAveragePool(d)
+    """
+    body = f"""
+        c = Conv(image, weight) {steps if quantised else "x = GlobalAveragePool(c)"}
+        flat = Flatten(x) scores = MatMul(flat, head)
+    """
+    random = np.random.default_rng(3)
+    weight, head = (random.standard_normal(shape).astype(np.float32) for shape in ((4, 3, 3, 3), (4, 5)))
+    given = {"scale": np.float32(0.05), "zero": np.int8(3)} if quantised else {}
+    assert gated(write(build(body, weight=weight, head=head, **given)), 0) == 3
+    told = capsys.readouterr().err
+    assert ("it rounds to steps" in told) is quantised
+    assert ("set gate.tolerance = 0.03" in told) is quantised

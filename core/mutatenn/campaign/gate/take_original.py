@@ -9,6 +9,7 @@ import numpy as np
 from mutatenn.campaign.gate import gate
 from mutatenn.campaign.gate.locate import first_to_differ
 from mutatenn.campaign.promises import run_reference
+from mutatenn.compiler.outline import operators
 from mutatenn.engine.isolate import call_isolated
 from mutatenn.results.run import Run
 
@@ -16,10 +17,12 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from mutatenn.api.baseline import Baseline
-    from mutatenn.api.program import Program
     from mutatenn.campaign.execution.setup import Setup
+    from mutatenn.compiler.toolchain import Toolchain
     from mutatenn.results.store import Store
 
+STEPPING, EIGHT_BITS_STEPS = {"round", "floor", "quantize", "dequantize"}, 0.03
+"""The operators that round to steps, and what a few steps of 1/127 make of scores."""
 HALF_STEP = float(np.finfo(np.float16).eps)
 """What float16 makes of a step, relative to a value."""
 
@@ -41,15 +44,21 @@ def take_original(
     return baseline
 
 
-def _step(program: Program, tolerance: float) -> str:
+def _step(toolchain: Toolchain, tolerance: float) -> str:
     """Return advice for a model that computes in coarser steps than the tolerance."""
-    dtypes = {spec.dtype for spec in program.values}
-    if "float16" not in dtypes or tolerance >= HALF_STEP:
-        return ""
-    return (
-        f"it computes in float16, whose steps are {HALF_STEP:.1g} of a value: if that is all, "
-        f"set gate.tolerance = {10 * HALF_STEP:.1g}"
-    )
+    dtypes = {spec.dtype for spec in toolchain.program.values}
+    if "float16" in dtypes and tolerance < HALF_STEP:
+        return (
+            f"it computes in float16, whose steps are {HALF_STEP:.1g} of a value: if that is all, "
+            f"set gate.tolerance = {10 * HALF_STEP:.1g}"
+        )
+    rounds = not STEPPING.isdisjoint(operators(toolchain.model.module["main"]))
+    if rounds and tolerance < EIGHT_BITS_STEPS:
+        return (
+            "it rounds to steps, of 8 bits it seems, and between two of them the last bit of a float "
+            f"decides: if that is all, set gate.tolerance = {EIGHT_BITS_STEPS:g}"
+        )
+    return ""
 
 
 def _judge(
@@ -72,7 +81,7 @@ def _judge(
             return ""
         found, toolchain = setup.imported[environment], setup.toolchains[environment]
         place = first_to_differ(found, toolchain, setup.images[image], campaign.gate.tolerance)
-        return "; ".join(filter(None, [place, _step(toolchain.program, campaign.gate.tolerance)]))
+        return "; ".join(filter(None, [place, _step(toolchain, campaign.gate.tolerance)]))
 
     scores = gate.scores_of(reference, campaign.model.scores)
     return gate.check(environment, measured, scores, setup.truth, campaign.gate, nudge=nudge, locate=locate)
