@@ -148,7 +148,9 @@ def _follow(reporter: Reporter, run: Run) -> str:
     host.register(reporter, reporter.name)
     waiting = any(sum(run.waiting(name).values()) for name in run.environments)
     with contextlib.redirect_stdout(io.StringIO()) as printed:
+        host.emit("mutatenn_stage_started", stage="importing a model")
         host.emit("mutatenn_campaign_start", run=run)
+        host.emit("mutatenn_stage_started", stage="compiling kernels")
         for name, baseline in run.baselines.items():
             host.emit("mutatenn_baseline_finished", run=run, baseline=baseline)
             for mutant in run.mutants_of(name):
