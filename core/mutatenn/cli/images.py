@@ -69,7 +69,8 @@ class ImagesCommand(Command):
         if args.environment is not None and args.environment not in run.environments:
             raise InputError(unknown_name("environment", args.environment, run.environments))
         names = [name for name in run.environments if args.environment in (None, name)]
-        tried = {name: _tried(run, name, args, host) for name in names if args.more is not None}
+        mutated = [name for name in names if run.mutants_of(name)] if args.more is not None else []
+        tried = {name: _tried(run, name, args, host) for name in mutated}
         if args.json:
             found = {name: _plain(run, name, host) for name in names}
             for name, each in tried.items():

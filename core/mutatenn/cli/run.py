@@ -131,6 +131,7 @@ def _written(model: str, images: str, host: PluginHost) -> str:
         raise InputError(f"--images goes with a model, and {model} is a campaign file: it has dataset.images")
     if os.path.lexists(path):
         raise InputError(f"{path} exists; run it (mutatenn run {shlex.quote(str(path))}), or move it away")
+    tell(f"importing {model}, to write {path}")
     unset = write_starter(path, model, images, host)
     tell(f"wrote {path}" + (f"; set {', '.join(unset)} in it" if unset else ""))
     return str(path)
