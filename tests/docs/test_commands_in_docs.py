@@ -1,20 +1,25 @@
-"""Every command of the tutorial and of the recipes works, in order, in one folder."""
+"""Every command of the tutorial and of the recipes works; those of other pages are ones that there are."""
 
 from __future__ import annotations
 
+import argparse
 import os
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-DOCS = Path(__file__).parents[2] / "docs"
+from mutatenn.cli._parser import whole_parser
+from mutatenn.cli.main import Own, commands_of
+from mutatenn.host.plugin_host import PluginHost
+
+ROOT = Path(__file__).parents[2]
+DOCS = ROOT / "docs"
 BLOCK = re.compile(r"```console\n(.*?)```", re.DOTALL)
 ENDS = re.compile(r"\s+# exits with (\d+)$")
-
-pytestmark = pytest.mark.slow
 
 
 def commands(page: str) -> list[str]:
@@ -27,6 +32,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("docs")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("page", ["tutorial.md", "how-to.md"])
 def test_every_command_works(page: str, folder: Path) -> None:
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
@@ -45,3 +51,21 @@ def test_every_command_works(page: str, folder: Path) -> None:
 def test_no_other_page_has_commands_that_nothing_runs() -> None:
     pages = {path.name for path in DOCS.glob("*.md") if commands(path.name)}
     assert pages == {"tutorial.md", "how-to.md"}
+
+
+LINE = re.compile(r"^(?:    |\$ )?(?:\.venv/bin/)?mutatenn (?!\()(.*)$", re.MULTILINE)
+PAGES = [ROOT / "README.md", *sorted(DOCS.glob("*.md")), *sorted(ROOT.glob("examples/*/README.md"))]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_commands_are_ones_that_there_are(page: Path, parser: argparse.ArgumentParser) -> None:
+    for line in LINE.findall(page.read_text(encoding="utf-8")):
+        plain = re.sub(r"\$\(.*\)", "X", ENDS.sub("", line)).partition("  #")[0].partition(" | ")[0]
+        parser.parse_args(shlex.split(plain, comments=True))
+
+
+@pytest.fixture(scope="module")
+def parser() -> argparse.ArgumentParser:
+    host = PluginHost.installed()
+    host.register(Own(), "core")
+    return whole_parser(commands_of(host))
