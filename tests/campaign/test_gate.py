@@ -245,3 +245,12 @@ def test_an_oracle_that_notices_the_original_itself_is_refused_before_anything_r
     with pytest.raises(mutatenn.PluginError, match="oracle 'euclidean' notices the original itself"):
         mutatenn.run(campaign, tmp_path / "run")
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(("moved", "told"), [(1, "-1"), (-1, "+1"), (0, "")])
+def test_classes_that_are_all_moved_are_told(moved: int, told: str) -> None:
+    scores = np.eye(5, dtype=np.float32)[np.arange(12) % 3 + 1] * 0.8 + 0.04
+    truth = (np.arange(12) % 3 + 1 + moved) if moved else np.full(12, 4)
+    (problem,) = gate(scores, reference=scores, truth=truth, min_accuracy=0.9).problems
+    hint = f"; with {told} added to model.label_offset it would be 1.000"
+    assert problem.endswith(hint) if told else "added to" not in problem

@@ -150,9 +150,9 @@ def check(
     if not np.isfinite(found.difference):  # no numbers to judge further
         return attrs.evolve(baseline, problems=tuple(problems))
     problems = _noisy(measured, reference, gate.tolerance) + problems
-    problems += _one_label(baseline, expected, truth, gate) + _inaccurate(
-        baseline, measured.first.shape[1], gate.min_accuracy
-    )
+    problems += _one_label(baseline, expected, truth, gate)
+    inaccurate = _inaccurate(baseline, measured.first.shape[1], gate.min_accuracy)
+    problems += [f"{each}{_moved(labels, truth or ())}" for each in inaccurate]
     return attrs.evolve(baseline, problems=tuple(problems))
 
 
@@ -178,6 +178,16 @@ def _one_label(
         cure = "check [preprocess] and dataset.truth, or, if that is right, set gate.min_accuracy"
         return [f"{alike}, which dataset.truth says are of {classes} classes; {cure}"]
     return []
+
+
+def _moved(labels: NDArray[np.intp], truth: Sequence[int]) -> str:
+    """Say by how much the true classes are off, where most are off by as much."""
+    apart, counts = np.unique(labels - np.asarray(truth), return_counts=True)
+    most = int(np.argmax(counts))
+    if not apart[most] or counts[most] < len(labels) / 2:
+        return ""
+    share = counts[most] / len(labels)
+    return f"; with {apart[most]:+d} added to model.label_offset it would be {share:.3f}"
 
 
 def _inaccurate(baseline: Baseline, classes: int, wanted: float | None) -> list[str]:
