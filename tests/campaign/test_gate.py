@@ -251,6 +251,18 @@ def test_an_oracle_that_notices_the_original_itself_is_refused_before_anything_r
 def test_classes_that_are_all_moved_are_told(moved: int, told: str) -> None:
     scores = np.eye(5, dtype=np.float32)[np.arange(12) % 3 + 1] * 0.8 + 0.04
     truth = (np.arange(12) % 3 + 1 + moved) if moved else np.full(12, 4)
-    (problem,) = gate(scores, reference=scores, truth=truth, min_accuracy=0.9).problems
     hint = f"; with {told} added to model.label_offset it would be 1.000"
-    assert problem.endswith(hint) if told else "added to" not in problem
+    for wanted in (0.9, None):
+        (problem,) = gate(scores, reference=scores, truth=truth, min_accuracy=wanted).problems
+        assert problem.endswith(hint) if told else "added to" not in problem
+
+
+def test_moved_classes_are_red_though_some_are_right_by_chance() -> None:
+    labels = np.arange(12) % 3 + 1
+    scores = np.eye(20, dtype=np.float32)[labels] * 0.8 + 0.01
+    truth = np.where(np.arange(12) < 2, labels, labels - 1)
+    (problem,) = gate(scores, reference=scores, truth=truth).problems
+    assert problem.startswith(
+        "its accuracy is 0.167; with +1 added to model.label_offset it would be 0.833; set"
+    )
+    assert gate(scores, reference=scores, truth=truth, min_accuracy=0.0).problems == ()

@@ -151,8 +151,8 @@ def check(
         return attrs.evolve(baseline, problems=tuple(problems))
     problems = _noisy(measured, reference, gate.tolerance) + problems
     problems += _one_label(baseline, expected, truth, gate)
-    inaccurate = _inaccurate(baseline, measured.first.shape[1], gate.min_accuracy)
-    problems += [f"{each}{_moved(labels, truth or ())}" for each in inaccurate]
+    moved = "" if truth is None else _moved(labels, truth)
+    problems += _inaccurate(baseline, measured.first.shape[1], gate.min_accuracy, moved)
     return attrs.evolve(baseline, problems=tuple(problems))
 
 
@@ -190,14 +190,19 @@ def _moved(labels: NDArray[np.intp], truth: Sequence[int]) -> str:
     return f"; with {apart[most]:+d} added to model.label_offset it would be {share:.3f}"
 
 
-def _inaccurate(baseline: Baseline, classes: int, wanted: float | None) -> list[str]:
-    """Return what is wrong with the accuracy; where none is asked for, it must be better than guessing."""
+def _inaccurate(baseline: Baseline, classes: int, wanted: float | None, moved: str) -> list[str]:
+    """Return what is wrong with the accuracy; where none is asked for, it must be better than guessing.
+
+    ``moved`` tells that the classes are off.
+    """
     accuracy, cure = baseline.accuracy, "check [preprocess], model.label_offset and dataset.truth"
     if accuracy is None:
         return []
     if wanted is not None and accuracy < wanted:
-        return [f"its accuracy {accuracy:.3f} is below gate.min_accuracy {wanted:g}; {cure}"]
+        return [f"its accuracy {accuracy:.3f} is below gate.min_accuracy {wanted:g}; {cure}{moved}"]
     if wanted is None and baseline.images >= DEGENERATE_IMAGES and accuracy <= 1 / classes:
         accepting = "if that is right, set gate.min_accuracy = 0"
-        return [f"its accuracy {accuracy:.3f} is no better than guessing; {cure}, or, {accepting}"]
+        return [f"its accuracy {accuracy:.3f} is no better than guessing; {cure}, or, {accepting}{moved}"]
+    if wanted is None and baseline.images >= DEGENERATE_IMAGES and moved:
+        return [f"its accuracy is {accuracy:.3f}{moved}; set that, or, if it is right, gate.min_accuracy = 0"]
     return []
