@@ -16,6 +16,7 @@ import os
 import re
 import sys
 import tempfile
+import traceback
 import warnings
 from collections import Counter, defaultdict
 from pathlib import Path
@@ -270,7 +271,9 @@ def judged(case: Case) -> list[Outcome]:
         try:
             sender.send([attrs.astuple(each) for each in judge(case)])
         except Exception as error:
-            sender.send([("", "error", repr(error))])
+            place = traceback.extract_tb(error.__traceback__)[-1]
+            where = f"{Path(place.filename).name}, line {place.lineno}"
+            sender.send([("", "error", f"{error!r} ({where})")])
 
     process = multiprocessing.get_context("fork").Process(target=work)
     process.start()

@@ -33,6 +33,7 @@ def leftovers(folder: Path) -> list[Path]:
     return [path for path in folder.rglob(".*") if path.name != ".lock"]
 
 
+@pytest.mark.slow
 def test_a_disk_that_fills(
     campaign: Path,
     finished: mutatenn.results.run.Run,  # type: ignore[name-defined]

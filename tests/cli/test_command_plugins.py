@@ -75,7 +75,16 @@ def test_it_is_in_the_help_after_what_is_cores_own(mutatenn: Mutatenn) -> None:
     listed = re.findall(r"^ {4}(\S+)", done.stdout, re.MULTILINE)
     own = [command.name for command in OWN]
     assert listed[: len(own)] == own
-    assert listed[len(own) :] == ["bundle", "compare", "greet", "images", "ingest", "show"]
+    assert listed[len(own) :] == [
+        "bundle",
+        "check",
+        "compare",
+        "completion",
+        "greet",
+        "images",
+        "ingest",
+        "show",
+    ]
     assert "    greet     Greet 100 % of the users.\n" in done.stdout
 
 

@@ -45,6 +45,7 @@ def test_kernels_of_all_kinds_compute_what_llvm_computes(bench: Any) -> None:
     check_values(bench, hand_made())
 
 
+@pytest.mark.slow
 def test_the_bundled_models_kernels_compute_what_llvm_computes(bench: Any, digits: Toolchain) -> None:
     check_values(bench, list(digits.units.items()))
 

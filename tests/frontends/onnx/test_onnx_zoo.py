@@ -29,6 +29,10 @@ KINDS = {
 """Architectures, and how long they take."""
 
 
+LARGE = {"bvlc_alexnet": pytest.mark.slow, "zfnet512": pytest.mark.slow, "vgg19": pytest.mark.soak}
+"""Those of hundreds of megabytes."""
+
+
 def randomise(proto: Any) -> None:
     """Give the model random weights in place of constants, which make every class score the same."""
     random = np.random.default_rng(11)
@@ -53,9 +57,7 @@ def weight(random: np.random.Generator, shape: tuple[int, ...]) -> NDArray[np.fl
 
 @pytest.mark.parametrize(
     "name",
-    [
-        pytest.param(name, marks=pytest.mark.soak if name == "vgg19" else ()) for name in KINDS
-    ],  # half a gigabyte
+    [pytest.param(name, marks=LARGE.get(name, ())) for name in KINDS],
 )
 def test_import(name: str, calls: Any) -> None:
     path = LIGHT / f"light_{name}.onnx"
