@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import functools
 import warnings
 from typing import Any
@@ -47,8 +48,8 @@ def agree(model: Any) -> None:
 
 
 def baked(case: Any) -> Any:
-    """Return a node test's model with all but its image as initialisers."""
-    proto, (given, _) = case.model, case.data_sets[0]
+    """Return a node test's model, which others use too, with all but its image as initialisers."""
+    proto, (given, _) = copy.deepcopy(case.model), case.data_sets[0]
     for value, name in zip(given[1:], [each.name for each in proto.graph.input][1:], strict=True):
         proto.graph.initializer.append(numpy_helper.from_array(np.asarray(value), name))
     del proto.graph.input[1:]
