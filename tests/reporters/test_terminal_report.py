@@ -22,6 +22,7 @@ KILLED = {"status": "killed", "by": ("top-1",), "images": 10, "killed": 3, "infe
 SURVIVED = {"status": "survived", "images": 10, "infected": 10, "propagated": 10}
 NEVER = {"status": "never-infected", "images": 10}
 
+INVALID = ("out-of-bounds", "unstable", "equivalent", "build-error", "infrastructure-error")
 PAGE = """\
 warning: lt-to-le: 1 of 1 mutant has no verdict: 1 build error
 campaign by-hand
@@ -33,15 +34,15 @@ environment cpu: llvm znver4, profile default, 12 kernels
   original ok: top-1 equals the reference's on 10 of 10 images, largest
   difference 3.0e-07, accuracy 90.0 % (9 of 10), noise 0, 1 ms per image
 
-                                                 never         build
-operator        sites mutants killed survived infected crashed error score
+                                                never         build
+operator       sites mutants killed survived infected crashed error score
 LN layer node
-  relu-to-sigmoid  10       1      1        .        .       .     .  1.00
+ relu-to-sigmoid  10       1      1        .        .       .     .  1.00
 AT arithmetic type
-  store-int8       10       3      .        1        1       1     .  0.33
+ store-int8       10       3      .        1        1       1     .  0.33
 CSO conditional statement operation
-  lt-to-le         10       1      .        .        .       .     1     -
-all                30       5      1        1        1       1     1  0.50
+ lt-to-le         10       1      .        .        .       .     1     -
+all               30       5      1        1        1       1     1  0.50
 
 0 timed out, 0 equivalent
 no site in this model: gt-to-ge
@@ -106,7 +107,7 @@ def test_a_real_run(finished: Any) -> None:
         f"environment cpu {run.score('cpu').line()}",
         f"environment cpu-basic {run.score('cpu-basic').line()}",
     ]
-    rows = [line.split() for line in lines if line.startswith("  relu-to-sigmoid")]
+    rows = [line.split() for line in lines if line.startswith(" relu-to-sigmoid")]
     assert [row[1:3] for row in rows] == [["7", "2"], ["7", "2"]]
     assert [line for line in lines if line.startswith("all")] != []
     assert lines.count("no site in this model: gt-to-ge") == 2
@@ -247,7 +248,7 @@ def test_a_long_list_is_cut(make: Make) -> None:
 def test_an_unfinished_run_says_so(make: Make) -> None:
     page = text(make({"cpu": {"lt-to-le.x.0.0": KILLED, "lt-to-le.x.1.0": None, "store-int8.x.0.0": None}}))
     assert "\n2 of 3 mutants not run yet; `mutatenn run` continues\n" in page
-    (row,) = (line.split() for line in page.splitlines() if line.startswith("  lt-to-le"))
+    (row,) = (line.split() for line in page.splitlines() if line.startswith(" lt-to-le"))
     assert row == ["lt-to-le", "10", "2", "1", ".", "1", "1.00"]
     assert page.splitlines()[-1].startswith("score 1.00 killed 1 ")
 
@@ -311,3 +312,14 @@ def test_the_answer_for_one_image(make: Make) -> None:
     crashed = {"status": "crashed", "signal": 11}
     shown = text(make({"cpu": {"store-int8.conv.0.cd": crashed}}, images=1))
     assert "\nOf 1 fault in the compiled code, this image noticed 1.\n" in shown
+
+
+def test_a_table_of_many_statuses_fits_80_columns(make: Make) -> None:
+    ended = ("killed", "survived", "never-infected", "crashed", "timed-out", *INVALID)
+    page = text(make({"cpu": {f"store-int8.x.{i}.0": {"status": each} for i, each in enumerate(ended)}}))
+    (row,) = (line.split() for line in page.splitlines() if line.startswith(" store-int8"))
+    assert row == ["store-int8", "10", "10", *["1"] * 5, "5", "0.60"]
+    told = "invalid: 1 out of bounds, 1 unstable, 1 equivalent, 1 build error, 1 infrastructure error"
+    assert told in " ".join(page.split())
+    head, _, _ = page.partition("\ninvalid: ")
+    assert max(map(len, head.splitlines())) <= 80

@@ -14,7 +14,7 @@ from rich.text import Text
 from mutatenn_reporters import _layers, _notable
 from mutatenn_reporters._answer import answer
 from mutatenn_reporters._between import between
-from mutatenn_reporters._table import table, zeros
+from mutatenn_reporters._table import WIDTH, invalid, table, zeros
 from mutatenn_reporters._text import clean, count, environment, ratio, verdict_of_gate
 from mutatenn_reporters._view import views
 
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from mutatenn_reporters._between import EnvironmentsSection
     from mutatenn_reporters._view import View
 
-WIDTH = 80
 MOST = 5
 """Operators of which it is told that they have few verdicts."""
 
@@ -132,6 +131,8 @@ def _results(run: Run, each: View) -> Iterator[RenderableType]:
     yield ""
     yield table(each)
     yield ""
+    if together := invalid(each):
+        yield Text(together)
     none = zeros(each)
     if none:
         yield Text(", ".join(f"0 {status}" for status in none))

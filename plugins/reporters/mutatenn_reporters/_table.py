@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from rich.text import Text
 
-from mutatenn import CATEGORIES
+from mutatenn import CATEGORIES, Status
 from mutatenn_reporters._text import clean, ratio
 from mutatenn_reporters._view import Row
 
@@ -28,16 +28,41 @@ HEADINGS = {
 STYLES = {"survived": "yellow", "never-infected": "yellow", "infrastructure-error": "red", "not-run": "red"}
 # Other columns are left out where they would hold nothing but zeros.
 ALWAYS = ("killed", "survived")
-ZERO = "."
+ZERO, INVALID = ".", "invalid"
+WIDTH = 80
 NARROWEST = 3
 
 
 def table(view: View) -> Text:
-    """Return the table, as wide as it needs to be."""
-    rows = [row for row in view.rows if row.mutants]
-    total = Row("all", "", sum(row.sites for row in rows), view.mutants, view.score, view.waiting)
-    keys = ["sites", "mutants", *_telling(total), "score"]
-    lines = [(f"  {clean(row.operator)}", row.category, _cells(row, keys)) for row in rows]
+    """Return the table, as wide as it needs to be: what counts in no score shares a column beyond 80."""
+    keys = ["sites", "mutants", *_telling(_total(view)), "score"]
+    whole = _table(view, keys)
+    if max(map(len, whole.plain.splitlines())) <= WIDTH:
+        return whole
+    return _table(view, list(dict.fromkeys(INVALID if _counts_nowhere(key) else key for key in keys)))
+
+
+def invalid(view: View) -> str:
+    """Return how many mutants count in no score, by status, where the table has one column for them."""
+    if INVALID not in table(view).plain:
+        return ""
+    counts = {key: number for key, number in view.score.counts.items() if number and _counts_nowhere(key)}
+    told = ", ".join(f"{number} {status.replace('-', ' ')}" for status, number in counts.items())
+    return f"{INVALID}: {told}"
+
+
+def _counts_nowhere(key: str) -> bool:
+    return key in set(Status) and not Status(key).valid
+
+
+def _total(view: View) -> Row:
+    sites = sum(row.sites for row in view.rows if row.mutants)
+    return Row("all", "", sites, view.mutants, view.score, view.waiting)
+
+
+def _table(view: View, keys: Sequence[str]) -> Text:
+    rows, total = [row for row in view.rows if row.mutants], _total(view)
+    lines = [(f" {clean(row.operator)}", row.category, _cells(row, keys)) for row in rows]
     lines.append((total.operator, "", _cells(total, keys)))
     name_width = max(len(name) for name, _, _ in lines)
     widths = [max(NARROWEST, *(len(cells[index]) for _, _, cells in lines)) for index in range(len(keys))]
@@ -76,6 +101,7 @@ def _cells(row: Row, keys: Sequence[str]) -> list[str]:
     values: dict[str, int] = {"sites": row.sites, "mutants": row.mutants, "not-run": row.waiting}
     if row.score:
         values |= {str(status): number for status, number in row.score.counts.items()}
+        values[INVALID] = row.score.judged - row.score.valid
     score = ratio(row.score.value) if row.score else ratio(float("nan"))
     return [score if key == "score" else str(values.get(key, 0) or ZERO) for key in keys]
 
