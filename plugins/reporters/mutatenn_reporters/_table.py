@@ -35,16 +35,20 @@ NARROWEST = 3
 
 def table(view: View) -> Text:
     """Return the table, as wide as it needs to be: what counts in no score shares a column beyond 80."""
+    return _table(view, _keys(view))
+
+
+def _keys(view: View) -> list[str]:
+    """Return what the columns hold."""
     keys = ["sites", "mutants", *_telling(_total(view)), "score"]
-    whole = _table(view, keys)
-    if max(map(len, whole.plain.splitlines())) <= WIDTH:
-        return whole
-    return _table(view, list(dict.fromkeys(INVALID if _counts_nowhere(key) else key for key in keys)))
+    if max(map(len, _table(view, keys).plain.splitlines())) <= WIDTH:
+        return keys
+    return list(dict.fromkeys(INVALID if _counts_nowhere(key) else key for key in keys))
 
 
 def invalid(view: View) -> str:
     """Return how many mutants count in no score, by status, where the table has one column for them."""
-    if INVALID not in table(view).plain:
+    if INVALID not in _keys(view):
         return ""
     counts = {key: number for key, number in view.score.counts.items() if number and _counts_nowhere(key)}
     told = ", ".join(f"{number} {status.replace('-', ' ')}" for status, number in counts.items())

@@ -19,6 +19,7 @@ from mutatenn.compiler.profiles import Profile
 from mutatenn.compiler.toolchain import Toolchain
 from mutatenn.testing import check_frontend
 from mutatenn_backends.llvm import Llvm
+from mutatenn_frontends._pytorch.autocast import WRAPPED, inlined
 from mutatenn_frontends.pytorch import PyTorch
 
 torch = pytest.importorskip("torch", reason="PyTorch is not installed")
@@ -405,3 +406,31 @@ def test_blocks_without_autocast_are_what_is_in_them(save: Any, on: bool) -> Non
             PyTorch().load(path)
     else:
         agree(path, module)
+
+
+@pytest.mark.parametrize("taken", [False, True])
+def test_a_block_whose_values_would_get_names_that_are_taken_stays(taken: bool) -> None:
+    def tensor(name: str) -> dict[str, Any]:
+        return {"as_tensor": {"name": name}}
+
+    def call(target: str, arguments: list[Any], result: str) -> dict[str, Any]:
+        inputs = [{"name": "", "arg": each} for each in arguments]
+        return {"target": target, "inputs": inputs, "outputs": [tensor(result)], "name": result}
+
+    inner = {
+        "inputs": [tensor("x")],
+        "outputs": [tensor("last")],
+        "nodes": [call("relu", [tensor("x")], "first"), call("exp", [tensor("first")], "last")],
+        "tensor_values": {"x": 0, "first": 1, "last": 2},
+    }
+    off = [{"as_string": "cpu"}, {"as_none": True}, {"as_bool": False}, {"as_bool": False}]
+    block = call(WRAPPED, [*off, {"as_graph": {"name": "s", "graph": inner}}, tensor("image")], "scores")
+    values = {"image": 3, "scores": 4} | ({"scores_first": 5} if taken else {})
+    found = inlined({"nodes": [block], "tensor_values": values})
+    if taken:
+        assert found == {"nodes": [block], "tensor_values": values}
+        return
+    results = [node["outputs"][0]["as_tensor"]["name"] for node in found["nodes"]]
+    given = [node["inputs"][0]["arg"]["as_tensor"]["name"] for node in found["nodes"]]
+    assert (results, given) == (["scores_first", "scores"], ["image", "scores_first"])
+    assert found["tensor_values"] == {"image": 3, "scores": 4, "scores_first": 1}

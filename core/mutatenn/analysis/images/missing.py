@@ -8,8 +8,7 @@ import attrs
 import numpy as np
 from PIL import Image
 
-from mutatenn.campaign.config.load import load_campaign
-from mutatenn.campaign.execution.setup import catalogues
+from mutatenn.campaign.execution.setup import read
 from mutatenn.campaign.inputs.dataset import open_dataset
 from mutatenn.errors import InputError
 from mutatenn.results.run import CAMPAIGN_FILE
@@ -74,15 +73,14 @@ def brightness(run: Run, host: PluginHost, survivors: Sequence[Survivor]) -> Bri
     None where they are not, are too few, or the files are no longer there, or no images.
     """
     try:
-        campaign = load_campaign(run.directory / CAMPAIGN_FILE, catalogues(host))
-        dataset = open_dataset(campaign.dataset)
+        dataset = open_dataset(read(run.directory / CAMPAIGN_FILE, host).dataset)
         paths = dict(zip(dataset.names, dataset.paths, strict=True))
-        nearest = {each.image for each in survivors if each.image in paths}
+        nearest = sorted({each.image for each in survivors if each.image in paths})
         if len(nearest) < FEWEST:
             return None
         usual = [_grey(path) for path in list(paths.values())[:: max(1, len(paths) // MOST)]]
-        middle = float(np.median([_grey(paths[str(name)]) for name in list(nearest)[:MOST]]))
-    except (InputError, OSError, ValueError):
+        middle = float(np.median([_grey(paths[name]) for name in nearest[:MOST]]))
+    except (InputError, OSError, ValueError, Image.DecompressionBombError):
         return None
     low, high = map(float, np.percentile(usual, HALF))
     return None if low <= middle <= high else Brightness(middle, low, high)

@@ -31,6 +31,7 @@ from mutatenn.engine.shards import shards
 from mutatenn.errors import BaselineError, BuildError, InfrastructureError, PluginError
 from mutatenn.host.options import create
 from mutatenn.host.plugin_host import PluginHost
+from mutatenn.printable import counted
 from mutatenn.results.run import Run
 
 if TYPE_CHECKING:
@@ -45,6 +46,10 @@ if TYPE_CHECKING:
     from mutatenn.compiler.toolchain import Toolchain
     from mutatenn.results.reporter import Reporter
     from mutatenn.results.store import Store
+
+
+GIVEN = "given"
+"""The order of mutants that a plugin has chosen."""
 
 
 def run(
@@ -111,10 +116,6 @@ def run_campaign(
         finally:
             host.emit("mutatenn_campaign_finish", run=Run(directory, store), error=error)
     return Run.open(directory)
-
-
-GIVEN = "given"
-"""The order of mutants that a plugin has chosen."""
 
 
 @contextlib.contextmanager
@@ -237,12 +238,11 @@ class Session:
 
     def _measured(self, environment: str) -> gate.BaselineOutputs:
         setup = self.setup
-        images = f"{len(setup.images)} image{'s' * (len(setup.images) != 1)}"
+        images = counted(len(setup.images), "image")
         if environment in setup.backends:
             toolchain = setup.toolchains[environment]
-            kernels = len(toolchain.program.kernels)
-            compiling = f"compiling {kernels} kernel{'s' * (kernels != 1)} for {environment}"
-            setup.tell(f"{compiling}, running the original on {images}")
+            kernels = counted(len(toolchain.program.kernels), "kernel")
+            setup.tell(f"compiling {kernels} for {environment}, running the original on {images}")
             return gate.measure(toolchain.backend, toolchain.program, setup.images)
         imported = setup.imported[environment]
         setup.tell(f"running the original on {images} in {environment}")

@@ -26,7 +26,7 @@ from mutatenn.compiler.toolchain import Toolchain, identify
 from mutatenn.engine.isolate import call_isolated
 from mutatenn.errors import BaselineError, BuildError, InfrastructureError, InputError
 from mutatenn.host.options import create
-from mutatenn.printable import one_line
+from mutatenn.printable import counted, one_line
 from mutatenn.results.judge import bounded
 from mutatenn.results.oracles import own_measure
 
@@ -187,13 +187,13 @@ def prepare(campaign: Campaign, path: str | Path, host: PluginHost) -> Setup:
     """Load all that a campaign names, which was read from a file; raises as :func:`set_up`."""
     parts = look_over(campaign, path, host)
     campaign, dataset, oracles = parts.campaign, parts.dataset, parts.oracles
-    images, model = len(dataset.names), campaign.model.path or campaign.model.source
+    model = campaign.model.path or campaign.model.source
     host.emit("mutatenn_stage_started", stage=f"importing {one_line(Path(str(model)).name)}")
     imported = import_models(campaign.model, campaign.environments, host, campaign.preprocess.crop)
     classes = next(iter(imported.values())).model.output.shape[-1]
     _check_truth(dataset, campaign.model.label_offset, classes)
     _try_oracles(oracles, campaign.model.scores, classes)
-    host.emit("mutatenn_stage_started", stage=f"preparing {images} image{'s' * (images != 1)}")
+    host.emit("mutatenn_stage_started", stage=f"preparing {counted(len(dataset.names), 'image')}")
     prepared = load_images(dataset, campaign.preprocess, next(iter(imported.values())).model.input)
     kill = campaign.oracles.kill.name
     return Setup(host, campaign, imported, dataset, prepared, kill, oracles, parts.backends)

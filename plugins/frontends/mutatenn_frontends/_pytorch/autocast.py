@@ -19,18 +19,21 @@ def inlined(graph: Any) -> Any:
     """
     nodes, values = [], dict(graph["tensor_values"])
     for node in graph["nodes"]:
-        inside = _inside(node)
+        inside = _inside(node, values)
         if inside is None:
             nodes.append(node)
         else:
             more, named = inside
             nodes += more
-            values |= {name: value for name, value in named.items() if name not in values}
+            values = named | values
     return {**graph, "nodes": nodes, "tensor_values": values}
 
 
-def _inside(node: Any) -> tuple[list[Any], dict[str, Any]] | None:
-    """Return the nodes and values of a block by names of the graph around it; None for no such block."""
+def _inside(node: Any, around: Mapping[str, Any]) -> tuple[list[Any], dict[str, Any]] | None:
+    """Return the nodes and values of a block by names of the graph around it; None for no such block.
+
+    A block is none, too, where its values would get names that the graph ``around`` it has already.
+    """
     if node["target"] != WRAPPED:
         return None
     _device, _dtype, enabled, _cached, wrapped, *given = [each["arg"] for each in node["inputs"]]
@@ -40,6 +43,8 @@ def _inside(node: Any) -> tuple[list[Any], dict[str, Any]] | None:
     if enabled != OFF or not made.issuperset(gives) or len(set(gives)) < len(gives):
         return None
     names = {name: f"{node['name']}_{name}" for name in made}
+    if not around.keys().isdisjoint(names.values()):
+        return None
     names |= dict(zip(gives, _tensors(node["outputs"]), strict=True))
     names |= dict(zip(takes, (argument["as_tensor"]["name"] for argument in given), strict=True))
     nodes = [_renamed(each, node["name"], names) for each in inner["nodes"]]

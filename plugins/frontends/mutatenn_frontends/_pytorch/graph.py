@@ -70,7 +70,7 @@ def check(program: Any, wanted: str = "", size: tuple[int, ...] = ()) -> tuple[A
         graph, signature = _parts(rebuilt)
         _require_plain(graph)
         _require_names(graph, signature)
-    except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
+    except (AttributeError, LookupError, RecursionError, TypeError, ValueError) as error:
         raise InputError("holds a damaged exported program; export it again") from error
     return rebuilt, image, scores
 
