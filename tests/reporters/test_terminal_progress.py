@@ -107,13 +107,16 @@ def test_a_line_after_a_twentieth_then_per_tenth(follow: Callable[[int], Followe
     assert [int(line.split()[1]) for line in followed.said()[2:]] == [3, *range(8, 50, 5), 50]
 
 
-def test_a_line_per_mutant_where_wanted(make: Make, capsys: pytest.CaptureFixture[str]) -> None:
-    run = make({"cpu": {"lt-to-le.x.0.0": None, "lt-to-le.x.1.0": None}})
+@pytest.mark.parametrize(("more", "place"), [({}, ""), ({"gpu": {"lt-to-le.x.0.0": None}}, "cpu: ")])
+def test_a_line_per_mutant_where_wanted(
+    make: Make, capsys: pytest.CaptureFixture[str], more: Any, place: str
+) -> None:
+    run = make({"cpu": {"lt-to-le.x.0.0": None, "lt-to-le.x.1.0": None}, **more})
     reporter = Terminal(progress="mutants")
     reporter.mutatenn_campaign_start(run)
     capsys.readouterr()
     reporter.mutatenn_trial_finished(Verdict("cpu", "lt-to-le.x.0.0", "killed", by=("top-1",), seconds=0.25))
-    assert capsys.readouterr().out.splitlines()[0] == "lt-to-le.x.0.0: killed, by top-1 (250 ms)"
+    assert capsys.readouterr().out.splitlines()[0] == f"{place}lt-to-le.x.0.0: killed, by top-1 (250 ms)"
 
 
 def test_nothing_is_shown_where_nothing_is_wanted(make: Make, capsys: pytest.CaptureFixture[str]) -> None:

@@ -107,9 +107,9 @@ class Progress(ABC):
         """Count a mutant, and say how it ended if wanted."""
         tally = self.tallies[verdict.environment]
         if tell:
-            place = f"{verdict.environment}: " * (len(self.tallies) > 1)
+            place = f"{clean(verdict.environment)}: " * (len(self.tallies) > 1)
             how = ", ".join([verdict.status, *(["by " + ", ".join(verdict.by)] if verdict.by else [])])
-            self.say(f"{clean(place)}{clean(verdict.mutant)}: {clean(how)} ({duration(verdict.seconds)})")
+            self.say(f"{place}{clean(verdict.mutant)}: {clean(how)} ({duration(verdict.seconds)})")
         tally.add(verdict.mutant, verdict.status)
         self.show(tally)
 
