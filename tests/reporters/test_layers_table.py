@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from mutatenn import LayerScore, MutationScore, Status
-from mutatenn_reporters._layers import gathered, table
+from mutatenn_reporters._layers import gathered
+from mutatenn_reporters._terminal.layers import table
 
 
 def layer(

@@ -15,7 +15,7 @@ import pytest
 
 from mutatenn.api.verdict import Verdict
 from mutatenn.results.run import Run
-from mutatenn_reporters._progress import Lines, open_progress
+from mutatenn_reporters._terminal.progress import Lines, open_progress
 from mutatenn_reporters.terminal import Terminal
 
 Make = Callable[..., Run]

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from mutatenn import Baseline, Run, Verdict
-    from mutatenn_reporters._progress import Progress
+    from mutatenn_reporters._terminal.progress import Progress
 
 
 @attrs.define(kw_only=True, eq=False)
@@ -44,7 +44,7 @@ class Terminal(Reporter):
 
     def _follow(self) -> Progress | None:
         """Return what shows the progress, None for nothing."""
-        from mutatenn_reporters._progress import open_progress
+        from mutatenn_reporters._terminal.progress import open_progress
 
         if self._progress is None and self.progress != "none":
             self._progress = open_progress(sys.stdout)
@@ -71,7 +71,7 @@ class Terminal(Reporter):
 
     def report(self, run: Run, directory: Path) -> str:  # noqa: ARG002  # it writes no file
         """Return tables and the score, in colour where standard output is a terminal that has colours."""
-        from mutatenn_reporters._page import page
+        from mutatenn_reporters._terminal.page import page
 
         return page(run, sys.stdout)
 

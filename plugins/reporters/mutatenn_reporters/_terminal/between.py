@@ -8,7 +8,7 @@ import attrs
 from rich.text import Text
 
 from mutatenn import compare
-from mutatenn_reporters._notable import Group
+from mutatenn_reporters._terminal.notable import Group
 from mutatenn_reporters._text import clean, count, number, ratio, shorten
 
 if TYPE_CHECKING:

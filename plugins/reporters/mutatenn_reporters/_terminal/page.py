@@ -11,10 +11,11 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from mutatenn_reporters import _layers, _notable
 from mutatenn_reporters._answer import answer
-from mutatenn_reporters._between import between
-from mutatenn_reporters._table import WIDTH, invalid, table, zeros
+from mutatenn_reporters._terminal import layers as by_layer
+from mutatenn_reporters._terminal import notable
+from mutatenn_reporters._terminal.between import between
+from mutatenn_reporters._terminal.table import WIDTH, invalid, table, zeros
 from mutatenn_reporters._text import clean, count, environment, ratio, verdict_of_gate
 from mutatenn_reporters._view import views
 
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from mutatenn import Run
-    from mutatenn_reporters._between import EnvironmentsSection
+    from mutatenn_reporters._terminal.between import EnvironmentsSection
     from mutatenn_reporters._view import View
 
 MOST = 5
@@ -151,11 +152,11 @@ def _results(run: Run, each: View) -> Iterator[RenderableType]:
             f"{count(strays, 'mutant')} read memory outside a buffer, or unwritten, and ended alike "
             "with something else there"
         )
-    if layers := _layers.table(run.layer_scores(each.name)):
+    if layers := by_layer.table(run.layer_scores(each.name)):
         yield ""
         yield Text(layers)
         yield ""
-    for group in _notable.notable(run, each):
+    for group in notable.notable(run, each):
         yield _group(group)
     yield _score(run, each)
     if told := answer(run, each):
@@ -163,7 +164,7 @@ def _results(run: Run, each: View) -> Iterator[RenderableType]:
         yield Text(told, "bold")
 
 
-def _group(group: _notable.Group) -> RenderableType:
+def _group(group: notable.Group) -> RenderableType:
     lines: list[RenderableType] = [Text(f"{group.title}:")]
     for mutant, about in group.mutants:
         lines.append(Padding.indent(Text(clean(mutant), "bold"), 2))
