@@ -4,6 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 BENCH_STAMP := $(VENV)/.installed-bench
+BROWSER_STAMP := $(VENV)/.installed-browser
 AARCH64 := .aarch64
 FRONTENDS_VENV := .venv-frontends
 FRONTENDS_STAMP := $(FRONTENDS_VENV)/.installed
@@ -16,7 +17,7 @@ IMAGES ?=
 OPTIONS ?=
 BENCH := benchmarks/run.py $(if $(MODEL),--model '$(MODEL)') $(if $(IMAGES),--images '$(IMAGES)') $(OPTIONS)
 
-.PHONY: help demo test test-slow test-soak test-frontends test-aarch64 bench bench-quick lint format clean site
+.PHONY: help demo test test-slow test-soak test-frontends test-browser test-aarch64 bench bench-quick lint format clean site
 
 help:
 	@echo "make demo            run the bundled campaign and print its report"
@@ -24,6 +25,7 @@ help:
 	@echo "make test-slow       run the tests on the larger models (minutes)"
 	@echo "make test-soak       run the long random tests (hours); SEEDS=0-9999 for other networks"
 	@echo "make test-frontends  run the frontends' tests with their frameworks, in .venv-frontends"
+	@echo "make test-browser    run the tests of the report's page in Chromium, which root installs on Debian"
 	@echo "make test-aarch64    run a campaign on 64-bit ARM, emulated, set up in .aarch64 (1 GiB)"
 	@echo "make site            build the documentation as a site, in build/site"
 	@echo "make bench           measure the speed (minutes); MODEL=m.onnx IMAGES=folder for another model"
@@ -43,12 +45,13 @@ $(STAMP): pyproject.toml
 demo: $(STAMP)
 	@rm -rf runs/demo
 	$(BIN)/mutatenn run examples/demo.toml --out runs/demo
+	@echo "Open $(CURDIR)/runs/demo/report/report.html in a browser to see what these images would miss."
 
 test: $(STAMP)
-	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m "not slow and not soak"
+	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m "not slow and not soak and not browser"
 
 test-slow: $(STAMP)
-	$(BIN)/python -m pytest -n $(WORKERS) -m "slow and not soak"
+	$(BIN)/python -m pytest -n $(WORKERS) -m "slow and not soak and not browser"
 
 test-soak: $(STAMP)
 	MUTATENN_SEEDS=$(SEEDS) $(BIN)/python -m pytest -n $(WORKERS) -m soak
@@ -61,6 +64,15 @@ $(FRONTENDS_STAMP): pyproject.toml
 
 test-frontends: $(FRONTENDS_STAMP)
 	$(FRONTENDS_VENV)/bin/python -m pytest -n $(WORKERS) -m "not soak" tests/frontends --ignore tests/frontends/onnx
+
+$(BROWSER_STAMP): $(STAMP)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --group browser
+	@touch $@
+
+test-browser: $(BROWSER_STAMP)
+	@command -v chromium chromium-browser google-chrome >/dev/null || ! command -v apt-get >/dev/null || [ "$$(id -u)" != 0 ] \
+	  || { apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium fonts-dejavu-core; } >/dev/null 2>&1 || true
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile -m browser tests/browser
 
 test-aarch64: $(STAMP)
 	$(BIN)/python scripts/aarch64.py $(AARCH64)

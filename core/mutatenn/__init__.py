@@ -70,6 +70,8 @@ if TYPE_CHECKING:
     from mutatenn.analysis.environments.document import comparison_document, save_comparison
     from mutatenn.analysis.environments.sides import ComparedEnvironment, EndStatus
     from mutatenn.analysis.images.kill_matrix import KillMatrix, kill_matrix
+    from mutatenn.analysis.images.missing import Border, borders
+    from mutatenn.analysis.images.pictures import thumbnails
     from mutatenn.analysis.images.worth import ImageWorth, Survivor, closest_survivors, worth
     from mutatenn.campaign.execution.session import run
     from mutatenn.engine.workbench import Workbench
@@ -77,6 +79,7 @@ if TYPE_CHECKING:
     from mutatenn.host.plugin_host import PluginHost
     from mutatenn.offline.pack import pack_job
     from mutatenn.offline.packed import PackedJob
+    from mutatenn.results.delta import Delta
     from mutatenn.results.estimate import Interval
     from mutatenn.results.layer_score import LayerScore
     from mutatenn.results.planned import PlannedOperator
@@ -101,6 +104,7 @@ _LATER = {
     "Run": "mutatenn.results.run",
     "PluginHost": "mutatenn.host.plugin_host",
     "installed_backend": "mutatenn.host.installed",
+    "Delta": "mutatenn.results.delta",
     "Interval": "mutatenn.results.estimate",
     "LayerScore": "mutatenn.results.layer_score",
     "PlannedOperator": "mutatenn.results.planned",
@@ -123,6 +127,9 @@ _LATER = {
     "Survivor": "mutatenn.analysis.images.worth",
     "ImageWorth": "mutatenn.analysis.images.worth",
     "closest_survivors": "mutatenn.analysis.images.worth",
+    "Border": "mutatenn.analysis.images.missing",
+    "borders": "mutatenn.analysis.images.missing",
+    "thumbnails": "mutatenn.analysis.images.pictures",
     "worth": "mutatenn.analysis.images.worth",
     "PackedJob": "mutatenn.offline.packed",
     "pack_job": "mutatenn.offline.pack",
@@ -141,6 +148,7 @@ __all__ = [
     "Backend",
     "Baseline",
     "BaselineError",
+    "Border",
     "Bounds",
     "BuildError",
     "Call",
@@ -150,6 +158,7 @@ __all__ = [
     "ComparedEnvironment",
     "Comparison",
     "Constant",
+    "Delta",
     "Device",
     "DeviceCode",
     "DeviceLostError",
@@ -207,6 +216,7 @@ __all__ = [
     "Workbench",
     "WrappedBackend",
     "WrappedDevice",
+    "borders",
     "build_kernel",
     "cached_bytes",
     "call_isolated",
@@ -237,6 +247,7 @@ __all__ = [
     "save_comparison",
     "signal_name",
     "source_digest",
+    "thumbnails",
     "unknown_name",
     "whole",
     "worth",

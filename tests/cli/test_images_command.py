@@ -20,7 +20,6 @@ from mutatenn.analysis.images.worth import Survivor
 from mutatenn.api.mutant import Mutant
 from mutatenn.api.verdict import Verdict
 from mutatenn.campaign.config.resources import data_folder
-from mutatenn.host.plugin_host import PluginHost
 from mutatenn.results.store import Store
 from mutatenn.testing import made_run
 
@@ -129,12 +128,12 @@ def test_near_images_that_are_darker_than_most(tmp_path: Path) -> None:
     text = (run.directory / "campaign.toml").read_text()
     (run.directory / "campaign.toml").write_text(text.replace("mutatenn:digits/*.png", f"{tmp_path}/*.png"))
     near = [Survivor(f"m{index}", 0.5, f"{index}_a.png", 0, 1) for index in range(5)]
-    found = brightness(run, PluginHost.installed(), near)
+    found = brightness(run, near)
     assert found is not None
     assert found.nearest == 10
     assert found.low > 10
-    assert brightness(run, PluginHost.installed(), near[:3]) is None, "too few to tell"
-    assert brightness(run, PluginHost.installed(), [attrs.evolve(each, image="x") for each in near]) is None
+    assert brightness(run, near[:3]) is None, "too few to tell"
+    assert brightness(run, [attrs.evolve(each, image="x") for each in near]) is None
 
 
 def last(found: dict[str, Any]) -> str:

@@ -47,9 +47,26 @@ class Status(str, Enum):
         }
 
     @property
+    def behaviour(self) -> str | None:
+        """What a user sees of a mutant that ended so; None where that says nothing of the mutant."""
+        return _BEHAVIOUR.get(self)
+
+    @property
     def rare(self) -> bool:
         """Whether score lines name it only where there are any."""
         return self in {Status.OUT_OF_BOUNDS, Status.UNSTABLE, Status.INFRASTRUCTURE_ERROR}
+
+
+_BEHAVIOUR: dict[Status, str] = {
+    Status.KILLED: "killed",
+    Status.SURVIVED: "unnoticed",
+    Status.NEVER_INFECTED: "unnoticed",
+    Status.EQUIVALENT: "unnoticed",
+    Status.CRASHED: "crashed",
+    Status.TIMED_OUT: "timed out",
+    Status.OUT_OF_BOUNDS: "out of bounds",
+    Status.BUILD_ERROR: "rejected",
+}
 
 
 @attrs.frozen

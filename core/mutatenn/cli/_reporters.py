@@ -16,13 +16,13 @@ if TYPE_CHECKING:
 
 def add_reporter(parser: argparse.ArgumentParser, default: Sequence[str], more: str = "") -> None:
     """Declare ``--reporter``."""
+    usual = " and ".join(filter(None, (", ".join(default[:-1]), default[-1])))
     parser.add_argument(
         "--reporter",
         metavar="NAME",
         action="append",
         default=[],
-        help="a reporter; may be repeated (default: those of the campaign file, or else "
-        f"{' and '.join(default)}){more}",
+        help=f"a reporter; may be repeated (default: those of the campaign file, or else {usual}){more}",
     )
 
 

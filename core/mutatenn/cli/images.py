@@ -72,7 +72,7 @@ class ImagesCommand(Command):
         mutated = [name for name in names if run.mutants_of(name)] if args.more is not None else []
         tried = {name: _tried(run, name, args, host) for name in mutated}
         if args.json:
-            found = {name: _plain(run, name, host) for name in names}
+            found = {name: _plain(run, name) for name in names}
             for name, each in tried.items():
                 if (about := found[name]) is not None:
                     about["tried"] = attrs.asdict(each)
@@ -80,7 +80,7 @@ class ImagesCommand(Command):
         elif tried:
             print("\n\n".join(map(_gain, tried.values())))
         else:
-            print("\n\n".join("\n\n".join(_sections(run, name, host)) for name in names))
+            print("\n\n".join("\n\n".join(_sections(run, name)) for name in names))
         return 0
 
 
@@ -128,7 +128,7 @@ def _found(run: Run, environment: str) -> ImageWorth | None:
     return worth(matrix) if matrix.mutants else None
 
 
-def _plain(run: Run, environment: str, host: PluginHost) -> dict[str, Any] | None:
+def _plain(run: Run, environment: str) -> dict[str, Any] | None:
     found = _found(run, environment)
     if found is None:
         return None
@@ -137,7 +137,7 @@ def _plain(run: Run, environment: str, host: PluginHost) -> dict[str, Any] | Non
 
     cover = found.cover
     survivors = closest_survivors(run, environment)
-    apart = brightness(run, host, survivors)
+    apart = brightness(run, survivors)
     return {
         "mutants": found.mutants,
         "killed": found.killed,
@@ -155,7 +155,7 @@ def _plain(run: Run, environment: str, host: PluginHost) -> dict[str, Any] | Non
     }
 
 
-def _sections(run: Run, environment: str, host: PluginHost) -> Iterator[str]:
+def _sections(run: Run, environment: str) -> Iterator[str]:
     found = _found(run, environment)
     if found is None:
         yield printable(f"environment {environment}: no mutant was judged yet; `mutatenn run` continues it")
@@ -173,7 +173,7 @@ def _sections(run: Run, environment: str, host: PluginHost) -> Iterator[str]:
     yield from filter(None, (_idle(found), _dominated(found), _apart(found)))
     if survivors := closest_survivors(run, environment):
         yield _survivors(survivors)
-        yield from filter(None, [_missing(run, environment, survivors, host)])
+        yield from filter(None, [_missing(run, environment, survivors)])
 
 
 def _head(found: ImageWorth) -> str:
@@ -227,7 +227,7 @@ def _survivors(survivors: Sequence[Survivor]) -> str:
     return _listed(title, ("mutant", "lost", "image"), rows, right=[1])
 
 
-def _missing(run: Run, environment: str, survivors: Sequence[Survivor], host: PluginHost) -> str:
+def _missing(run: Run, environment: str, survivors: Sequence[Survivor]) -> str:
     """Return which images to add."""
     from mutatenn.analysis.images.missing import borders, brightness
 
@@ -237,7 +237,7 @@ def _missing(run: Run, environment: str, survivors: Sequence[Survivor], host: Pl
     rows = [(each.label, each.other, each.survivors, some(each.images, 2)) for each in found]
     title = "images to add: of this output, almost of the other, where survivors were nearly noticed"
     text = _listed(title, ("output", "almost", "survivors", "such as"), rows, right=[0, 1, 2])
-    apart = brightness(run, host, survivors)
+    apart = brightness(run, survivors)
     if apart:
         how = "darker" if apart.nearest < apart.low else "brighter"
         text += (

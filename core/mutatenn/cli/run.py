@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from mutatenn.results.reporter import Reporter
     from mutatenn.results.run import Run
 
-REPORTERS = ("json", "terminal")
+REPORTERS = ("html", "json", "terminal")
 FAILED = 4
 RAW_PIXELS = (
     "warning: preprocess.mean and std are not set, so pixels go in as 0 to 255; give what the model was "

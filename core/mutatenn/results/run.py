@@ -13,6 +13,7 @@ from mutatenn.api.verdict import Status
 from mutatenn.errors import InputError
 from mutatenn.files import read_file
 from mutatenn.nearest import suggestion
+from mutatenn.results.delta import Delta
 from mutatenn.results.estimate import CONFIDENCE, Interval, Stratum, stratified
 from mutatenn.results.frames import frame, table
 from mutatenn.results.judge import Judge
@@ -52,13 +53,15 @@ class Run:
     without a verdict is among the records, but has none in its ``verdicts``.
 
     ``min_score`` and ``min_low``, where they are not None, stand in the place of the campaign's own, and ask
-    of what has run so far: mutants that still wait have no benefit of the doubt.
+    of what has run so far: mutants that still wait have no benefit of the doubt. ``against`` is an earlier
+    run, with which :meth:`since` compares.
     """
 
     directory: Path
     _store: Store
     min_score: float | None = None
     min_low: float | None = None
+    against: Run | None = None
 
     @classmethod
     def open(cls, directory: str | Path) -> Run:
@@ -185,6 +188,21 @@ class Run:
     def accepted_survivors(self, environment: str) -> int:
         """Return how many survivors of an environment are accepted."""
         return self._store.tallies.accepted(environment)
+
+    def since(self, environment: str) -> Delta | None:
+        """Return what is different in an environment since the earlier run ``against``.
+
+        None without one, or where it has no such environment.
+        """
+        earlier = self.against
+        if earlier is None or environment not in earlier.environments:
+            return None
+        return Delta.between(
+            earlier.statuses(environment),
+            earlier.mutants_of(environment),
+            self.statuses(environment),
+            self.mutants_of(environment),
+        )
 
     @property
     def stop(self) -> Stop | None:

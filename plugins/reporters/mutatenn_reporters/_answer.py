@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from mutatenn import Status
 from mutatenn_reporters import _layers
-from mutatenn_reporters._text import clean, count
+from mutatenn_reporters._text import count, cut
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 MOST = 3
 """Operators and layers that are named."""
+LONGEST = 60
+"""Characters of an operator's name."""
 
 
 def answer(run: Run, view: View) -> str:
@@ -43,7 +45,7 @@ def _missed(run: Run, view: View) -> Iterator[str]:
     """Yield which faults are missed, by operator and by layer."""
     rows = sorted((row for row in view.rows if _survivors(row)), key=_survivors, reverse=True)
     if rows:
-        named = [f"{clean(row.operator)} ({_survivors(row)} of {_valid(row)})" for row in rows[:MOST]]
+        named = [f"{cut(row.operator, LONGEST)} ({_survivors(row)} of {_valid(row)})" for row in rows[:MOST]]
         more = f" and {count(len(rows) - MOST, 'other')}" if len(rows) > MOST else ""
         yield f"{', '.join(named)}{more}"
     layers = _layers.weakest(run.layer_scores(view.name))

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import attrs
 
 from mutatenn import Status
+from mutatenn_reporters._colours import COLOURS
 from mutatenn_reporters._text import clean, count
 
 if TYPE_CHECKING:
@@ -17,22 +18,6 @@ if TYPE_CHECKING:
     from mutatenn import Comparison, EndStatus
 
 
-# Told apart by people who see colours otherwise; where a word fits it stands there, too.
-COLOURS: dict[EndStatus, tuple[str, str]] = {
-    Status.KILLED: ("#0072b2", "#fff"),
-    Status.CRASHED: ("#b03a00", "#fff"),
-    Status.TIMED_OUT: ("#e08214", "#000"),
-    Status.OUT_OF_BOUNDS: ("#8e4585", "#fff"),
-    Status.UNSTABLE: ("#d9a6d4", "#000"),
-    Status.SURVIVED: ("#f5e663", "#000"),
-    Status.NEVER_INFECTED: ("#fbf5c4", "#000"),
-    Status.EQUIVALENT: ("#e3e3e3", "#000"),
-    Status.BUILD_ERROR: ("#5f5f5f", "#fff"),
-    Status.INFRASTRUCTURE_ERROR: ("#fff", "#c00"),
-    "waiting": ("#fff", "#888"),
-    "skipped": ("#fff", "#888"),
-    "not-planned": ("#fff", "#aaa"),
-}
 EDGE = 'stroke="#bbb" stroke-width="0.5"'
 EDGES: dict[EndStatus, str] = {
     Status.INFRASTRUCTURE_ERROR: 'stroke="#c00"',

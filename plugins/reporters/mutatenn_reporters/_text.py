@@ -24,6 +24,12 @@ def shorten(text: object) -> str:
     return f"{kept.rpartition(' ')[0] or kept}..."  # no word is cut, where there are words
 
 
+def cut(text: object, longest: int) -> str:
+    """Return clean text of at most so many characters."""
+    line = clean(text)
+    return line if len(line) <= longest else f"{line[: longest - 3]}..."
+
+
 def count(number: int, noun: str) -> str:
     """Return ``1 image``, ``2 images``."""
     return f"{number} {noun}{'' if number == 1 else 's'}"

@@ -19,16 +19,7 @@ if TYPE_CHECKING:
 
 Agreement = Literal["agrees", "diverges", "undecided"]
 
-BEHAVIOUR: dict[EndStatus, str] = {
-    Status.KILLED: "killed",
-    Status.SURVIVED: "unnoticed",
-    Status.NEVER_INFECTED: "unnoticed",
-    Status.EQUIVALENT: "unnoticed",
-    Status.CRASHED: "crashed",
-    Status.TIMED_OUT: "timed out",
-    Status.OUT_OF_BOUNDS: "out of bounds",
-    Status.BUILD_ERROR: "rejected",
-}
+BEHAVIOUR: dict[EndStatus, str] = {each: each.behaviour for each in Status if each.behaviour}
 """What a user sees of a mutant that ended so; other ends say nothing of the mutant."""
 OTHER_CHANGE = "; not the same change of the code"
 

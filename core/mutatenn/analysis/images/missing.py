@@ -8,17 +8,13 @@ import attrs
 import numpy as np
 from PIL import Image
 
-from mutatenn.campaign.execution.setup import read
-from mutatenn.campaign.inputs.dataset import open_dataset
-from mutatenn.errors import InputError
-from mutatenn.results.run import CAMPAIGN_FILE
+from mutatenn.analysis.images.pictures import image_files
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
     from mutatenn.analysis.images.worth import Survivor
-    from mutatenn.host.plugin_host import PluginHost
     from mutatenn.results.run import Run
 
 FEWEST, MOST = 4, 400
@@ -67,20 +63,19 @@ def borders(run: Run, environment: str, survivors: Sequence[Survivor]) -> list[B
     return sorted(every, key=lambda border: -border.survivors)
 
 
-def brightness(run: Run, host: PluginHost, survivors: Sequence[Survivor]) -> Brightness | None:
+def brightness(run: Run, survivors: Sequence[Survivor]) -> Brightness | None:
     """Return how bright the nearest images are, where they are apart from half of all.
 
     None where they are not, are too few, or the files are no longer there, or no images.
     """
     try:
-        dataset = open_dataset(read(run.directory / CAMPAIGN_FILE, host).dataset)
-        paths = dict(zip(dataset.names, dataset.paths, strict=True))
+        paths = image_files(run)
         nearest = sorted({each.image for each in survivors if each.image in paths})
         if len(nearest) < FEWEST:
             return None
         usual = [_grey(path) for path in list(paths.values())[:: max(1, len(paths) // MOST)]]
         middle = float(np.median([_grey(paths[name]) for name in nearest[:MOST]]))
-    except (InputError, OSError, ValueError, Image.DecompressionBombError):
+    except (OSError, ValueError, Image.DecompressionBombError):
         return None
     low, high = map(float, np.percentile(usual, HALF))
     return None if low <= middle <= high else Brightness(middle, low, high)

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from mutatenn.results.run import Run
 
 EXAMINED = 200  # survivors whose outputs are read
+NEAREST = 3  # images that are named of each
 
 
 @attrs.frozen
@@ -56,9 +57,9 @@ class Survivor:
     """How close a mutant that survived came to being noticed.
 
     ``lost`` is the largest share of its margin (top-1 score less the second) that an image lost, 0 to 1, at
-    which the label changes, and ``image`` that image (None where none lost any). Under another oracle than
-    top-1, the labels of survivors may change: ``labels_changed`` counts the images, ``lost`` goes above 1.
-    ``propagated`` counts the images whose output differs.
+    which the label changes, and ``image`` that image (None where none lost any); ``nearest`` are the three
+    that lost most. Under another oracle than top-1, the labels of survivors may change: ``labels_changed``
+    counts the images, ``lost`` goes above 1. ``propagated`` counts the images whose output differs.
     """
 
     mutant: str
@@ -66,6 +67,7 @@ class Survivor:
     image: str | None
     labels_changed: int
     propagated: int
+    nearest: dict[str, float] = attrs.field(factory=dict)
 
 
 def worth(matrix: KillMatrix) -> ImageWorth:
@@ -123,13 +125,13 @@ def _change(verdict: Verdict) -> tuple[float, ...]:
 def _survivor(
     verdict: Verdict, seen: Observation | None, original: NDArray[np.float64], names: tuple[str, ...]
 ) -> Survivor:
-    lost, image = 0.0, None
+    nearest: dict[str, float] = {}
     if seen is not None and len(seen.rows):
         shares = margin_lost(original[seen.rows], seen.outputs)
-        row = int(np.argmax(shares))
-        if shares[row] > 0:
-            lost, image = float(shares[row]), names[seen.rows[row]]
-    return Survivor(verdict.mutant, lost, image, verdict.labels_changed, verdict.propagated)
+        most = np.argsort(-shares, kind="stable")[:NEAREST]
+        nearest = {names[seen.rows[row]]: float(shares[row]) for row in most if shares[row] > 0}
+    image, lost = next(iter(nearest.items()), (None, 0.0))
+    return Survivor(verdict.mutant, lost, image, verdict.labels_changed, verdict.propagated, nearest)
 
 
 def margin_lost(original: NDArray[np.floating], values: NDArray[np.floating]) -> NDArray[np.float64]:

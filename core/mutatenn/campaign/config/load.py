@@ -80,6 +80,12 @@ def load_oracles(path: Path) -> values.Oracles:
         return sections.oracles({})(parse_file(path).get("oracles", {}))
 
 
+def load_dataset(path: Path) -> values.DatasetSection:
+    """Read where the images of a run are, and nothing else of its campaign file; raises InputError."""
+    with _told(path, ".dataset"):
+        return sections.dataset(Path(os.path.abspath(path.parent)))(parse_file(path).get("dataset", {}))
+
+
 def load_reporters(path: Path, known: Collection[str]) -> tuple[values.ReporterSpec, ...]:
     """Read the reporters of a run's campaign file, nothing else of it: what it names may be elsewhere now.
 

@@ -47,7 +47,7 @@ def campaign(base: Path, catalogues: Catalogues) -> Callable[[Any], values.Campa
         values.Campaign,
         name=_name,
         model=_model(base, catalogues),
-        dataset=_dataset(base),
+        dataset=dataset(base),
         preprocess=_preprocess(),
         environments=array(_environment(catalogues), least=1, key=lambda environment: environment.name),
         mutations=array(_mutation(catalogues)),
@@ -109,7 +109,8 @@ def _sha256(value: Any) -> str:
     return str(value).lower()
 
 
-def _dataset(base: Path) -> Callable[[Any], values.DatasetSection]:
+def dataset(base: Path) -> Callable[[Any], values.DatasetSection]:
+    """Return the reader of ``[dataset]``."""
     pattern, file = _pattern(base), _file(base)
     return table(
         values.DatasetSection,

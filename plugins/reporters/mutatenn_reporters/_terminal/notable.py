@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING
 
 import attrs
 
-from mutatenn import Status, closest_survivors, duration, signal_name
-from mutatenn_reporters._text import count, number, shorten
+from mutatenn import Status, closest_survivors, duration
+from mutatenn_reporters._endings import cause, clause
+from mutatenn_reporters._text import count
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from mutatenn import Run, Survivor, Verdict
+    from mutatenn import Run, Survivor
     from mutatenn_reporters._view import View
 
 MOST = 5
@@ -48,7 +49,7 @@ def notable(run: Run, view: View) -> Iterator[Group]:
     for status, title in ENDED.items():
         if view.score.counts[status]:
             verdicts = run.verdicts(view.name, status)
-            yield _group(title, ((verdict.mutant, _cause(verdict)) for verdict in verdicts))
+            yield _group(title, ((verdict.mutant, cause(verdict)) for verdict in verdicts))
     yield from _masking(run, view)
     slow = run.slow(view.name)
     took = ((mutant, f"{duration(long)}, the original's {duration(usual)}") for mutant, long, usual in slow)
@@ -73,25 +74,8 @@ def _group(title: str, mutants: Iterator[tuple[str, str]]) -> Group:
     return Group(title, shown, more=sum(1 for _ in mutants))
 
 
-def _worst(verdict: Verdict) -> float | None:
-    return verdict.oracles.get("max-abs", {}).get("worst")
-
-
 def _survival(run: Run, view: View, survivor: Survivor) -> str:
     verdict = run.verdict(view.name, survivor.mutant)
     assert verdict  # noqa: S101  # it is listed because of it
-    parts = [f"infected {verdict.infected} of {count(verdict.images, 'image')}"]
-    worst = _worst(verdict)
-    by = f" by up to {number(worst)}" if worst else ""
-    parts.append(
-        f"changed the output on {verdict.propagated}{by}" if verdict.propagated else "changed no output"
-    )
-    parts += [f"took {survivor.lost:.0%} of a top-1 margin"] if survivor.lost else []
-    parts += [f"changed {count(verdict.labels_changed, 'label')}"] if verdict.labels_changed else []
-    return ", ".join(parts)
-
-
-def _cause(verdict: Verdict) -> str:
-    if verdict.message or verdict.signal is None:
-        return shorten(verdict.message or "no message")
-    return signal_name(verdict.signal)
+    took = f", took {survivor.lost:.0%} of a top-1 margin" if survivor.lost else ""
+    return f"{clause(verdict)}{took}"

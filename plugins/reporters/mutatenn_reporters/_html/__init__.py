@@ -1,0 +1,1 @@
+"""What the html reporter writes."""
