@@ -64,6 +64,8 @@ def read_fact(key: str, record: str) -> Any:
     sound = conforms(value, FACTS.get(key, str))
     if key == "facts":
         sound = sound and all(conforms(each, ENVIRONMENT) for each in value.get("environments", {}).values())
+        sound = sound and conforms(value.get("operators", {}), dict[str, str])
+        sound = sound and conforms(value.get("campaign", ""), str)
     if not sound:
         raise ValueError(f"its {key} is {record[:80]}")
     return value

@@ -24,7 +24,7 @@ def frame(records: Iterable[Record]) -> Any:
         import pandas as pd
     except ImportError:
         raise InputError("frames need pandas; install it: pip install 'mutatenn[frame]'") from None
-    return pd.DataFrame(_rows(records))
+    return pd.DataFrame(rows(records))
 
 
 def table(records: Iterable[Record]) -> Any:
@@ -33,14 +33,16 @@ def table(records: Iterable[Record]) -> Any:
         import pyarrow as pa
     except ImportError:
         raise InputError("tables need pyarrow; install it: pip install 'mutatenn[arrow]'") from None
-    rows = [{**row, "masked": json.dumps(row["masked"])} for row in _rows(records)]
-    names = {name: None for row in rows for name in row}  # not every verdict has every oracle
-    return pa.table({name: [row.get(name) for row in rows] for name in names})
+    found = [{**row, "masked": json.dumps(row["masked"])} for row in rows(records)]
+    names = {name: None for row in found for name in row}  # not every verdict has every oracle
+    return pa.table({name: [row.get(name) for row in found] for name in names})
 
 
-def _rows(records: Iterable[Record]) -> Iterator[dict[str, Any]]:
+def rows(records: Iterable[Record]) -> Iterator[dict[str, Any]]:
+    """Yield the verdicts as plain data, one for each mutant and environment."""
     for record in records:
         about = {key: getattr(record, key) for key in ABOUT}
+        about |= {"layers": ", ".join(record.mutant.layers)}
         for verdict in record.verdicts.values():
             yield {**about, **_row(verdict)}
 

@@ -15,7 +15,7 @@ from mutatenn.files import read_file
 from mutatenn.nearest import suggestion
 from mutatenn.results.delta import Delta
 from mutatenn.results.estimate import CONFIDENCE, Interval, Stratum, stratified
-from mutatenn.results.frames import frame, table
+from mutatenn.results.frames import frame, rows, table
 from mutatenn.results.judge import Judge
 from mutatenn.results.layer_score import LayerScore
 from mutatenn.results.observations import merge
@@ -359,6 +359,14 @@ class Run:
         """Return the unified diff of a mutant's code per environment, where it was built."""
         found = sorted(changes_folder(self.directory, mutant).glob(f"*/{CHANGE}"))
         return {path.parent.name: read_file(path).decode(errors="replace") for path in found}
+
+    def rows(self) -> Iterator[dict[str, Any]]:
+        """Yield the verdicts as plain data, one for each mutant and environment that has one.
+
+        The keys are ``operator``, ``category``, ``level``, ``stage``, ``layers`` (names in one text), those
+        of a :class:`Verdict` (``by`` as one text), and ``ORACLE.mean`` and ``ORACLE.worst``.
+        """
+        return rows(self.records())
 
     def frame(self) -> Any:
         """Return the verdicts as a pandas DataFrame, one row per mutant and environment.

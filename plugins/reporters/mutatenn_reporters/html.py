@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, ClassVar
 
 import attrs
 
-from mutatenn import InputError, Reporter, hookimpl
-from mutatenn_reporters._text import clean
+from mutatenn import Reporter, hookimpl
+from mutatenn_reporters._writing import writing, wrote
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -38,15 +38,12 @@ class Html(Reporter):
 
         Raises InputError if it cannot be written.
         """
-        from mutatenn_reporters._html.page import write
+        from mutatenn_reporters._html.page import render
 
-        try:
-            write(run, directory / FILE, pictures=self.thumbnails, side=self.thumbnail_side)
-        except OSError as error:
-            raise InputError(
-                f"cannot write {directory / FILE}: {error.strerror}; choose another folder"
-            ) from None
-        return f"wrote {clean(directory / FILE)}"
+        with writing(directory / FILE) as file:
+            pieces = render(run, pictures=self.thumbnails, side=self.thumbnail_side)
+            file.writelines(piece.encode() for piece in pieces)
+        return wrote(directory / FILE)
 
 
 @hookimpl

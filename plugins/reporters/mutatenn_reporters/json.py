@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import attrs
 
-from mutatenn import InputError, Reporter, hookimpl, jsonable, whole
-from mutatenn_reporters._text import clean
+from mutatenn import Reporter, hookimpl, jsonable
 from mutatenn_reporters._view import differences, views
+from mutatenn_reporters._writing import writing, wrote
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 SCHEMA = "mutatenn-report/1"
 FILE = "report.json"
+ABSENT = {"campaign": "", "operators": {}}
+"""What runs of earlier versions do not tell."""
 
 
 @attrs.define(kw_only=True, eq=False)
@@ -38,14 +40,9 @@ class Json(Reporter):
         Raises InputError if it cannot be written.
         """
         head = json.dumps(jsonable(_head(run)), indent=1, allow_nan=False)
-        try:
-            with whole(directory / FILE) as file:
-                file.writelines(piece.encode("ascii") for piece in _with_mutants(head, run))
-        except OSError as error:
-            raise InputError(
-                f"cannot write {directory / FILE}: {error.strerror}; choose another folder"
-            ) from None
-        return f"wrote {clean(directory / FILE)}"
+        with writing(directory / FILE) as file:
+            file.writelines(piece.encode("ascii") for piece in _with_mutants(head, run))
+        return wrote(directory / FILE)
 
 
 def _head(run: Run) -> dict[str, Any]:
@@ -57,7 +54,7 @@ def _head(run: Run) -> dict[str, Any]:
         "failed_thresholds": [attrs.asdict(each) for each in run.failed_thresholds],
         "not_run": sum(each.waiting for each in every),
         "score": _score(run.score()) if len(every) == 1 else None,
-        "provenance": {key: value for key, value in run.facts.items() if key != "environments"},
+        "provenance": {**ABSENT, **{key: told for key, told in run.facts.items() if key != "environments"}},
         "images": [attrs.asdict(image) for image in run.images],
         "environments": [_environment(run, each) for each in every],
         "noise_between_environments": [

@@ -14,7 +14,7 @@ from mutatenn.border import distribution_of
 from mutatenn.campaign.config.values import REFERENCE
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Collection, Iterable, Iterator
 
     from mutatenn.api.capability import Capability
     from mutatenn.campaign.execution.setup import Setup
@@ -23,12 +23,14 @@ PACKAGES = ("mutatenn", "apache-tvm", "apache-tvm-ffi", "onnx", "onnxruntime", "
 """Distributions that every run depends on."""
 
 
-def facts(setup: Setup, operators: Iterable[str]) -> dict[str, Any]:
+def facts(setup: Setup, operators: Collection[str]) -> dict[str, Any]:
     """Return what a reader of the results needs to know about their making, as plain data.
 
     ``operators`` are those of the plan.
     """
+    mutators = setup.host.mutators()
     return {
+        "campaign": os.path.abspath(setup.path),
         "created": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         "versions": {"python": platform.python_version(), **versions(_packages(setup, operators))},
         "host": {"system": platform.platform(), "machine": platform.machine(), "cpus": cpus()},
@@ -40,6 +42,7 @@ def facts(setup: Setup, operators: Iterable[str]) -> dict[str, Any]:
             "output": str(setup.model.output),
         },
         "oracles": {"kill": setup.kill, "all": list(setup.oracles)},
+        "operators": {name: mutators[name].summary() for name in operators if name in mutators},
         "environments": {env.name: _environment(setup, env.name) for env in setup.campaign.environments},
     }
 

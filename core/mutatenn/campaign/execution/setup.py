@@ -52,12 +52,13 @@ if TYPE_CHECKING:
 class Setup:
     """A loaded campaign.
 
-    ``images`` is ``[images, *model.input.shape[1:]]``; ``imported`` is the model by environment name,
-    ``backends`` the same without those that are the model's own framework, ``oracles`` are by comparator name
-    with the kill oracle ``kill`` first.
+    ``path`` is its file; ``images`` is ``[images, *model.input.shape[1:]]``; ``imported`` is the model by
+    environment name, ``backends`` the same without those that are the model's own framework, ``oracles`` are
+    by comparator name with the kill oracle ``kill`` first.
     """
 
     host: PluginHost
+    path: Path
     campaign: Campaign
     imported: dict[str, ImportedModel]
     dataset: Dataset
@@ -196,7 +197,7 @@ def prepare(campaign: Campaign, path: str | Path, host: PluginHost) -> Setup:
     host.emit("mutatenn_stage_started", stage=f"preparing {counted(len(dataset.names), 'image')}")
     prepared = load_images(dataset, campaign.preprocess, next(iter(imported.values())).model.input)
     kill = campaign.oracles.kill.name
-    return Setup(host, campaign, imported, dataset, prepared, kill, oracles, parts.backends)
+    return Setup(host, Path(path), campaign, imported, dataset, prepared, kill, oracles, parts.backends)
 
 
 def _executor(campaign: Campaign, backend: Backend, host: PluginHost) -> Executor:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from mutatenn import Status, one_line
+from mutatenn_reporters._changes import readable
 from mutatenn_reporters._endings import clause
 from mutatenn_reporters._html.data import short
 from mutatenn_reporters._html.packed import packed_json
@@ -96,11 +97,5 @@ def _diffs(run: Run, mutant: str) -> list[list[Any]]:
     """Return the different diffs of a mutant's code, each with the environments that have it."""
     found: dict[str, list[str]] = {}
     for environment, text in run.changes(mutant).items():
-        found.setdefault(text[:LONGEST_DIFF], []).append(short(environment))
-    return [[names, _readable(text)] for text, names in found.items()]
-
-
-def _readable(text: str) -> str:
-    """Return code without what is not printable, its lines and indents kept."""
-    lines = text.splitlines()
-    return "\n".join("".join(c if c.isprintable() else "?" for c in line.expandtabs(4)) for line in lines)
+        found.setdefault(readable(text, LONGEST_DIFF), []).append(short(environment))
+    return [[names, text] for text, names in found.items()]

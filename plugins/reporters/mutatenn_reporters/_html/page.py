@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 import attrs
 import jinja2
 
-from mutatenn import CATEGORIES, Status, borders, compare, thumbnails, whole, worth
+from mutatenn import CATEGORIES, Status, borders, compare, thumbnails, worth
 from mutatenn_reporters._answer import answer
+from mutatenn_reporters._changes import readable
 from mutatenn_reporters._colours import COLOURS
 from mutatenn_reporters._endings import clause
 from mutatenn_reporters._html import details
@@ -92,12 +93,6 @@ class Part:
     def name(self) -> str:
         """The environment's name."""
         return short(self.view.name)
-
-
-def write(run: Run, path: Path, *, pictures: bool, side: int, live: bool = False) -> None:
-    """Write the page of a run into a file that is absent, or as it was, or whole."""
-    with whole(path) as file:
-        file.writelines(piece.encode() for piece in render(run, pictures=pictures, side=side, live=live))
 
 
 def render(run: Run, *, pictures: bool, side: int, live: bool = False) -> Iterator[str]:
@@ -264,10 +259,9 @@ def _between(run: Run) -> dict[str, Any] | None:
 
 def _campaign(run: Run) -> str:
     try:
-        text = (run.directory / "campaign.toml").read_text(errors="replace")
+        return readable((run.directory / "campaign.toml").read_text(errors="replace"))
     except OSError:
         return ""
-    return "\n".join("".join(c if c.isprintable() else "?" for c in line) for line in text.splitlines())
 
 
 def _provenance(run: Run) -> list[tuple[str, str]]:
