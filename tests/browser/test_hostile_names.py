@@ -97,7 +97,7 @@ def attacked(request: Any, tmp_path: Path) -> mutatenn.Run:
 
 
 def test_hostile_names_are_inert(attacked: mutatenn.Run, tab: Any, write: Any, tmp_path: Path) -> None:
-    run = attrs.evolve(attacked, against=attacked, min_score=1.0)
+    run = attrs.evolve(attacked, against=attacked, demands={"min_score": 1.0})
     path = write(run, tmp_path)
     assert path.stat().st_size < 400_000
     page = tab.open(path)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import attrs
@@ -13,12 +13,13 @@ from mutatenn.api.verdict import Status
 from mutatenn.campaign.config.values import Thresholds
 from mutatenn.results.estimate import wilson
 from mutatenn.results.score import MutationScore
-from mutatenn.results.thresholds import Failed, failed, few_verdicts, without_verdict
+from mutatenn.results.thresholds import Failed, Reached, failed, few_verdicts, without_verdict
 
 Counts = Mapping[Status, int]
 FINE: Counts = {"killed": 4, "survived": 6}
 LOOPS: Counts = {"timed-out": 9}
 BROKEN: Counts = {"build-error": 9, "killed": 1}
+CATEGORIES = {"a": "LN", "b": "LN", "c": "CSO"}
 
 
 def operators(**counts: Counts) -> dict[str, MutationScore]:
@@ -36,19 +37,16 @@ def sampled(environment: str, scores: Mapping[str, MutationScore]) -> MutationSc
     return attrs.evolve(found, interval=wilson(found.detected, found.valid))
 
 
-def check(
-    *,
-    min_score: float | None = None,
-    min_low: float | None = None,
-    min_valid: float = 0.5,
-    waiting: int = 0,
-    final: bool = False,
-    **counts: Any,
-) -> list[str]:
-    """Return the names of the thresholds that fail in one environment."""
-    thresholds, scores = Thresholds(min_score, min_low, min_valid), {"cpu": operators(**counts)}
-    found = failed(thresholds, scores, {"cpu": {"a": waiting}}, together, final=final)
-    return [each.threshold for each in found]
+def cpu(total: Any = together, **counts: Counts) -> Reached:
+    """Return what an environment has reached in which all have run."""
+    return Reached("cpu", operators(**counts), {}, total)
+
+
+def check(*, waiting: int = 0, final: bool = False, new: Sequence[str] = (), **options: Any) -> list[str]:
+    """Return the names of the thresholds that fail in one environment; other options are counts."""
+    kept = {name: options.pop(name) for name in [*options] if name.startswith(("min_", "max_"))}
+    reached = Reached("cpu", operators(**options), {"a": waiting}, together, CATEGORIES, new)
+    return [each.threshold for each in failed(Thresholds(**kept), [reached], final=final)]
 
 
 @pytest.mark.parametrize("status", Status)
@@ -60,7 +58,7 @@ def test_what_has_no_verdict(status: Status) -> None:
 
 def test_the_line_names_numbers_reasons_and_the_cure() -> None:
     counts: Counts = {"killed": 31, "build-error": 250, "timed-out": 20, "infrastructure-error": 1}
-    (found,) = failed(Thresholds(), {"cpu": operators(a=counts)}, {"cpu": {}}, together, final=False)
+    (found,) = failed(Thresholds(), [cpu(a=counts)], final=False)
     assert str(found) == (
         "threshold failed: min_valid: only 31 of 302 mutants (10.3 %) have a verdict, at least 50 % must: "
         "250 build errors, 20 timed out, 1 infrastructure error; `mutatenn show RUN MUTANT` tells why one "
@@ -70,7 +68,8 @@ def test_the_line_names_numbers_reasons_and_the_cure() -> None:
 
 def test_every_environment_is_checked_and_named() -> None:
     scores = {"cpu": operators(a=FINE), "gpu": operators(a=LOOPS), "board": operators(a=FINE, b=LOOPS)}
-    found = failed(Thresholds(0.4), scores, {key: {} for key in scores}, together, final=True)
+    reached = [Reached(name, each, {}, together) for name, each in scores.items()]
+    found = failed(Thresholds(0.4), reached, final=True)
     assert [(each.threshold, each.environment) for each in found] == [
         ("min_valid", "gpu"),
         ("min_score", "gpu"),
@@ -99,7 +98,7 @@ def test_every_environment_is_checked_and_named() -> None:
     ],
 )
 def test_a_score_too_low(counts: dict[str, Counts], value: float, reason: str) -> None:
-    found = failed(Thresholds(0.5), {"cpu": operators(**counts)}, {"cpu": {}}, together, final=False)
+    found = failed(Thresholds(0.5), [cpu(**counts)], final=False)
     assert found == (Failed("min_score", "cpu", pytest.approx(value, nan_ok=True), 0.5, reason),)
 
 
@@ -145,15 +144,13 @@ def test_the_low_end_of_the_interval_is_what_a_gate_may_ask_for(counts: dict[str
     interval = sampled("cpu", scores).interval
     assert interval
     for least in (interval.low, interval.low + 0.001):
-        found = failed(Thresholds(min_low=least), {"cpu": scores}, {"cpu": {}}, sampled, final=False)
+        found = failed(Thresholds(min_low=least), [Reached("cpu", scores, {}, sampled)], final=False)
         assert [each.threshold for each in found] == (["min_low"] if least > interval.low else [])
 
 
 def test_what_is_told_of_a_low_end() -> None:
     def told(total: Any, counts: Counts) -> str:
-        (found,) = failed(
-            Thresholds(min_low=0.2), {"cpu": operators(a=counts)}, {"cpu": {}}, total, final=False
-        )
+        (found,) = failed(Thresholds(min_low=0.2), [cpu(total, a=counts)], final=False)
         return found.reason
 
     assert told(sampled, FINE) == (
@@ -167,7 +164,53 @@ def test_what_is_told_of_a_low_end() -> None:
 def test_mutants_that_wait_count_for_the_low_end_as_if_killed() -> None:
     low = sampled("cpu", operators(a={**FINE, "killed": 14})).low
     for waiting, fails in ((10, False), (9, True)):
-        found = failed(
-            Thresholds(min_low=low), {"cpu": operators(a=FINE)}, {"cpu": {"a": waiting}}, sampled, final=False
-        )
+        reached = Reached("cpu", operators(a=FINE), {"a": waiting}, sampled)
+        found = failed(Thresholds(min_low=low), [reached], final=False)
         assert bool(found) is fails
+
+
+def test_scores_of_operators_and_categories() -> None:
+    counts: dict[str, Any] = {"a": FINE, "b": {"killed": 9, "survived": 1}, "c": {"killed": 1, "survived": 9}}
+    assert check(min_score={"all": 0.4, "a": 0.4, "b": 0.9, "LN": 0.65, "CSO": 0.1}, **counts) == []
+    for name in ("all", "a", "b", "c", "LN", "CSO"):
+        assert check(min_score={name: 0.95}, **counts) == ["min_score"]
+    assert check(min_score={"d": 1, "AT": 1}, **counts) == [], "this environment has no such operator"
+    (found,) = failed(
+        Thresholds({"LN": 0.7}), [Reached("cpu", operators(a=FINE), {}, together, CATEGORIES)], final=True
+    )
+    assert found.reason == "of LN: the mutation score is 0.4 (4 of 10 mutants detected), below 0.7"
+
+
+@pytest.mark.parametrize(
+    ("name", "status", "reason"),
+    [
+        ("max_timed_out", "timed-out", "3 mutants timed out, at most 2 may; raise limits.time_factor"),
+        ("max_build_errors", "build-error", "3 mutants could not be built, at most 2 may; `mutatenn show"),
+        ("max_infrastructure_errors", "infrastructure-error", "3 mutants ended because the machinery failed"),
+    ],
+)
+def test_how_many_may_end_otherwise(name: str, status: Status, reason: str) -> None:
+    counts = {**FINE, status: 3}
+    assert check(a=counts, waiting=5, **{name: 3}) == []
+    assert check(a=counts, waiting=5, **{name: 2}) == [name], "no mutant that waits can mend it"
+    (found,) = failed(Thresholds(min_valid=0, **{name: 2}), [cpu(a=counts)], final=False)
+    assert (found.value, found.least) == (3, 2)
+    assert found.reason.startswith(reason)
+
+
+def test_new_survivors() -> None:
+    assert check(a=FINE, max_new_survivors=2, new=("x", "y")) == []
+    assert check(a=FINE, max_new_survivors=0) == []
+    assert check(a=FINE, max_new_survivors=1, new=("x", "y"), waiting=1) == ["max_new_survivors"]
+    reached = Reached("cpu", operators(a=FINE), {}, together, {}, ("s", "t", "u", "v"))
+    (found,) = failed(Thresholds(max_new_survivors=0), [reached], final=True)
+    assert found.reason.startswith("4 survivors are new, at most 0 may be: s, t, u, ...; ")
+
+
+def test_demands_stand_in_the_place_of_thresholds() -> None:
+    given = Thresholds(min_score={"all": 0.5, "a": 0.4}, max_timed_out=3)
+    found = given.demanding({"min_score": {"a": 0.9, "b": 0.1}, "min_valid": 0.2})
+    assert found == Thresholds({"all": 0.5, "a": 0.9, "b": 0.1}, None, 0.2, None, 3)
+    assert Thresholds(0.5).demanding({"min_score": 0.7}) == Thresholds({"all": 0.7})
+    with pytest.raises(ValueError, match="min_score is"):
+        Thresholds({"a": 1.5})

@@ -7,6 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 import mutatenn
 
 Command = Callable[..., Any]
@@ -89,3 +91,54 @@ def test_the_campaign_file_says_what_must_be_reached(
     done = command(*run)
     assert done.code == 0, "a threshold may change; a third of the mutants have a verdict"
     assert f"\n{WARNING}\ncampaign small\n" in done.out
+
+
+def test_every_threshold_is_an_option(finished: Any, command: Command) -> None:
+    run = finished.directory
+    for option, value, code in (
+        ("--min-valid", "1", 0),
+        ("--max-timed-out", "0", 0),
+        ("--max-build-errors", "0", 0),
+        ("--max-infrastructure-errors", "0", 0),
+        ("--max-new-survivors", "0", 1),
+        ("--max-new-survivors", "99", 0),
+        ("--min-score", "transpose-conv2d-data=1", 0),
+        ("--min-score", "NIO=0.1", 0),
+        ("--min-score", "all=1", 1),
+    ):
+        for name in ("report", "score"):
+            assert command(name, run, option, value).code == code, (name, option, value)
+    told = command("report", run, "--max-new-survivors", "0").out.splitlines()[0]
+    assert told.startswith("threshold failed: max_new_survivors: 1 survivor is new, at most 0 may be: ")
+
+
+def test_survivors_of_an_earlier_run_are_not_new(finished: Any, command: Command, tmp_path: Path) -> None:
+    run = finished.directory
+    done = command("report", run, "--max-new-survivors", "0", "--against", run)
+    assert done.code == 0
+    assert command("score", run, "--max-new-survivors", "0", "--against", run).code == 0
+    done = command("report", run, "--against", tmp_path)
+    assert (done.code, done.out) == (2, "")
+    assert "is not a run directory" in done.err
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "told"),
+    [
+        ("--max-timed-out", "-1", "--max-timed-out takes a number of mutants, 0 or more, not '-1'"),
+        (
+            "--max-new-survivors",
+            "many",
+            "--max-new-survivors takes a number of mutants, 0 or more, not 'many'",
+        ),
+        ("--min-valid", "50", "--min-valid takes a number from 0 to 1, not '50'"),
+        ("--min-score", "LN=x", "--min-score takes a number from 0 to 1, not 'x'"),
+        ("--min-score", "transpose-conv2d-dat=1", "--min-score: unknown operator or category "),
+    ],
+)
+def test_thresholds_that_are_none(
+    finished: Any, command: Command, option: str, value: str, told: str
+) -> None:
+    done = command("report", finished.directory, f"{option}={value}")
+    assert (done.code, done.out) == (2, "")
+    assert done.err.startswith(f"mutatenn: error: {told}")

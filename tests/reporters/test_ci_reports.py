@@ -89,7 +89,9 @@ def test_junit_of_every_status(make: Make, tmp_path: Path) -> None:
 
 
 def test_junit_begins_with_failed_thresholds(make: Make, tmp_path: Path) -> None:
-    run = attrs.evolve(make({"cpu": {"lt-to-le.x.0.1": SURVIVED, "lt-to-le.x.1.1": KILLED}}), min_score=0.9)
+    run = attrs.evolve(
+        make({"cpu": {"lt-to-le.x.0.1": SURVIVED, "lt-to-le.x.1.1": KILLED}}), demands={"min_score": 0.9}
+    )
     report("junit", run, tmp_path, survivors="skipped")
     first, second = junitparser.JUnitXml.fromfile(str(tmp_path / "junit.xml"))
     assert (first.name, first.failures, second.failures, second.skipped) == ("thresholds", 1, 0, 1)
@@ -113,7 +115,7 @@ def log_of(path: Path) -> dict[str, Any]:
 
 def test_sarif_keeps_its_schema(finished: Any, make: Make, tmp_path: Path, sarif_schema: Any) -> None:
     hostile = make({"cpu": EVERY | {"lt-to-le.x.77.1": SURVIVED}}, name=BAD)
-    for run in (finished.run, attrs.evolve(hostile, min_score=1.0)):
+    for run in (finished.run, attrs.evolve(hostile, demands={"min_score": 1.0})):
         report("sarif", run, tmp_path)
         document = json.loads((tmp_path / "mutatenn.sarif").read_text())
         jsonschema.Draft7Validator(sarif_schema).validate(document)
@@ -189,7 +191,7 @@ def test_github_keeps_its_limits(make: Make, tmp_path: Path, monkeypatch: pytest
     monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(tmp_path / "summary.md"))
     (tmp_path / "summary.md").write_text("earlier\n")
     run = make({"cpu": {f"lt-to-le.x.{n}.1": {**SURVIVED, "message": BAD} for n in range(25)}}, name=BAD)
-    lines = report("github", attrs.evolve(run, min_score=0.9), tmp_path).splitlines()
+    lines = report("github", attrs.evolve(run, demands={"min_score": 0.9}), tmp_path).splitlines()
     assert all(COMMAND.fullmatch(line) for line in lines)
     kinds = Counter(line.split()[0] for line in lines)
     assert kinds == {"::error": 1, "::warning": 10}

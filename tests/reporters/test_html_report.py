@@ -140,7 +140,9 @@ def test_pictures_can_be_left_out(finished: Any, written: Path, tmp_path: Path) 
 
 
 def test_failed_thresholds_come_first(make: Make, tmp_path: Path) -> None:
-    run = attrs.evolve(make({"cpu": {"lt-to-le.x.0.1": SURVIVED, "lt-to-le.x.1.1": KILLED}}), min_score=0.9)
+    run = attrs.evolve(
+        make({"cpu": {"lt-to-le.x.0.1": SURVIVED, "lt-to-le.x.1.1": KILLED}}), demands={"min_score": 0.9}
+    )
     Html().report(run, tmp_path)
     text = (tmp_path / "report.html").read_text()
     assert "1 threshold failed" in text

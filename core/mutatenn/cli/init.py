@@ -88,9 +88,13 @@ min_accuracy = 0.97              # share of images whose top-1 class is right; n
 # tolerance = 1e-4               # largest difference of a probability to the reference runtime's
 
 [thresholds]                     # what the results must reach in every environment; else exit code 1
-# min_score = 0.8                # the mutation score
+# min_score = 0.8                # the mutation score; or of some, { all = 0.8, CSO = 0.5, lt-to-le = 0.3 }
 # min_low = 0.7                  # the low end of its interval, where it is sampled
 # min_valid = 0.5                # share of mutants with a verdict: built, in time, machinery sound; 0: any
+# max_new_survivors = 0          # neither accepted nor survivors of the run that --against names
+# max_timed_out = 0              # mutants
+# max_build_errors = 0
+# max_infrastructure_errors = 0  # without it, one is exit code 4
 
 [checks]
 # bounds = "auto"                # check accesses that may leave a buffer; true: none may; false: no check

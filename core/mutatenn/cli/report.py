@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from mutatenn.api.command import Command
 from mutatenn.border import broken, calling
 from mutatenn.cli._reporters import add_reporter, check_names, open_reporters
-from mutatenn.cli._thresholds import TELLING, add_least, conclude, demanding, least
+from mutatenn.cli._thresholds import TELLING, add_thresholds, conclude, demanding, demands, earlier
 from mutatenn.errors import InfrastructureError, InputError, MutatennError, PluginError
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ class ReportCommand(Command):
         """Declare the options."""
         parser.add_argument("run", metavar="RUN", help="the run directory")
         add_reporter(parser, [DEFAULT], "; files go to RUN/report")
-        add_least(parser)
+        add_thresholds(parser)
         parser.epilog = "Exit codes: 0 done, 1 a threshold failed, 2 wrong input, 4 a reporter failed."
 
     def execute(self, args: argparse.Namespace, host: PluginHost) -> int:
@@ -46,7 +46,7 @@ class ReportCommand(Command):
         from mutatenn.results.run import CAMPAIGN_FILE
 
         check_names(args.reporter, host)
-        run = demanding(mutatenn.open_run(args.run), least(args))
+        run = demanding(mutatenn.open_run(args.run), demands(args), earlier(args))
         path = run.directory / CAMPAIGN_FILE  # without it there are no options
         specs = load_reporters(path, host.reporters()) if path.exists() else ()
         reporters = open_reporters(specs, args.reporter, [DEFAULT], host)

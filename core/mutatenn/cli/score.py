@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import attrs
 
 from mutatenn.cli._text import columns
-from mutatenn.cli._thresholds import add_least, conclude, demanding, least
+from mutatenn.cli._thresholds import add_thresholds, conclude, demanding, demands, earlier
 from mutatenn.errors import InputError
 from mutatenn.json_values import jsonable
 from mutatenn.printable import one_line, printable
@@ -24,7 +24,7 @@ from mutatenn.api.command import Command
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from mutatenn.api.comparator import Comparator
     from mutatenn.api.verdict import Status
@@ -59,7 +59,7 @@ class ScoreCommand(Command):
             default=[],
             help="an option of the oracle, such as threshold=0.1; may be repeated",
         )
-        add_least(parser)
+        add_thresholds(parser)
         parser.add_argument("--json", action="store_true", help="print an object")
         parser.epilog = EPILOG
 
@@ -68,12 +68,13 @@ class ScoreCommand(Command):
         import mutatenn
         from mutatenn.host.options import create
 
-        run = demanding(mutatenn.open_run(args.run), least(args))
+        run = demanding(mutatenn.open_run(args.run), demands(args), earlier(args))
         kill, options = (args.kill, {}) if args.kill else _configured(run)
         options |= _options(args.option)
         oracle = create(host.get("comparator", kill), options)
-        operators = {name: _judged(run, name, kill, oracle) for name in run.environments}
-        failed = run.check_thresholds(operators)
+        statuses = {name: _judged(run, name, kill, oracle) for name in run.environments}
+        operators = {name: _counted(run, name, found) for name, found in statuses.items()}
+        failed = run.check_thresholds(operators, statuses)
         scores = {name: run.total(name, found) for name, found in operators.items()}
         waiting = {name: sum(run.waiting(name).values()) for name in scores}
         if args.json:
@@ -112,19 +113,25 @@ def _options(pairs: Sequence[str]) -> dict[str, Any]:
     return found
 
 
-def _judged(run: Run, environment: str, kill: str, oracle: Comparator) -> dict[str, MutationScore]:
+def _judged(run: Run, environment: str, kill: str, oracle: Comparator) -> dict[str, Status]:
+    """Return the statuses by mutant, as :meth:`Run.statuses` does."""
+    baseline = run.baselines.get(environment)
+    if baseline is None or baseline.problems:
+        return {}
+    judge = run.judge(environment, kill, {kill: oracle})
+    seen = ((mutant, run.observation(environment, mutant)) for mutant in run.mutants_of(environment))
+    return {mutant: judge.judge(found).status for mutant, found in seen if found}
+
+
+def _counted(run: Run, environment: str, statuses: Mapping[str, Status]) -> dict[str, MutationScore]:
     """Return the scores by operator, as :meth:`Run.scores` does."""
     from mutatenn.results.score import MutationScore
 
-    statuses: dict[str, list[Status]] = {name: [] for name in run.scores(environment)}
-    baseline = run.baselines.get(environment)
-    if baseline is not None and not baseline.problems:
-        judge = run.judge(environment, kill, {kill: oracle})
-        operators = {mutant.id: mutant.operator for mutant in run.planned()}
-        for mutant in run.mutants_of(environment):
-            seen = run.observation(environment, mutant)
-            statuses[operators[mutant]] += [judge.judge(seen).status] if seen else []
-    return {name: MutationScore.of(found) for name, found in statuses.items()}
+    found: dict[str, list[Status]] = {name: [] for name in run.scores(environment)}
+    operators = {mutant.id: mutant.operator for mutant in run.planned()} if statuses else {}
+    for mutant, status in statuses.items():
+        found[operators[mutant]].append(status)
+    return {name: MutationScore.of(ended) for name, ended in found.items()}
 
 
 def _failure(failed: Failed) -> dict[str, Any]:

@@ -22,7 +22,7 @@ from mutatenn.results.observations import merge
 from mutatenn.results.record import CHANGE, Image, Record, changes_folder
 from mutatenn.results.score import MutationScore
 from mutatenn.results.store import Store
-from mutatenn.results.thresholds import Failed, failed, few_verdicts, without_verdict
+from mutatenn.results.thresholds import Failed, Reached, failed, few_verdicts, without_verdict
 from mutatenn.results.wanted import Stop, Thresholds
 
 if TYPE_CHECKING:
@@ -52,15 +52,14 @@ class Run:
     An environment whose original has not run yet is in ``environments``, but not in ``baselines``; a mutant
     without a verdict is among the records, but has none in its ``verdicts``.
 
-    ``min_score`` and ``min_low``, where they are not None, stand in the place of the campaign's own, and ask
-    of what has run so far: mutants that still wait have no benefit of the doubt. ``against`` is an earlier
-    run, with which :meth:`since` compares.
+    ``demands``, values of :class:`Thresholds` by name, stand in the place of the campaign's own, and ask of
+    what has run so far: mutants that still wait have no benefit of the doubt. ``against`` is an earlier run,
+    with which :meth:`since` compares.
     """
 
     directory: Path
     _store: Store
-    min_score: float | None = None
-    min_low: float | None = None
+    demands: Mapping[str, Any] = attrs.field(factory=dict)
     against: Run | None = None
 
     @classmethod
@@ -275,20 +274,43 @@ class Run:
     @property
     def thresholds(self) -> Thresholds:
         """What the results must reach: as the campaign file said when it was last run."""
-        kept = Thresholds(**(self._store.meta("thresholds") or {}))
-        demanded = {"min_score": self.min_score, "min_low": self.min_low}
-        return attrs.evolve(kept, **{key: least for key, least in demanded.items() if least is not None})
+        return Thresholds(**(self._store.meta("thresholds") or {})).demanding(self.demands)
 
     @property
     def failed_thresholds(self) -> tuple[Failed, ...]:
         """The thresholds that the results so far do not reach, environment by environment."""
-        return self.check_thresholds({name: self.scores(name) for name in self.environments})
+        statuses = {name: self.statuses(name) for name in self.environments}
+        return self.check_thresholds({name: self.scores(name) for name in self.environments}, statuses)
 
-    def check_thresholds(self, scores: Mapping[str, Mapping[str, MutationScore]]) -> tuple[Failed, ...]:
-        """Return the thresholds that these scores, by environment and operator, do not reach."""
-        waiting = {name: self.waiting(name) for name in scores}
-        final = self.stop is not None or (self.min_score, self.min_low) != (None, None)
-        return failed(self.thresholds, scores, waiting, self.total, final=final)
+    def check_thresholds(
+        self,
+        scores: Mapping[str, Mapping[str, MutationScore]],
+        statuses: Mapping[str, Mapping[str, Status]],
+    ) -> tuple[Failed, ...]:
+        """Return the thresholds that these results do not reach.
+
+        They are scores by environment and operator, and statuses by environment and mutant.
+        """
+        reached = [
+            Reached(
+                name,
+                found,
+                self.waiting(name),
+                self.total,
+                {entry.operator: entry.category for entry in self.operators(name)},
+                self._new_survivors(name, statuses[name]),
+            )
+            for name, found in scores.items()
+        ]
+        return failed(self.thresholds, reached, final=self.stop is not None or bool(self.demands))
+
+    def _new_survivors(self, environment: str, statuses: Mapping[str, Status]) -> list[str]:
+        """Return the survivors that are neither accepted nor known from the earlier run."""
+        known = set(self.accepted)
+        if self.against is not None and environment in self.against.environments:
+            earlier = self.against.statuses(environment)
+            known |= {name for name, status in earlier.items() if status == Status.SURVIVED}
+        return [name for name, status in statuses.items() if status == Status.SURVIVED and name not in known]
 
     def total(self, environment: str, scores: Mapping[str, MutationScore]) -> MutationScore:
         """Return the score of an environment from those of its operators, or of some of them.

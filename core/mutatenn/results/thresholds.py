@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import itertools
-from operator import attrgetter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import attrs
 
 from mutatenn.api.verdict import Status
 from mutatenn.results.score import MutationScore
+from mutatenn.results.wanted import ALL
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator, Mapping
+    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
     from mutatenn.results.wanted import Thresholds
 
@@ -31,14 +31,25 @@ CURES: dict[Status, str] = {
     Status.INFRASTRUCTURE_ERROR: "run again to retry",
 }
 """What to do about mutants that have no verdict."""
+LIMITED: dict[Status, str] = {
+    Status.TIMED_OUT: "max_timed_out",
+    Status.BUILD_ERROR: "max_build_errors",
+    Status.INFRASTRUCTURE_ERROR: "max_infrastructure_errors",
+}
+ENDED: dict[Status, str] = {
+    Status.TIMED_OUT: "timed out",
+    Status.BUILD_ERROR: "could not be built",
+    Status.INFRASTRUCTURE_ERROR: "ended because the machinery failed",
+}
 
 
 @attrs.frozen
 class Failed:
     """A threshold that an environment does not reach.
 
-    ``value`` is what it reached, NaN where there was nothing to measure, and ``least`` what it had to.
-    ``reason`` is a line with the numbers and the cure, which names the environment if there are several.
+    ``value`` is what it reached, NaN where there was nothing to measure, and ``least`` the threshold: what it
+    had to reach, or, of those that begin with ``max_``, the most there may be. ``reason`` is a line with the
+    numbers and the cure, which names the environment if there are several.
     """
 
     threshold: str
@@ -52,40 +63,26 @@ class Failed:
         return f"threshold failed: {self.threshold}: {self.reason}"
 
 
-def failed(
-    thresholds: Thresholds,
-    scores: Mapping[str, Operators],
-    waiting: Mapping[str, Waiting],
-    total: Total,
-    *,
-    final: bool,
-) -> tuple[Failed, ...]:
-    """Return the thresholds that are not reached, environment by environment.
-
-    ``scores`` are by environment and operator, of the operators that have mutants there; ``waiting`` counts
-    the mutants that have not run, likewise. Unless what has run is ``final``, these have the benefit of the
-    doubt: nothing fails that they could still mend. Where none has run yet, nothing fails. ``total`` returns
-    the score of some operators of an environment together.
-    """
-    found = []
-    for environment, operators in scores.items():
-        place = f"environment {environment!r}: " if len(scores) > 1 else ""
-        began = any(score.judged for score in operators.values()) or not any(waiting[environment].values())
-        if operators and began:
-            judged = _Judged(environment, operators, {} if final else waiting[environment], total)
-            for name, least, value, reason in (*_verdicts(thresholds, judged), *_scores(thresholds, judged)):
-                found.append(Failed(name, environment, value, least, place + reason))
-    return tuple(found)
-
-
 @attrs.frozen
-class _Judged:
-    """What an environment has reached, and what still waits there."""
+class Reached:
+    """What an environment has reached: the scores of its operators that have mutants there.
+
+    ``waiting`` counts the mutants that have not run, by operator, ``total`` returns the score of some
+    operators together. ``categories`` are those of the operators, ``new`` the survivors that are neither
+    accepted nor known from an earlier run.
+    """
 
     environment: str
     operators: Operators
     waiting: Waiting
     _total: Total
+    categories: Mapping[str, str] = attrs.field(factory=dict)
+    new: Sequence[str] = ()
+
+    @property
+    def began(self) -> bool:
+        """Whether some mutant has run, or none is left to."""
+        return any(score.judged for score in self.operators.values()) or not any(self.waiting.values())
 
     def score(self, without: Collection[str] = ()) -> MutationScore:
         """Return the score without some operators."""
@@ -101,6 +98,35 @@ class _Judged:
 
     def _killed(self, operator: str, score: MutationScore) -> MutationScore:
         return MutationScore.total([score.counts, {Status.KILLED: self.waiting.get(operator, 0)}])
+
+    def only(self, name: str) -> Reached:
+        """Return what an operator, those of a category, or all have reached."""
+        if name == ALL:
+            return self
+        of = {each for each in self.operators if name in (each, self.categories.get(each))}
+        operators = {each: score for each, score in self.operators.items() if each in of}
+        return attrs.evolve(self, operators=operators)
+
+
+def failed(thresholds: Thresholds, reached: Sequence[Reached], *, final: bool) -> tuple[Failed, ...]:
+    """Return the thresholds that are not reached, environment by environment.
+
+    Unless what has run is ``final``, mutants that wait have the benefit of the doubt: nothing fails that they
+    could still mend. Where none has run yet, nothing fails.
+    """
+    found = []
+    for each in reached:
+        place = f"environment {each.environment!r}: " if len(reached) > 1 else ""
+        if each.operators and each.began:
+            judged = attrs.evolve(each, waiting={}) if final else each
+            problems = (
+                *_verdicts(thresholds, judged),
+                *_scores(thresholds, judged),
+                *_most(thresholds, judged),
+            )
+            for name, least, value, reason in problems:
+                found.append(Failed(name, each.environment, value, least, place + reason))
+    return tuple(found)
 
 
 def few_verdicts(operators: Operators) -> dict[str, MutationScore]:
@@ -128,10 +154,10 @@ Problem = tuple[str, float, float, str]
 """The threshold's name, the least, what was reached, the reason."""
 
 
-def _verdicts(thresholds: Thresholds, judged: _Judged) -> Iterator[Problem]:
+def _verdicts(thresholds: Thresholds, reached: Reached) -> Iterator[Problem]:
     """Yield that too few mutants have a verdict."""
-    least, score = thresholds.min_valid, judged.score()
-    if score.judged and judged.hoped().verdict_share < least:
+    least, score = thresholds.min_valid, reached.score()
+    if score.judged and reached.hoped().verdict_share < least:
         told = score.judged - sum(score.without_verdict.values())
         mutants = f"{score.judged} mutant{'s' * (score.judged != 1)}"
         share = f"only {told} of {mutants} ({100 * score.verdict_share:.3g} %) have a verdict"
@@ -139,23 +165,53 @@ def _verdicts(thresholds: Thresholds, judged: _Judged) -> Iterator[Problem]:
         yield "min_valid", least, score.verdict_share, reason
 
 
-def _scores(thresholds: Thresholds, judged: _Judged) -> Iterator[Problem]:
-    """Yield that the score or its low end is too low, or high enough only by operators with few verdicts.
+def _scores(thresholds: Thresholds, reached: Reached) -> Iterator[Problem]:
+    """Yield that a score or its low end is too low."""
+    for name, least in thresholds.min_scores.items():
+        part = reached.only(name)
+        if part.operators:
+            for value, reason in _least(part, least, thresholds.min_valid, "value"):
+                yield "min_score", least, value, reason if name == ALL else f"of {name}: {reason}"
+    if (least_low := thresholds.min_low) is not None:
+        for value, reason in _least(reached, least_low, thresholds.min_valid, "low"):
+            yield "min_low", least_low, value, reason
+
+
+def _least(
+    reached: Reached, least: float, min_valid: float, key: Literal["value", "low"]
+) -> Iterator[tuple[float, str]]:
+    """Yield that a score, or its low end, is too low, or high enough only by operators with few verdicts.
 
     A mutant that timed out is detected; but where most of an operator's did, that tells of the operator.
     """
-    operators = judged.operators
-    poor = {name: each for name, each in operators.items() if each.verdict_share < thresholds.min_valid}
-    for threshold, least, reached, below in (
-        ("min_score", thresholds.min_score, attrgetter("value"), _below),
-        ("min_low", thresholds.min_low, attrgetter("low"), _low_below),
-    ):
-        for left_out in ({}, poor):
-            if least is not None and not reached(judged.hoped(left_out)) >= least:  # NaN is below, too
-                score, without = judged.score(left_out), _without(left_out)
-                cure = _cure(MutationScore.total(each.counts for each in poor.values())) if left_out else ""
-                yield threshold, least, reached(score), f"{without}{below(score, least)}{cure}"
-                break
+    poor = {name: each for name, each in reached.operators.items() if each.verdict_share < min_valid}
+    for left_out in ({}, poor):
+        if not getattr(reached.hoped(left_out), key) >= least:  # NaN is below, too
+            score = reached.score(left_out)
+            below = (_below if key == "value" else _low_below)(score, least)
+            cure = _cure(MutationScore.total(each.counts for each in poor.values())) if left_out else ""
+            yield getattr(score, key), f"{_without(left_out)}{below}{cure}"
+            break
+
+
+def _most(thresholds: Thresholds, reached: Reached) -> Iterator[Problem]:
+    """Yield that too many mutants ended in some way."""
+    score, most = reached.score(), thresholds.max_new_survivors
+    if most is not None and len(reached.new) > most:
+        yield "max_new_survivors", most, len(reached.new), _new(reached.new, most)
+    for status, name in LIMITED.items():
+        limit, number = getattr(thresholds, name), score.counts[status]
+        if limit is not None and number > limit:
+            mutants = f"{number} mutant{'s' * (number != 1)}"
+            yield name, limit, number, f"{mutants} {ENDED[status]}, at most {limit} may; {CURES[status]}"
+
+
+def _new(survivors: Sequence[str], most: int) -> str:
+    number = len(survivors)
+    new = "survivor is new" if number == 1 else "survivors are new"
+    named = ", ".join([*survivors[:SHOWN], *(["..."] * (number > SHOWN))])
+    cure = "`mutatenn show RUN MUTANT` shows one, [[accept]] accepts it"
+    return f"{number} {new}, at most {most} may be: {named}; {cure}"
 
 
 def _below(score: MutationScore, least: float) -> str:

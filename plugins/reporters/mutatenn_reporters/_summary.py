@@ -9,13 +9,13 @@ from mutatenn import Status, borders, closest_survivors
 from mutatenn_reporters._answer import answer
 from mutatenn_reporters._changes import diff_of
 from mutatenn_reporters._endings import clause
-from mutatenn_reporters._text import count, cut, ratio, verdict_of_gate
+from mutatenn_reporters._text import changes, count, cut, ratio, verdict_of_gate
 from mutatenn_reporters._view import views
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from mutatenn import Delta, Run, Survivor
+    from mutatenn import Run, Survivor
     from mutatenn_reporters._view import View
 
 SPECIAL = re.compile(r"([\\`*_{}\[\]<>#|~&$@]|:(?=//))")
@@ -85,15 +85,10 @@ def _scores(run: Run, every: list[View]) -> str:
             f"| {plain(view.name)} | {ratio(score.value)} | {between} | {' | '.join(map(str, numbers))} |"
         )
     deltas = {view.name: delta for view in every if (delta := run.since(view.name))}
-    rows += [f"\n{_delta(name, delta)}" for name, delta in deltas.items()]
+    rows += [
+        f"\nSince the earlier run, in {plain(name)}: {changes(delta)}." for name, delta in deltas.items()
+    ]
     return "\n".join(rows)
-
-
-def _delta(environment: str, delta: Delta) -> str:
-    return (
-        f"Since the earlier run, in {plain(environment)}: {len(delta.surviving)} newly surviving, "
-        f"{len(delta.noticed)} newly noticed, {len(delta.added)} new, {len(delta.gone)} gone."
-    )
 
 
 def _operators(view: View) -> str:

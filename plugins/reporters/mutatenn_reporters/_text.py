@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from mutatenn import one_line
 
 if TYPE_CHECKING:
-    from mutatenn import Baseline
+    from mutatenn import Baseline, Delta
 
 SHORT = 160
 clean = one_line
@@ -40,6 +40,17 @@ def number(value: float) -> str:
     if value == 0:
         return "0"
     return f"{value:.2g}" if 1e-3 <= abs(value) < 1e4 else f"{value:.1e}"  # noqa: PLR2004  # readable without exponent
+
+
+def changes(delta: Delta) -> str:
+    """Return ``2 newly surviving, 1 newly noticed, 0 new, 0 gone``."""
+    numbers = {
+        "newly surviving": delta.surviving,
+        "newly noticed": delta.noticed,
+        "new": delta.added,
+        "gone": delta.gone,
+    }
+    return ", ".join(f"{len(names)} {how}" for how, names in numbers.items())
 
 
 def ratio(value: float) -> str:

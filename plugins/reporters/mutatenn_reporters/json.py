@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from mutatenn import LayerScore, MutationScore, Record, Run
+    from mutatenn import Delta, LayerScore, MutationScore, Record, Run
     from mutatenn_reporters._view import View
 
 SCHEMA = "mutatenn-report/1"
@@ -85,9 +85,14 @@ def _environment(run: Run, each: View) -> dict[str, Any]:
         "not_run": each.waiting,
         "few_verdicts": list(run.few_verdicts(each.name)),
         "duplicates": len(run.duplicates(each.name)),
+        "since": _since(run.since(each.name)),
         "score": _score(each.score),
         "layer_scores": [_layer(found) for found in run.layer_scores(each.name)],
     }
+
+
+def _since(delta: Delta | None) -> dict[str, Any] | None:
+    return attrs.asdict(delta) if delta else None
 
 
 def _layer(found: LayerScore) -> dict[str, Any]:

@@ -33,10 +33,10 @@ _LONG_KEY = re.compile(r"""(?<![\w"'-])(?:(?:[A-Za-z0-9_-]+|"[^"\n]*"|'[^'\n]*')
 def load_campaign(path: str | Path, catalogues: Catalogues) -> values.Campaign:
     """Read a campaign file.
 
-    ``catalogues`` holds the names that exist, by kind: ``mutators``, ``groups`` (of mutators),
-    ``frontends``, ``schemes``, ``backends``, ``comparators``; a kind that it lacks is not checked. Relative
-    paths start at the file's folder. Raises InputError naming every problem of the file, one a line; the
-    first line counts them if there are several.
+    ``catalogues`` holds the names that exist, by kind: ``mutators``, ``groups`` and ``categories`` (of
+    mutators), ``frontends``, ``schemes``, ``backends``, ``comparators``; a kind that it lacks is not
+    checked. Relative paths start at the file's folder. Raises InputError naming every problem of the file,
+    one a line; the first line counts them if there are several.
     """
     path = Path(path)
     with _told(path):

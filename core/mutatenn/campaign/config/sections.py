@@ -14,6 +14,7 @@ from mutatenn.campaign.config.readers import (
     by_type,
     choice,
     integer,
+    member,
     number,
     options,
     problem,
@@ -25,7 +26,7 @@ from mutatenn.campaign.config.resources import resolve_path, resolve_pattern
 from mutatenn.campaign.inputs.dataset import matching_files
 from mutatenn.compiler.profiles import PROFILES, SEQUENCE, Profile
 from mutatenn.nearest import missing, unknown_name
-from mutatenn.results.wanted import Stop, Thresholds
+from mutatenn.results.wanted import ALL, Stop, Thresholds
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
@@ -53,7 +54,7 @@ def campaign(base: Path, catalogues: Catalogues) -> Callable[[Any], values.Campa
         mutations=array(_mutation(catalogues)),
         oracles=oracles(catalogues),
         gate=table(values.Gate, min_accuracy=number(0, 1), tolerance=number(0)),
-        thresholds=table(Thresholds, min_score=number(0, 1), min_low=number(0, 1), min_valid=number(0, 1)),
+        thresholds=_thresholds(catalogues),
         checks=table(values.Checks, bounds=by_type('"auto", true or false', bool=bool, str=choice("auto"))),
         limits=_limits(),
         execution=_execution(catalogues),
@@ -252,6 +253,41 @@ def reporters(catalogues: Catalogues) -> Callable[[Any], tuple[values.ReporterSp
     """Return the reader of ``[[reporters]]``."""
     name = _listed("reporter", catalogues.get("reporters"))
     return array(table(values.ReporterSpec, name=name, options=options), key=lambda reporter: reporter.name)
+
+
+def _thresholds(catalogues: Catalogues) -> Callable[[Any], Thresholds]:
+    share, most = number(0, 1), integer(0)
+    counted = ("max_new_survivors", "max_timed_out", "max_build_errors", "max_infrastructure_errors")
+    return table(
+        Thresholds,
+        min_score=by_type(
+            "a number or a table such as { all = 0.8, CSO = 0.5 }",
+            int=share,
+            float=share,
+            dict=_scores(catalogues),
+        ),
+        min_low=share,
+        min_valid=share,
+        **dict.fromkeys(counted, most),
+    )
+
+
+def _scores(catalogues: Catalogues) -> Callable[[dict[str, Any]], dict[str, float]]:
+    """Return the reader of scores by operator or category."""
+    operators, categories = catalogues.get("mutators"), catalogues.get("categories", ())
+    known = None if operators is None else [ALL, *categories, *operators]
+
+    def read(value: dict[str, Any]) -> dict[str, float]:
+        problems, found = Problems(), dict[str, float]()
+        for name, least in value.items():
+            with problems.at(member(name)):
+                if known is not None and name not in known:
+                    raise problem(unknown_name("operator or category", name, known))
+                found[name] = number(0, 1)(least)
+        problems.check()
+        return found
+
+    return read
 
 
 def _limits() -> Callable[[Any], Limits]:

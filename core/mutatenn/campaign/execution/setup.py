@@ -233,6 +233,7 @@ def catalogues(host: PluginHost) -> dict[str, list[str]]:
     return {
         "mutators": list(host.mutators()),
         "groups": sorted(selectors - set(host.mutators())),
+        "categories": sorted({cls.category for cls in host.mutators().values()}),
         "frontends": list(host.frontends()),
         "schemes": sorted({URL, *(scheme for cls in host.frontends().values() for scheme in cls.schemes)}),
         "backends": [*host.backends(), REFERENCE],

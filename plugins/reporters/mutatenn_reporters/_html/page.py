@@ -20,7 +20,7 @@ from mutatenn_reporters._endings import clause
 from mutatenn_reporters._html import details
 from mutatenn_reporters._html.data import Side, columns, short, statuses
 from mutatenn_reporters._html.packed import data_uri, packed, packed_json
-from mutatenn_reporters._text import count, cut, environment, number, ratio, verdict_of_gate
+from mutatenn_reporters._text import changes, count, cut, environment, number, ratio, verdict_of_gate
 from mutatenn_reporters._view import views
 
 if TYPE_CHECKING:
@@ -331,7 +331,7 @@ def _templates() -> jinja2.Environment:
         "ratio": ratio,
         "count": count,
         "bars": bars,
-        "percent": lambda share: f"{100 * share:.0f} %",
+        "changes": changes,
     }
     found.globals |= {"CATEGORIES": CATEGORIES, "GLOSSARY": GLOSSARY, "NAMED": NAMED}
     return found

@@ -16,7 +16,7 @@ from mutatenn_reporters._terminal import layers as by_layer
 from mutatenn_reporters._terminal import notable
 from mutatenn_reporters._terminal.between import between
 from mutatenn_reporters._terminal.table import WIDTH, invalid, table, zeros
-from mutatenn_reporters._text import clean, count, environment, ratio, verdict_of_gate
+from mutatenn_reporters._text import changes, clean, count, environment, ratio, verdict_of_gate
 from mutatenn_reporters._view import views
 
 if TYPE_CHECKING:
@@ -143,6 +143,8 @@ def _results(run: Run, each: View) -> Iterator[RenderableType]:
     ):
         if left_out:
             yield Text(f"{why}: {', '.join(clean(row.operator) for row in left_out)}")
+    if (delta := run.since(each.name)) and run.against:
+        yield Text(f"since {clean(run.against.directory)}: {changes(delta)}")
     if known := run.accepted_survivors(each.name):
         yield Text(f"{count(known, 'survivor')} accepted by the campaign file")
     if copies := len(run.duplicates(each.name)):
