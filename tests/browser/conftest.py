@@ -119,6 +119,12 @@ class Reported:
 
 
 @pytest.fixture(scope="session")
+def campaign() -> str:
+    """Return a campaign file."""
+    return CAMPAIGN
+
+
+@pytest.fixture(scope="session")
 def reported(tmp_path_factory: pytest.TempPathFactory) -> Reported:
     """Return a finished run in two environments, and its page."""
     folder = tmp_path_factory.mktemp("browsed")

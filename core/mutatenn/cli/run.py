@@ -26,7 +26,8 @@ if TYPE_CHECKING:
     from mutatenn.results.reporter import Reporter
     from mutatenn.results.run import Run
 
-REPORTERS = ("html", "json", "terminal")
+PAGE = "html"
+REPORTERS = (PAGE, "json", "terminal")
 FAILED = 4
 RAW_PIXELS = (
     "warning: preprocess.mean and std are not set, so pixels go in as 0 to 255; give what the model was "
@@ -69,6 +70,11 @@ class RunCommand(Command):
             loud.add_argument(
                 flag, short, dest="progress", action="store_const", const=progress, help=f"terminal: {told}"
             )
+        parser.add_argument(
+            "--live",
+            action="store_true",
+            help="serve report.html to this machine meanwhile, at the address that is printed",
+        )
         add_thresholds(parser)
         parser.epilog = (
             "Exit codes: 0 done, 1 a threshold failed, 2 wrong input, 3 the original fails the "
@@ -86,7 +92,11 @@ class RunCommand(Command):
 
         def choose(campaign: Campaign) -> Iterable[Reporter]:
             more = {TELLING: {"progress": args.progress}} if args.progress else {}
-            reporters.update(open_reporters(campaign.reporters, args.reporter, REPORTERS, host, more))
+            names = args.reporter
+            if args.live:
+                more[PAGE] = {"live": True}
+                names = [PAGE, *(names or [each.name for each in campaign.reporters] or REPORTERS)]
+            reporters.update(open_reporters(campaign.reporters, names, REPORTERS, host, more))
             return reporters.values()
 
         def warn(setup: Setup) -> None:

@@ -694,6 +694,46 @@
     addEventListener("hashchange", () => { if (location.hash.includes("=") || !location.hash) follow(); });
   }
 
+  // ---- live: the same page again, as the campaign goes on ----------------------------------------------
+
+  function followRun() {
+    const events = new EventSource(document.documentElement.dataset.live);
+    let busy = false;
+    let last = "";
+    const renew = async (told) => {
+      busy = true;
+      try {
+        const answer = await fetch(".");
+        if (answer.ok) await replace(new DOMParser().parseFromString(await answer.text(), "text/html"));
+      } catch { /* the server has ended; what is shown stays */ }
+      busy = false;
+      document.documentElement.dataset.seen = String(told.judged);
+    };
+    events.addEventListener("message", async (event) => {
+      const told = JSON.parse(event.data);
+      $("live").textContent = told.finished ? "The campaign has ended." : `Running: ${NUMBER.format(told.judged)} of ${many(told.planned, "mutant")}.`;
+      last = event.data;
+      if (told.finished) events.close();
+      if (busy && !told.finished) return;
+      while (busy) await new Promise((done) => setTimeout(done, 50));
+      await renew(told);
+      if (last !== event.data && !busy) await renew(JSON.parse(last));
+      if (told.finished) document.documentElement.dataset.ended = "1";
+    });
+  }
+
+  async function replace(page) {
+    const open = new Set([...document.querySelectorAll("details[open] > summary")].map((each) => each.textContent));
+    for (const id of ["fixed-before", "fixed-after", "data"]) $(id).replaceWith(document.adoptNode(page.getElementById(id)));
+    document.querySelectorAll("#fixed-after summary").forEach((each) => { if (open.has(each.textContent)) each.parentElement.open = true; });
+    await learn();
+    fillFilters();
+    decorate();
+    const top = $("list").scrollTop;
+    await change({ keep: true });
+    $("list").scrollTop = top;
+  }
+
   async function begin() {
     scheme();
     await learn();
@@ -703,6 +743,7 @@
     listen();
     await follow();
     document.documentElement.dataset.ready = "1";
+    if (document.documentElement.dataset.live) followRun();
   }
 
   begin();
