@@ -64,6 +64,7 @@ from mutatenn.results.reporter import Reporter
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from mutatenn.analysis.colours import STATUS_COLOURS
     from mutatenn.analysis.environments.compared import Ending, MutantComparison, Pair
     from mutatenn.analysis.environments.comparison import Comparison, Floor, compare
     from mutatenn.analysis.environments.distance import Distance, Spread
@@ -73,6 +74,7 @@ if TYPE_CHECKING:
     from mutatenn.analysis.images.missing import Border, borders
     from mutatenn.analysis.images.pictures import thumbnails
     from mutatenn.analysis.images.worth import ImageWorth, Survivor, closest_survivors, worth
+    from mutatenn.analysis.mutant.trace import Trace, TraceStep, trace
     from mutatenn.campaign.execution.session import run
     from mutatenn.engine.workbench import Workbench
     from mutatenn.host.installed import installed_backend
@@ -129,6 +131,10 @@ _LATER = {
     "closest_survivors": "mutatenn.analysis.images.worth",
     "Border": "mutatenn.analysis.images.missing",
     "borders": "mutatenn.analysis.images.missing",
+    "STATUS_COLOURS": "mutatenn.analysis.colours",
+    "Trace": "mutatenn.analysis.mutant.trace",
+    "TraceStep": "mutatenn.analysis.mutant.trace",
+    "trace": "mutatenn.analysis.mutant.trace",
     "thumbnails": "mutatenn.analysis.images.pictures",
     "worth": "mutatenn.analysis.images.worth",
     "PackedJob": "mutatenn.offline.packed",
@@ -145,6 +151,7 @@ def __getattr__(name: str) -> Any:
 
 __all__ = [
     "CATEGORIES",
+    "STATUS_COLOURS",
     "Backend",
     "Baseline",
     "BaselineError",
@@ -212,6 +219,8 @@ __all__ = [
     "Status",
     "Survivor",
     "TensorSpec",
+    "Trace",
+    "TraceStep",
     "Verdict",
     "Workbench",
     "WrappedBackend",
@@ -248,6 +257,7 @@ __all__ = [
     "signal_name",
     "source_digest",
     "thumbnails",
+    "trace",
     "unknown_name",
     "whole",
     "worth",

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import attrs
 
+from mutatenn.results.notebook import html_table
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -41,6 +43,15 @@ class Record:
     verdicts: dict[str, Verdict]
     skipped: str = ""
     accepted: str = ""
+
+    def _repr_html_(self) -> str:
+        rows = [
+            [name, each.status, ", ".join(each.by), each.killed, each.infected, each.propagated, each.message]
+            for name, each in self.verdicts.items()
+        ]
+        head = ("environment", "status", "by", "killed", "infected", "propagated", "message")
+        where = "; ".join(f"{site.unit} {site.ordinal} {site.detail}" for site in self.sites)
+        return html_table(f"{self.id}: {where}", head, rows)
 
     @property
     def id(self) -> str:

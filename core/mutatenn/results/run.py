@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,7 @@ from mutatenn.results.estimate import CONFIDENCE, Interval, Stratum, stratified
 from mutatenn.results.frames import frame, rows, table
 from mutatenn.results.judge import Judge
 from mutatenn.results.layer_score import LayerScore
+from mutatenn.results.notebook import html_table
 from mutatenn.results.observations import merge
 from mutatenn.results.record import CHANGE, Image, Record, changes_folder
 from mutatenn.results.score import MutationScore
@@ -39,6 +41,8 @@ if TYPE_CHECKING:
     from mutatenn.results.planned import PlannedOperator
 
 CAMPAIGN_FILE = "campaign.toml"
+PLOTS = "mutatenn.analysis.plots"
+"""Above this layer: found by name when it is asked for, as the public names of ``mutatenn`` are."""
 
 
 @attrs.frozen(eq=False)
@@ -381,6 +385,22 @@ class Run:
         """Return the unified diff of a mutant's code per environment, where it was built."""
         found = sorted(changes_folder(self.directory, mutant).glob(f"*/{CHANGE}"))
         return {path.parent.name: read_file(path).decode(errors="replace") for path in found}
+
+    @property
+    def plot(self) -> Any:
+        """Pictures of the run: ``run.plot.scores()``; see :class:`mutatenn.analysis.plots.Plots`."""
+        return import_module(PLOTS).Plots(self)
+
+    def _repr_html_(self) -> str:
+        rows = []
+        for name in self.environments:
+            score, waiting = self.score(name), sum(self.waiting(name).values())
+            told = f"{score.value:.2f}" if score.valid else "-"
+            if score.interval and score.sampled:
+                told += f" ({score.interval.low:.2f} to {score.interval.high:.2f})"
+            rows.append([name, told, score.detected, score.valid, score.judged - score.valid, waiting])
+        head = ("environment", "score", "detected", "valid", "in no score", "not run")
+        return html_table(f"{self.name}: {len(self.image_names)} images, {self.directory}", head, rows)
 
     def rows(self) -> Iterator[dict[str, Any]]:
         """Yield the verdicts as plain data, one for each mutant and environment that has one.

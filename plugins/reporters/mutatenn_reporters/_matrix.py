@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 
 import attrs
 
-from mutatenn import Status
-from mutatenn_reporters._colours import COLOURS
+from mutatenn import STATUS_COLOURS, Status
 from mutatenn_reporters._text import clean, count
 
 if TYPE_CHECKING:
@@ -113,7 +112,7 @@ class _Picture:
         rows = [row for rows in self.groups.values() for row in rows]
         self.operators = 2 * GAP + _width(self.groups)
         self.labels = self.operators + _width(row.label for row in rows) + 2 * GAP
-        self.column = max(90.0, _width(_cut(name, HEADING) for name in self.names)) + GAP
+        self.column = max(104.0, _width(_cut(name, HEADING) for name in self.names)) + GAP
 
     def lines(self) -> Iterator[str]:
         """Yield the lines of the file."""
@@ -167,7 +166,7 @@ class _Picture:
     def _cell(self, ends: Mapping[EndStatus, int], x: float, y: float) -> Iterator[str]:
         """Yield a bar: how large a share of the mutants ended how."""
         total, wide = sum(ends.values()), self.column - GAP
-        for end in (end for end in COLOURS if ends.get(end)):
+        for end in (end for end in STATUS_COLOURS if ends.get(end)):
             width = wide * ends[end] / total
             told = f"{ends[end]} {_words(end)}"
             fits = [
@@ -179,7 +178,7 @@ class _Picture:
     def _legend(self, y: float, width: float) -> Iterator[str]:
         seen = {end for rows in self.groups.values() for row in rows for ends in row.ends for end in ends}
         x = 2.0 * GAP
-        for end in (end for end in COLOURS if end in seen):
+        for end in (end for end in STATUS_COLOURS if end in seen):
             room = 18 + LETTER * len(_words(end)) + 12
             if x + room > width:
                 x, y = 2.0 * GAP, y + HEIGHT
@@ -191,7 +190,7 @@ class _Picture:
 def _bar(
     x: float, y: float, width: float, end: EndStatus, title: str, *, word: str = "", tall: float = HEIGHT - 2
 ) -> str:
-    fill, ink = COLOURS[end]
+    fill, ink = STATUS_COLOURS[end]
     place = f'x="{x:.1f}" y="{y:g}" width="{width:.1f}" height="{tall:g}"'
     rect = f'<rect {place} fill="{fill}" {EDGES.get(end, EDGE)}><title>{escape(title)}</title></rect>'
     return rect + (_text(x + width / 2, y + 12, word, fill=ink, anchor="middle", size=10) if word else "")

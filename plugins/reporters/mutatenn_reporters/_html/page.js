@@ -243,7 +243,8 @@
 
   function head(mutant, about) {
     const { id, operator, since, reason } = data.mutants;
-    const rows = [["operator", data.operators[operator[mutant]]], ["category", about.category], ["stage", `${about.level}, ${about.stage}`]];
+    const name = data.operators[operator[mutant]];
+    const rows = [["operator", data.summaries[name] ? `${name}: ${data.summaries[name]}` : name], ["category", about.category], ["stage", `${about.level}, ${about.stage}`]];
     for (const [name, value] of Object.entries(about.options ?? {})) rows.push(["option", `${name} = ${value}`]);
     for (const part of about.parts ?? []) rows.push(["part", part]);
     for (const [unit, ordinal, detail] of about.sites) rows.push(["site", `${unit} ${ordinal}  ${detail}`]);

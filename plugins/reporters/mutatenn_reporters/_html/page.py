@@ -12,10 +12,9 @@ from typing import TYPE_CHECKING, Any
 import attrs
 import jinja2
 
-from mutatenn import CATEGORIES, Status, borders, compare, thumbnails, worth
+from mutatenn import CATEGORIES, STATUS_COLOURS, Status, borders, compare, thumbnails, worth
 from mutatenn_reporters._answer import answer
 from mutatenn_reporters._changes import readable
-from mutatenn_reporters._colours import COLOURS
 from mutatenn_reporters._endings import clause
 from mutatenn_reporters._html import details
 from mutatenn_reporters._html.data import Side, columns, short, statuses
@@ -107,6 +106,7 @@ def render(run: Run, *, pictures: bool, side: int, live: bool = False) -> Iterat
         "statuses": statuses(),
         "environments": [part.name for part in parts],
         "order": [list(map(short, part.view.facts.get("layers", ()))) for part in parts],
+        "summaries": {short(name): short(told) for name, told in run.facts.get("operators", {}).items()},
         "directory": shlex.quote(str(run.directory)),
         **_mutants(run, sides),
     }
@@ -274,9 +274,9 @@ def _provenance(run: Run) -> list[tuple[str, str]]:
                     fact: told for fact, told in facts.items() if fact not in {"layers", "kernels", "calls"}
                 }
                 rows += [(f"{short(name)}: {short(fact)}", _plain(told)) for fact, told in kept.items()]
-        elif isinstance(value, dict):
+        elif key != "operators" and isinstance(value, dict):
             rows += [(f"{short(key)}: {short(fact)}", _plain(told)) for fact, told in value.items()]
-        else:
+        elif key != "operators":
             rows.append((short(key), _plain(value)))
     return [(key, value) for key, value in rows if value]
 
@@ -304,7 +304,7 @@ def _palette() -> str:
     """Return the colours of the statuses as rules."""
     return "\n".join(
         f".s-{status}{{background:{back};color:{front};fill:{back}}}"
-        for status, (back, front) in COLOURS.items()
+        for status, (back, front) in STATUS_COLOURS.items()
     )
 
 

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from mutatenn import Status
+from mutatenn.api.verdict import Status
 
 if TYPE_CHECKING:
-    from mutatenn import EndStatus
+    from mutatenn.analysis.environments.sides import EndStatus
 
-# Told apart by people who see colours otherwise; where a word fits it stands there, too.
-COLOURS: dict[EndStatus, tuple[str, str]] = {
+STATUS_COLOURS: dict[EndStatus, tuple[str, str]] = {
     Status.KILLED: ("#0072b2", "#fff"),
     Status.CRASHED: ("#b03a00", "#fff"),
     Status.TIMED_OUT: ("#e08214", "#000"),
@@ -25,3 +24,4 @@ COLOURS: dict[EndStatus, tuple[str, str]] = {
     "skipped": ("#fff", "#888"),
     "not-planned": ("#fff", "#aaa"),
 }
+"""Of an area and of what is written on it; told apart by people who see colours otherwise."""
