@@ -77,7 +77,7 @@ class Plots:
             axes.text(1.01, place, told, transform=axes.get_yaxis_transform(), va="center")
         axes.text(1.01, -1, "score", transform=axes.get_yaxis_transform(), va="center", weight="bold")
         axes.set_yticks(range(len(rows)), [_cut(key) for key, _ in rows])
-        axes.set_ylim(len(rows) - 0.5, -0.5)
+        axes.set_ylim(max(1, len(rows)) - 0.5, -0.5)
         axes.set_xlabel("mutants")
         return Picture(figure)
 
@@ -163,7 +163,7 @@ class Plots:
         figure, axes = _figure(7.5, 2.4 + 0.3 * len(names), title)
         _stacked(axes, [self._run.score(name).counts for name in names])
         axes.set_yticks(range(len(names)), [_cut(name) for name in names])
-        axes.set_ylim(len(names) - 0.5, -0.5)
+        axes.set_ylim(max(1, len(names)) - 0.5, -0.5)
         axes.set_xlabel("mutants")
         return Picture(figure)
 
