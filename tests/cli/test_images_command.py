@@ -38,9 +38,7 @@ def test_the_page_of_a_run(finished: Any, command: Command) -> None:
     (cover,) = (line for line in lines if " kill all " in line or " kills all " in line)
     assert "no smaller set exists" in cover
     assert "images by kills" in lines
-    closest = lines.index(
-        "survivors closest to being noticed: the most of its top-1 margin that an image lost"
-    )
+    closest = lines.index("survivors closest to being noticed, and what an image lost of its margin")
     assert lines[closest + 2].split()[0].startswith("store-int16.")
 
 
@@ -116,7 +114,7 @@ def test_which_images_are_missing(finished: Any, command: Command) -> None:
             other, label = np.argsort(original[names.index(image)])[-2:]
             assert (border["label"], border["other"]) == (label, other)
     page = printed(command("images", finished.directory))
-    assert ("images to add: of this output, almost of the other" in page) is bool(found["missing"])
+    assert ("images to add: of this output, almost the other" in page) is bool(found["missing"])
 
 
 def test_near_images_that_are_darker_than_most(tmp_path: Path) -> None:

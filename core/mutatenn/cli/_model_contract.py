@@ -28,7 +28,7 @@ def show_contract(name: str, host: PluginHost, *, as_json: bool) -> None:
     if as_json:
         print(json.dumps([_plain(each) for each in found], indent=2))
     else:
-        print("\n\n".join(columns(_rows(each)) for each in found))
+        print("\n\n".join(columns(_rows(each), whole=True) for each in found))
 
 
 def section_of(name: str, base: Path, host: PluginHost) -> ModelSection:

@@ -92,7 +92,7 @@ class DoctorCommand(Command):
                 )
             )
         else:
-            print(columns((each.state, each.name, each.advice) for each in checks))
+            print(columns(((each.state, each.name, each.advice) for each in checks), whole=True))
             print(f"\n{problems or 'no'} problem{'' if problems == 1 else 's'}")
             print("for a bug report: this, the campaign file, the command, and all that it printed")
         return PROBLEM if problems else 0

@@ -223,7 +223,7 @@ def _apart(found: ImageWorth) -> str:
 
 def _survivors(survivors: Sequence[Survivor]) -> str:
     rows = [(each.mutant, f"{each.lost:.1%}", each.image or "-") for each in survivors[:SHOWN]]
-    title = "survivors closest to being noticed: the most of its top-1 margin that an image lost"
+    title = "survivors closest to being noticed, and what an image lost of its margin"
     return _listed(title, ("mutant", "lost", "image"), rows, right=[1])
 
 
@@ -235,7 +235,7 @@ def _missing(run: Run, environment: str, survivors: Sequence[Survivor]) -> str:
     if not found:
         return ""
     rows = [(each.label, each.other, each.survivors, some(each.images, 2)) for each in found]
-    title = "images to add: of this output, almost of the other, where survivors were nearly noticed"
+    title = "images to add: of this output, almost the other: survivors were near there"
     text = _listed(title, ("output", "almost", "survivors", "such as"), rows, right=[0, 1, 2])
     apart = brightness(run, survivors)
     if apart:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import attrs
 
 from mutatenn.api.command import Command
-from mutatenn.cli._text import columns, size, some
+from mutatenn.cli._text import columns, fitted, size, some, terminal_width
 from mutatenn.errors import InputError, MutatennError
 from mutatenn.nearest import unknown_name
 from mutatenn.printable import duration, printable
@@ -34,6 +34,9 @@ sites, mutants, population, absence: why it found no site, or ""), "estimate" (o
 memory and disk in bytes, tried and images: how many mutants on how many; or why there is none) and "mutants"
 (id, operator, category, level, stage, options, parts, sites: unit, ordinal, detail, layers).
 """
+
+SHORTEST = 40
+"""Columns of code that a line has room for, or the list of mutants has two lines for each."""
 
 
 class PlanCommand(Command):
@@ -146,7 +149,9 @@ def _absences(plan: Plan) -> Iterator[str]:
         reasons.setdefault(reason, []).append(operator)
     yield "\nno site:\n" * bool(reasons)
     for reason, operators in reasons.items():
-        yield f"  {printable(', '.join(operators))}: {printable(reason)}\n"
+        line = f"{printable(', '.join(operators))}: {printable(reason)}"
+        room = terminal_width()
+        yield f"{textwrap.indent(line if room is None else textwrap.fill(line, room - 2), '  ')}\n"
 
 
 def _layers(plan: Plan) -> str:
@@ -171,11 +176,22 @@ def _list(mutants: Sequence[Mutant]) -> Iterator[str]:
     """Yield the lines of aligned columns one by one: there may be very many."""
     rows = [("mutant", "unit", "ordinal", "layers", "code"), *map(_line, mutants)]
     widths = [max(len(str(cell)) for cell in column) for column in list(zip(*rows, strict=True))[:4]]
+    room = terminal_width()
+    if room is not None and sum(widths) + SHORTEST > room:
+        yield from _narrow(rows[1:], room)
+        return
     for row in rows:
         name, unit, ordinal, layers, code = map(printable, row)
         place = f"{unit:<{widths[1]}}  {ordinal:>{widths[2]}}  {layers:<{widths[3]}}"
         line = f"{name:<{widths[0]}}  {place}  {code}"
         yield f"{line.rstrip()}\n"
+
+
+def _narrow(rows: Sequence[Sequence[object]], room: int) -> Iterator[str]:
+    """Yield two lines for each mutant, no wider than the terminal: its id, and where it is."""
+    for name, _, _, layers, code in (map(printable, row) for row in rows):
+        yield f"{fitted(name, room)}\n"
+        yield f"{fitted(f'  {layers}: {code}' if layers else f'  {code}', room)}\n"
 
 
 def _line(mutant: Mutant) -> Sequence[object]:

@@ -60,7 +60,7 @@ class PluginsCommand(Command):
         if args.json:
             print(json.dumps([attrs.asdict(row) for row in rows], indent=2))
         else:
-            print(columns([COLUMNS, *map(_cells, rows)]))
+            print(columns([COLUMNS, *map(_cells, rows)], whole=any(row.reason for row in rows)))
         return 0
 
 

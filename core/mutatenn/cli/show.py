@@ -216,7 +216,7 @@ def _head(record: Record, summary: str) -> str:
     rows += [("site", f"{site.unit} {site.ordinal}  {site.detail}") for site in record.sites]
     if record.mutant.layers:
         rows.append(("layers", ", ".join(record.mutant.layers)))
-    return columns(rows)
+    return columns(rows, whole=True)
 
 
 def _outcome(run: Run, environment: str, verdict: Verdict | None) -> str:
