@@ -23,9 +23,10 @@ from mutatenn_reporters._text import changes, count, cut, environment, number, r
 from mutatenn_reporters._view import views
 
 if TYPE_CHECKING:
+    from collections import Counter
     from collections.abc import Iterator, Sequence
 
-    from mutatenn import Border, Delta, ImageWorth, LayerScore, MutationScore, Run
+    from mutatenn import Border, Delta, EndStatus, ImageWorth, LayerScore, MutationScore, Run
     from mutatenn_reporters._view import View
 
 HERE = Path(__file__).parent
@@ -249,12 +250,21 @@ def _between(run: Run) -> dict[str, Any] | None:
             }
             for floor in comparison.floors
         ],
+        "ended": [_ended(*pair, counts) for pair, counts in comparison.ended().items()] if several else [],
         "number": comparison.divergences.total() if several else 0,
         "diverging": [
             {"mutant": short(each.mutant.id), "reason": cut(each.reason, SENTENCE)}
             for each in (comparison.diverging(DIVERGING) if several else ())
         ],
     }
+
+
+def _ended(first: str, second: str, counts: Counter[tuple[EndStatus, EndStatus]]) -> dict[str, Any]:
+    """Return how many mutants ended how in the one and the other of two environments."""
+    order = list(STATUS_COLOURS)
+    rows, columns = (sorted({pair[side] for pair in counts}, key=order.index) for side in (0, 1))
+    cells = [(str(one), [counts[one, other] for other in columns]) for one in rows]
+    return {"first": short(first), "second": short(second), "columns": list(map(str, columns)), "rows": cells}
 
 
 def _campaign(run: Run) -> str:
