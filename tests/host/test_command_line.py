@@ -108,7 +108,7 @@ def test_a_closed_pipe_is_silent() -> None:
 def test_a_plugin_is_blocked_by_option(install: Install, capsys: pytest.CaptureFixture[str]) -> None:
     install("bad", "raise AssertionError('imported')")
     assert command_line.main(["plugins", "--block-plugin", "bad"]) == 0
-    (line,) = (each for each in capsys.readouterr().out.splitlines() if "bad" in each)
+    (line,) = (each for each in capsys.readouterr().out.splitlines() if " bad " in each)
     assert line.split() == ["-", "bad", "acme", "1.2", "blocked", "named", "by", *line.split()[-3:]]
 
 

@@ -24,7 +24,7 @@ class Csv(Reporter):
     stands between two columns.
     """
 
-    name = "csv"
+    name = "operators-csv"
     delimiter: str = attrs.field(default=",", validator=attrs.validators.max_len(1))
 
     def report(self, run: Run, directory: Path) -> str:
