@@ -289,3 +289,13 @@ def test_an_earlier_run(reported: Any, tab: Any, write: Any, tmp_path: Path) -> 
     assert "1 newly surviving, 0 newly noticed, 0 new, 0 gone" in page.inner_text(".cards")
     page.click("#list .row")
     page.wait_for_selector("#detail dd >> text=newly surviving")
+
+
+def test_a_mutant_counts_once(reported: Any, tab: Any) -> None:
+    """Of all environments together, a button counts the mutants that ended so in any."""
+    page = tab.open(reported.page)
+    for status, number in chip_numbers(page).items():
+        page.click("#filters button[type=reset]")
+        settled(page, len(reported.run.mutants))
+        page.click(f"#statuses [data-status={status}]")
+        settled(page, number)

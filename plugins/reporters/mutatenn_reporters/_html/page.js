@@ -397,7 +397,10 @@
     for (const key of ["text", "operator", "layer", "environment", "since", "sort"]) $(key).value = state[key];
     $("differs").checked = state.differs;
     const counts = new Map();
-    for (const side of sides()) for (const status of side.status) counts.set(status, (counts.get(status) ?? 0) + 1);
+    const here = sides();
+    for (let mutant = 0; mutant < size; mutant++) {
+      for (const status of new Set(here.map((side) => side.status[mutant]))) counts.set(status, (counts.get(status) ?? 0) + 1);
+    }
     const names = [...data.statuses.keys(), NOT_RUN].filter((status) => counts.get(status));
     $("statuses").replaceChildren(...names.map((status) => {
       const name = status < 0 ? "not-run" : data.statuses[status].name;

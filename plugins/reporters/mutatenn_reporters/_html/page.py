@@ -107,7 +107,10 @@ def render(run: Run, *, pictures: bool, side: int, live: bool = False) -> Iterat
         "statuses": statuses(),
         "environments": [part.name for part in parts],
         "order": [list(map(short, part.view.facts.get("layers", ()))) for part in parts],
-        "summaries": {short(name): short(told) for name, told in run.facts.get("operators", {}).items()},
+        "summaries": {
+            short(name): short(told.replace("``", ""))  # the marks of code in docstrings
+            for name, told in run.facts.get("operators", {}).items()
+        },
         "directory": shlex.quote(str(run.directory)),
         **_mutants(run, sides),
     }
