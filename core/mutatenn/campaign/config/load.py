@@ -9,7 +9,10 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import attrs
+
 from mutatenn.campaign.config import sections
+from mutatenn.campaign.config.matrix import matrix
 from mutatenn.campaign.config.readers import Problems, SchemaError, problem
 from mutatenn.errors import InputError
 from mutatenn.nearest import entries, suggestion
@@ -119,13 +122,28 @@ def _message(path: Path, error: SchemaError) -> list[str]:
 
 def _read(data: dict[str, Any], base: Path, catalogues: Catalogues) -> values.Campaign:
     problems = Problems()
+    rest = {key: value for key, value in data.items() if key != "matrix"}
     with problems.at(""):
-        campaign = sections.campaign(base, catalogues)(data)
+        campaign = sections.campaign(base, catalogues)(rest)
+    if "matrix" in data:
+        with problems.at(".matrix"):
+            campaign = _with_matrix(campaign, data, catalogues)
     with problems.at(".gate.min_accuracy"):
         if _sets(data, "gate", "min_accuracy") and not _sets(data, "dataset", "truth"):
             raise problem("accuracy needs true classes; set dataset.truth")
     problems.check()
     return campaign
+
+
+def _with_matrix(campaign: values.Campaign, data: dict[str, Any], catalogues: Catalogues) -> values.Campaign:
+    """Return the campaign with the environments of its ``[matrix]`` after those that it lists."""
+    made = matrix(sections.environment_keys(catalogues), sections.name)(data["matrix"])
+    listed = campaign.environments if "environments" in data else ()
+    names = {environment.name for environment in listed}
+    for environment in made:
+        if environment.name in names:
+            raise problem(f"there is an environment {environment.name!r} already; rename that")
+    return attrs.evolve(campaign, environments=(*listed, *made))
 
 
 def _sets(data: dict[str, Any], section: str, key: str) -> bool:

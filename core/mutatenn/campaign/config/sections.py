@@ -46,7 +46,7 @@ def campaign(base: Path, catalogues: Catalogues) -> Callable[[Any], values.Campa
     remark = table(values.Remark, mutants=_told, reason=_told)
     return table(
         values.Campaign,
-        name=_name,
+        name=name,
         model=_model(base, catalogues),
         dataset=dataset(base),
         preprocess=_preprocess(),
@@ -169,21 +169,35 @@ def _consistent(section: values.PreprocessSection) -> values.PreprocessSection:
 
 
 def _environment(catalogues: Catalogues) -> Callable[[Any], values.Environment]:
+    read = table(values.Environment, **environment_keys(catalogues))
+    return lambda value: _without_options(read(value))
+
+
+def environment_keys(catalogues: Catalogues) -> dict[str, Callable[[Any], Any]]:
+    """Return the readers of an environment's keys."""
     base, passes = choice(*PROFILES), array(_listed("pass", SEQUENCE))
-    read = table(
-        values.Environment,
-        name=_name,
-        backend=_listed("backend", catalogues.get("backends")),
-        profile=by_type(
+    return {
+        "name": name,
+        "backend": _listed("backend", catalogues.get("backends")),
+        "profile": by_type(
             "a profile's name or a table { base = ..., off = [...], on = [...] }",
             str=lambda value: Profile(base(value)),
             dict=table(Profile, base=base, off=passes, on=passes),
         ),
-        options=options,
-        route=text,
-        offline=by_type("true or false", bool=bool),
-    )
-    return lambda value: _without_options(read(value))
+        "options": options,
+        "route": text,
+        "offline": by_type("true or false", bool=bool),
+        "factors": _factors,
+    }
+
+
+def _factors(value: Any) -> dict[str, str]:
+    problems, found = Problems(), dict[str, str]()
+    for name, level in by_type("a table of factors and levels", dict=lambda given: given)(value).items():
+        with problems.at(member(name)):
+            found[name] = text(level)
+    problems.check()
+    return found
 
 
 def _without_options(environment: values.Environment) -> values.Environment:
@@ -358,7 +372,8 @@ def _pattern(base: Path) -> Callable[[Any], str]:
     return read
 
 
-def _name(value: Any) -> str:
+def name(value: Any) -> str:
+    """Read the name of something that names a folder."""
     if not _NAME.fullmatch(text(value)):
         raise problem("must be letters, digits, '_', '-' and '.' (not first), because it names a folder")
     return str(value)

@@ -113,7 +113,9 @@ class Environment:
 
     ``route`` None is the one of ``[model] options``, or else the frontend's default. The backend
     ``reference`` is the model's own framework: nothing is compiled, and it has no mutants. What is
-    ``offline`` is planned but not run here: a bundle takes it to its device.
+    ``offline`` is planned but not run here: a bundle takes it to its device. ``factors`` are what tables and
+    comparisons know it by, such as ``{"device": "board"}``: names of the user's own, or others in the place
+    of those that are derived.
     """
 
     name: str
@@ -122,6 +124,7 @@ class Environment:
     options: dict[str, Any] = attrs.field(factory=dict)
     route: str | None = None
     offline: bool = False
+    factors: dict[str, str] = attrs.field(factory=dict)
 
     @property
     def own_framework(self) -> bool:
@@ -274,13 +277,15 @@ class Campaign:
     def fingerprint(self) -> str:
         """Return the sha256 (hex) of everything that can change a result.
 
-        That is all but the campaign's name, :data:`NOT_DECIDING` and ``limits.shard_bytes``. Files count by
-        their path, not by their content.
+        That is all but the campaign's name, :data:`NOT_DECIDING`, ``limits.shard_bytes`` and the factors of
+        environments. Files count by their path, not by their content.
         """
         deciding = self.to_dict()
         for key in ("name", *NOT_DECIDING):
             del deciding[key]
         del deciding["limits"]["shard_bytes"]
+        for environment in deciding["environments"]:
+            del environment["factors"]  # what it is called
         text = json.dumps(deciding, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()
 
