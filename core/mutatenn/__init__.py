@@ -70,6 +70,7 @@ if TYPE_CHECKING:
     from mutatenn.analysis.environments.distance import Distance, Spread
     from mutatenn.analysis.environments.document import comparison_document, save_comparison
     from mutatenn.analysis.environments.sides import ComparedEnvironment, EndStatus
+    from mutatenn.analysis.environments.flips import Flip, Flips
     from mutatenn.analysis.images.kill_matrix import KillMatrix, kill_matrix
     from mutatenn.analysis.images.missing import Border, borders
     from mutatenn.analysis.images.pictures import thumbnails
@@ -118,6 +119,8 @@ _LATER = {
     "save_comparison": "mutatenn.analysis.environments.document",
     "MutantComparison": "mutatenn.analysis.environments.compared",
     "Ending": "mutatenn.analysis.environments.compared",
+    "Flip": "mutatenn.analysis.environments.flips",
+    "Flips": "mutatenn.analysis.environments.flips",
     "Pair": "mutatenn.analysis.environments.compared",
     "Distance": "mutatenn.analysis.environments.distance",
     "Spread": "mutatenn.analysis.environments.distance",
@@ -174,6 +177,8 @@ __all__ = [
     "Ending",
     "Example",
     "Executor",
+    "Flip",
+    "Flips",
     "Floor",
     "Frontend",
     "GraphMutator",

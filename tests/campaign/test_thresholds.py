@@ -9,11 +9,19 @@ from typing import Any
 import attrs
 import pytest
 
+from mutatenn.api.baseline import Baseline
 from mutatenn.api.verdict import Status
 from mutatenn.campaign.config.values import Thresholds
 from mutatenn.results.estimate import wilson
 from mutatenn.results.score import MutationScore
-from mutatenn.results.thresholds import Failed, Reached, failed, few_verdicts, without_verdict
+from mutatenn.results.thresholds import (
+    Failed,
+    Reached,
+    failed,
+    failed_originals,
+    few_verdicts,
+    without_verdict,
+)
 
 Counts = Mapping[Status, int]
 FINE: Counts = {"killed": 4, "survived": 6}
@@ -214,3 +222,36 @@ def test_demands_stand_in_the_place_of_thresholds() -> None:
     assert Thresholds(0.5).demanding({"min_score": 0.7}) == Thresholds({"all": 0.7})
     with pytest.raises(ValueError, match="min_score is"):
         Thresholds({"a": 1.5})
+
+
+def original(**fields: Any) -> Baseline:
+    given: dict[str, Any] = {
+        "images": 100,
+        "reference_labels": 97,
+        "accuracy": 0.72,
+        "reference_accuracy": 0.75,
+    }
+    return Baseline(
+        "cpu", kind="logits", noise=0.0, reference_difference=0.0, labels=10, seconds=0.1, **given | fields
+    )
+
+
+def test_what_an_original_must_reach() -> None:
+    one = {"cpu": original()}
+    assert failed_originals(Thresholds(), one) == ()
+    assert failed_originals(Thresholds(min_relative_accuracy=0.96, max_label_changes=3), one) == ()
+    accuracy, labels = failed_originals(Thresholds(min_relative_accuracy=0.97, max_label_changes=2), one)
+    assert (accuracy.threshold, accuracy.least) == ("min_relative_accuracy", 0.97)
+    assert accuracy.value == pytest.approx(0.96)
+    assert accuracy.reason == "the accuracy 0.72 is 0.96 of the framework's 0.75, below 0.97"
+    assert (labels.threshold, labels.value, labels.least) == ("max_label_changes", 3, 2)
+    assert labels.reason.startswith("the label is not the framework's on 3 of 100 images, at most 2 may be")
+    (unknown,) = failed_originals(Thresholds(min_relative_accuracy=0.9), {"cpu": original(accuracy=None)})
+    assert "set dataset.truth" in unknown.reason
+    assert (
+        failed_originals(
+            Thresholds(min_relative_accuracy=0.9), {"x": original(accuracy=0.0, reference_accuracy=0.0)}
+        )
+        == ()
+    )
+    assert len(failed_originals(Thresholds(max_label_changes=0), {"a": original(), "b": original()})) == 2

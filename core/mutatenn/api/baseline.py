@@ -13,8 +13,9 @@ class Baseline:
     absolute difference to the reference runtime's scores; of logits it is that which is the largest share of
     the spread of its image's scores, ``reference_spread`` (None for probabilities), see
     :mod:`mutatenn.campaign.gate.agreement`. ``reference_labels`` is how many top-1 labels agree with it;
-    ``labels`` how many different top-1 labels it gives; ``seconds`` the wall time per image. ``problems`` is
-    empty when the gate is green; ``remarks`` are worth knowing even then.
+    ``labels`` how many different top-1 labels it gives; ``reference_accuracy`` is the reference's own
+    accuracy, None where the truth is not known; ``seconds`` the wall time per image. ``problems`` is empty
+    when the gate is green; ``remarks`` are worth knowing even then.
     """
 
     environment: str
@@ -29,3 +30,4 @@ class Baseline:
     problems: tuple[str, ...] = ()
     reference_spread: float | None = None
     remarks: tuple[str, ...] = ()
+    reference_accuracy: float | None = None

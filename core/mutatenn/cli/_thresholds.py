@@ -24,12 +24,14 @@ TELLING = "terminal"
 LEAST = {
     "min_low": "the low end of the score's interval, where it is sampled",
     "min_valid": "the share of mutants that have a verdict",
+    "min_relative_accuracy": "the original's accuracy as a share of the framework's",
 }
 MOST = {
     "max_new_survivors": "survivors that are neither accepted nor in the run of --against",
     "max_timed_out": "mutants that timed out",
     "max_build_errors": "mutants that could not be built",
     "max_infrastructure_errors": "mutants that ended because the machinery failed",
+    "max_label_changes": "images whose label is not the framework's",
 }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from typing import TYPE_CHECKING
 
@@ -16,11 +17,16 @@ if TYPE_CHECKING:
 
     from mutatenn.analysis.environments.compared import MutantComparison
     from mutatenn.analysis.environments.comparison import Comparison, Floor
+    from mutatenn.analysis.environments.flips import Flip, Flips
     from mutatenn.analysis.environments.sides import ComparedEnvironment
     from mutatenn.host.plugin_host import PluginHost
     from mutatenn.results.score import MutationScore
 
 EPILOG = """
+Of originals it tells how many images have another label, how many of these were right in the first and are
+wrong in the second (lost), or the other way round (won), where the true classes are known; the largest
+difference of a score; the second's time per image over the first's.
+
 A mutant diverges where it behaved differently in two environments: killed here, unnoticed there; crashed
 here, killed there. It differs where it diverges, or where the kill oracle notices more of a difference
 between its outputs in two environments than between the originals'. With --json, an object as in
@@ -67,38 +73,75 @@ class CompareCommand(Command):
 
 def _sections(found: Comparison) -> Iterator[str]:
     yield _environments(found.sides)
-    yield _originals(found.floors)
+    yield _originals(found)
+    if len(found.sides) > 2:  # noqa: PLR2004  # the table of pairs tells of two
+        yield _dissimilarity(found)
+    if flipped := [each for each in found.flips() if each.images]:
+        yield _flips(flipped)
     if len(found.mutated) > 1:
         yield _matrix(found)
         yield _diverging(found)
 
 
 def _environments(sides: Sequence[ComparedEnvironment]) -> str:
-    head = ("environment", "backend", "profile", "mutants", "ms per image", "accuracy")
-    return _table(f"{len(sides)} environments", [head, *map(_environment, sides)], right=[3, 4, 5])
+    factors = list(dict.fromkeys(key for side in sides for key in side.factors))
+    head = ("environment", *factors, "mutants", "ms per image", "accuracy")
+    rows = [head, *(_environment(side, factors) for side in sides)]
+    return _table(f"{len(sides)} environments", rows, right=[-3, -2, -1])
 
 
-def _environment(side: ComparedEnvironment) -> Sequence[object]:
-    facts = side.run.facts.get("environments", {}).get(side.environment, {})
-    about = facts.get("backend", "?"), facts.get("profile", "?") or "-", len(side.planned) or "-"
+def _environment(side: ComparedEnvironment, factors: Sequence[str]) -> Sequence[object]:
+    about = *(side.factors.get(key, "-") for key in factors), len(side.planned) or "-"
     if side.baseline is None:
         return side.name, *about, "-", "-"
     accuracy = "-" if side.baseline.accuracy is None else f"{side.baseline.accuracy:.1%}"
     return side.name, *about, f"{1000 * side.baseline.seconds:.3g}", accuracy
 
 
-def _originals(floors: Sequence[Floor]) -> str:
-    if not floors:
+def _originals(found: Comparison) -> str:
+    if not found.floors:
         return "no two originals have run yet; `mutatenn run` continues"
-    head = ("first", "second", "labels differ", "largest difference", "time ratio")
-    return _table("originals: the noise floor", [head, *map(_floor, floors)], right=[2, 3, 4])
+    head = ("first", "second", "labels differ", "lost", "won", "largest difference", "time ratio")
+    rows = [_floor(*each) for each in zip(found.floors, found.flips(), strict=True)]
+    return _table("originals: the noise floor", [head, *rows], right=range(2, len(head)))
 
 
-def _floor(floor: Floor) -> Sequence[object]:
+def _floor(floor: Floor, flips: Flips) -> Sequence[object]:
     apart = floor.distance
     largest = "not finite" if apart.largest is None else f"{apart.largest:.2g}"
     ratio = "-" if floor.ratio is None else f"{floor.ratio:.2f}"
-    return floor.first, floor.second, f"{apart.labels} of {apart.images}", largest, ratio
+    labels = f"{apart.labels} of {apart.images}", flips.lost or ".", flips.won or "."
+    return floor.first, floor.second, *labels, largest, ratio
+
+
+def _dissimilarity(found: Comparison) -> str:
+    """Return the triangle of how many images have other labels, in percent."""
+    names, shares = [side.name for side in found.sides], found.dissimilarity()
+    rows = [
+        (name, *("-" if math.isnan(share) else f"{share:.3g}" for share in shares[row, : row + 1]))
+        for row, name in enumerate(names)
+    ]
+    wide = [(*row, *[""] * (len(names) + 1 - len(row))) for row in rows]
+    head = ("", *(str(number + 1) for number in range(len(names))))
+    numbered = [(f"{number} {row[0]}", *row[1:]) for number, row in enumerate(wide, 1)]
+    return _table("images with another label, %", [head, *numbered], right=range(1, len(names) + 1))
+
+
+def _flips(found: Sequence[Flips]) -> str:
+    """Return the images whose labels differ, the surest first."""
+    rows = [(each.first, each.second, *_flip(flip)) for each in found for flip in each.images]
+    head = ("first", "second", "image", "truth", "label", "then", "confidence", "then")
+    title = "images whose labels differ, those first that were the surest"
+    more = f"\n  and {len(rows) - SHOWN} more; --json lists all" if len(rows) > SHOWN else ""
+    return _table(title, [head, *rows[:SHOWN]], right=range(3, len(head))) + more
+
+
+def _flip(flip: Flip) -> Sequence[object]:
+    labels = ("-" if each is None else each for each in (flip.truth, flip.first, flip.second))
+    sure = (
+        "-" if each is None else f"{each:.2f}" for each in (flip.first_confidence, flip.second_confidence)
+    )
+    return flip.image, *labels, *sure
 
 
 def _matrix(found: Comparison) -> str:

@@ -95,6 +95,8 @@ min_accuracy = 0.97              # share of images whose top-1 class is right; n
 # max_timed_out = 0              # mutants
 # max_build_errors = 0
 # max_infrastructure_errors = 0  # without it, one is exit code 4
+# min_relative_accuracy = 0.99   # of the original: the share of the framework's accuracy
+# max_label_changes = 0          # of the original: images whose label is not the framework's
 
 [checks]
 # bounds = "auto"                # check accesses that may leave a buffer; true: none may; false: no check

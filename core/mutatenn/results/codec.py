@@ -55,6 +55,7 @@ ENVIRONMENT = {
     "offline": bool,
     "passes": tuple[str, ...],
     "layers": tuple[str, ...],
+    "factors": dict[str, str],
 }
 
 

@@ -24,7 +24,14 @@ from mutatenn.results.observations import merge
 from mutatenn.results.record import CHANGE, Image, Record, changes_folder
 from mutatenn.results.score import MutationScore
 from mutatenn.results.store import Store
-from mutatenn.results.thresholds import Failed, Reached, failed, few_verdicts, without_verdict
+from mutatenn.results.thresholds import (
+    Failed,
+    Reached,
+    failed,
+    failed_originals,
+    few_verdicts,
+    without_verdict,
+)
 from mutatenn.results.wanted import Stop, Thresholds
 
 if TYPE_CHECKING:
@@ -85,6 +92,14 @@ class Run:
     def facts(self) -> dict[str, Any]:
         """Provenance: versions, host, model, targets, oracles."""
         return dict(self._store.meta("facts") or {})
+
+    def factors(self, environment: str) -> dict[str, str]:
+        """Return what an environment is known by: framework, route, profile, device, and the user's own."""
+        facts = self.facts.get("environments", {}).get(environment, {})
+        known = {
+            key: str(facts.get(key) or "") for key in ("route", "profile")
+        }  # of runs of earlier versions
+        return dict(facts.get("factors") or {key: told for key, told in known.items() if told})
 
     @property
     def image_names(self) -> tuple[str, ...]:
@@ -306,7 +321,9 @@ class Run:
             )
             for name, found in scores.items()
         ]
-        return failed(self.thresholds, reached, final=self.stop is not None or bool(self.demands))
+        final = self.stop is not None or bool(self.demands)
+        originals = failed_originals(self.thresholds, self.baselines)
+        return (*originals, *failed(self.thresholds, reached, final=final))
 
     def _new_survivors(self, environment: str, statuses: Mapping[str, Status]) -> list[str]:
         """Return the survivors that are neither accepted nor known from the earlier run."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from typing import TYPE_CHECKING, Literal
 
 import attrs
@@ -14,6 +15,7 @@ from mutatenn.results.wanted import ALL
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
+    from mutatenn.api.baseline import Baseline
     from mutatenn.results.wanted import Thresholds
 
     Operators = Mapping[str, MutationScore]
@@ -127,6 +129,45 @@ def failed(thresholds: Thresholds, reached: Sequence[Reached], *, final: bool) -
             for name, least, value, reason in problems:
                 found.append(Failed(name, each.environment, value, least, place + reason))
     return tuple(found)
+
+
+def failed_originals(thresholds: Thresholds, baselines: Mapping[str, Baseline]) -> tuple[Failed, ...]:
+    """Return the thresholds that originals do not reach, by environment."""
+    found = []
+    for name, baseline in baselines.items():
+        place = f"environment {name!r}: " if len(baselines) > 1 else ""
+        for threshold, least, value, reason in _original(thresholds, baseline):
+            found.append(Failed(threshold, name, value, least, place + reason))
+    return tuple(found)
+
+
+def _original(thresholds: Thresholds, baseline: Baseline) -> Iterator[Problem]:
+    least, most = thresholds.min_relative_accuracy, thresholds.max_label_changes
+    if least is not None:
+        share = _relative(baseline)
+        if math.isnan(share):
+            reason = "there is no accuracy to compare: set dataset.truth"
+            yield "min_relative_accuracy", least, share, reason
+        elif share < least:
+            told = (
+                f"{baseline.accuracy:.4g} is {share:.4g} of the framework's {baseline.reference_accuracy:.4g}"
+            )
+            yield "min_relative_accuracy", least, share, f"the accuracy {told}, below {least:g}"
+    changed = baseline.images - baseline.reference_labels
+    if most is not None and changed > most:
+        images = f"{changed} of {baseline.images} images"
+        reason = (
+            f"the label is not the framework's on {images}, at most {most} may be: `mutatenn compare RUN`"
+        )
+        yield "max_label_changes", most, changed, reason
+
+
+def _relative(baseline: Baseline) -> float:
+    """Return the accuracy as a share of the framework's, NaN where one is not known."""
+    ours, theirs = baseline.accuracy, baseline.reference_accuracy
+    if ours is None or theirs is None:
+        return math.nan
+    return ours / theirs if theirs else 1.0
 
 
 def few_verdicts(operators: Operators) -> dict[str, MutationScore]:

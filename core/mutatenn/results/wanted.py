@@ -34,7 +34,9 @@ class Thresholds:
     category, or ``all``. ``min_low`` is the least low end of the interval of the score of all, ``min_valid``
     the least share of mutants that must have a verdict, 0 for none. At most so many survivors may be new:
     neither accepted nor known from an earlier run; and at most so many mutants may have timed out, failed to
-    build, or ended because the machinery failed.
+    build, or ended because the machinery failed. Of originals, ``min_relative_accuracy`` is the least
+    accuracy as a share of the framework's own (MLPerf's rule asks for 0.99), and on ``max_label_changes``
+    images at most may the label be another than the framework's.
     """
 
     min_score: float | dict[str, float] | None = None
@@ -44,6 +46,8 @@ class Thresholds:
     max_timed_out: int | None = attrs.field(default=None, validator=_number)
     max_build_errors: int | None = attrs.field(default=None, validator=_number)
     max_infrastructure_errors: int | None = attrs.field(default=None, validator=_number)
+    min_relative_accuracy: float | None = attrs.field(default=None, validator=_number)
+    max_label_changes: int | None = attrs.field(default=None, validator=_number)
 
     def __attrs_post_init__(self) -> None:
         if not all(0 <= least <= 1 for least in self.min_scores.values()):

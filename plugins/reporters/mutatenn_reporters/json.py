@@ -77,6 +77,7 @@ def _environment(run: Run, each: View) -> dict[str, Any]:
         "name": each.name,
         "route": "",  # runs of earlier versions tell of none
         "layers": [],
+        "factors": {},
         **each.facts,
         "noise_floor": each.baseline.noise if each.baseline else None,
         "baseline": attrs.asdict(each.baseline) if each.baseline else None,

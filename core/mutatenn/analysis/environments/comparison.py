@@ -21,8 +21,9 @@ from mutatenn.analysis.environments.compared import (
     reason,
 )
 from mutatenn.analysis.environments.distance import Distance, Measures, measure
+from mutatenn.analysis.environments.flips import Flips, flips
 from mutatenn.analysis.environments.sides import ComparedEnvironment, EndStatus, MutantOutputs, open_sides
-from mutatenn.campaign.config.load import load_oracles
+from mutatenn.campaign.config.load import load_label_offset, load_oracles
 from mutatenn.campaign.oracles import open_oracles
 from mutatenn.errors import InputError
 from mutatenn.host.plugin_host import PluginHost
@@ -31,6 +32,8 @@ from mutatenn.results.run import CAMPAIGN_FILE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
+
+    from numpy.typing import NDArray
 
     from mutatenn.api.comparator import Comparator
     from mutatenn.api.mutant import Mutant
@@ -91,6 +94,37 @@ class Comparison:
         times = [side.baseline.seconds if side.baseline else 0.0 for side in (one, other)]
         ratio = times[1] / times[0] if all(times) else None
         return Floor(one.name, other.name, self._distance((one.name, other.name)), ratio)
+
+    def flips(self) -> Iterator[Flips]:
+        """Yield the images whose labels differ, for every pair of environments whose originals ran."""
+        truth = self.truth
+        for one, other in itertools.combinations(self.sides, 2):
+            if one.original is not None and other.original is not None:
+                scores = one.original.scores, other.original.scores
+                yield flips((one.name, other.name), *scores, self.images, truth)
+
+    @property
+    def truth(self) -> tuple[int | None, ...]:
+        """The true output of each image, None where it is not known."""
+        run = self.sides[0].run
+        try:
+            offset = load_label_offset(run.directory / CAMPAIGN_FILE)
+        except InputError:  # the file is gone
+            return (None,) * len(self.images)
+        return tuple(None if each.truth is None else each.truth + offset for each in run.images)
+
+    def dissimilarity(self) -> NDArray[np.float64]:
+        """Return the percentage of images whose top-1 label differs, float64 ``[sides, sides]``.
+
+        NaN where an original has not run. (Louloudakis et al., DeltaNN, 2023, figure 1.)
+        """
+        names = [side.name for side in self.sides]
+        found = np.full((len(names), len(names)), np.nan)
+        for (one, other), measured in self._measured.items():
+            share = 100 * float(measured.labels.mean()) if len(measured.labels) else 0.0
+            row, column = names.index(one), names.index(other)
+            found[row, column] = found[column, row] = share
+        return found
 
     def _distance(self, names: tuple[str, str]) -> Distance:
         return self._measured[names].distance(self.oracles)

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from mutatenn.analysis.environments.compared import MutantComparison
     from mutatenn.analysis.environments.comparison import Comparison, Floor
+    from mutatenn.analysis.environments.flips import Flip
     from mutatenn.analysis.environments.sides import ComparedEnvironment
 
 Selection = Literal["all", "differing"]
@@ -68,7 +69,10 @@ def _opening(comparison: Comparison, selection: Selection) -> str:
         ],
         "images": list(comparison.images),
         "environments": [_side(side) for side in comparison.sides],
-        "noise_floors": [_floor(floor) for floor in comparison.floors],
+        "noise_floors": [
+            {**_floor(floor), "flips": [_flip(each) for each in flips.images]}
+            for floor, flips in zip(comparison.floors, comparison.flips(), strict=True)
+        ],
         "operators": _operators(comparison),
         "statuses": _statuses(comparison),
     }
@@ -88,10 +92,12 @@ def _side(side: ComparedEnvironment) -> dict[str, Any]:
         "campaign": side.run.name,
         "environment": side.environment,
         **{key: str(facts.get(key, "")) for key in ("backend", "target", "profile")},
+        "factors": side.factors,
         "mutants": len(side.planned),
         "seconds": side.baseline.seconds if side.baseline else None,
         "noise": side.baseline.noise if side.baseline else None,
         "accuracy": side.baseline.accuracy if side.baseline else None,
+        "reference_accuracy": side.baseline.reference_accuracy if side.baseline else None,
     }
 
 
@@ -102,6 +108,10 @@ def _floor(floor: Floor) -> dict[str, Any]:
         "time_ratio": floor.ratio,
         "distance": attrs.asdict(floor.distance),
     }
+
+
+def _flip(flip: Flip) -> dict[str, Any]:
+    return {**attrs.asdict(flip), "kind": flip.kind}
 
 
 def _operators(comparison: Comparison) -> list[dict[str, Any]]:

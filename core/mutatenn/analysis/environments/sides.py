@@ -86,6 +86,11 @@ class ComparedEnvironment:
     def _skipped(self) -> dict[str, str]:
         return self.run.skipped
 
+    @property
+    def factors(self) -> dict[str, str]:
+        """What it is known by: framework, route, profile, device, and the user's own."""
+        return self.run.factors(self.environment)
+
     def ended(self, mutant: str) -> EndStatus:
         """Return how a mutant ended here."""
         if mutant not in self.planned:

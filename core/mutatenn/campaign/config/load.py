@@ -89,6 +89,12 @@ def load_dataset(path: Path) -> values.DatasetSection:
         return sections.dataset(Path(os.path.abspath(path.parent)))(parse_file(path).get("dataset", {}))
 
 
+def load_label_offset(path: Path) -> int:
+    """Read by how much outputs are moved against classes in a run's campaign; 0 where it does not say."""
+    found = parse_file(path).get("model", {}).get("label_offset", 0)
+    return found if isinstance(found, int) else 0
+
+
 def load_reporters(path: Path, known: Collection[str]) -> tuple[values.ReporterSpec, ...]:
     """Read the reporters of a run's campaign file, nothing else of it: what it names may be elsewhere now.
 

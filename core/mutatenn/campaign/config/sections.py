@@ -271,7 +271,13 @@ def reporters(catalogues: Catalogues) -> Callable[[Any], tuple[values.ReporterSp
 
 def _thresholds(catalogues: Catalogues) -> Callable[[Any], Thresholds]:
     share, most = number(0, 1), integer(0)
-    counted = ("max_new_survivors", "max_timed_out", "max_build_errors", "max_infrastructure_errors")
+    counted = (
+        "max_new_survivors",
+        "max_timed_out",
+        "max_build_errors",
+        "max_infrastructure_errors",
+        "max_label_changes",
+    )
     return table(
         Thresholds,
         min_score=by_type(
@@ -282,6 +288,7 @@ def _thresholds(catalogues: Catalogues) -> Callable[[Any], Thresholds]:
         ),
         min_low=share,
         min_valid=share,
+        min_relative_accuracy=number(0, 2),
         **dict.fromkeys(counted, most),
     )
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from mutatenn.api.capability import Capability
     from mutatenn.campaign.execution.setup import Setup
+    from mutatenn.compiler.toolchain import Toolchain
 
 PACKAGES = ("mutatenn", "apache-tvm", "apache-tvm-ffi", "onnx", "onnxruntime", "numpy", "scipy", "pillow")
 """Distributions that every run depends on."""
@@ -49,9 +50,10 @@ def facts(setup: Setup, operators: Collection[str]) -> dict[str, Any]:
 
 def _environment(setup: Setup, name: str) -> dict[str, Any]:
     if name not in setup.backends:
-        return _own_framework(setup, name)
+        return {**_own_framework(setup, name), "factors": _factors(setup, name, "own framework")}
     toolchain = setup.toolchains[name]
     return {
+        "factors": _factors(setup, name, _device(toolchain)),
         "route": setup.imported[name].route,
         "backend": toolchain.backend.name,
         "offline": any(env.offline for env in setup.campaign.environments if env.name == name),
@@ -63,6 +65,23 @@ def _environment(setup: Setup, name: str) -> dict[str, Any]:
         "fallback": toolchain.fallback,
         "layers": [layer.name for layer in toolchain.model_layers],
     }
+
+
+def _factors(setup: Setup, name: str, device: str) -> dict[str, str]:
+    """Return what tables know an environment by; what the campaign says of it goes before what is derived."""
+    (environment,) = (each for each in setup.campaign.environments if each.name == name)
+    imported = setup.imported[name]
+    found = {"framework": imported.frontend.name, "route": imported.route, "device": device}
+    if name in setup.backends:
+        found["profile"] = str(environment.profile)
+    return {key: value for key, value in found.items() if value} | environment.factors
+
+
+def _device(toolchain: Toolchain) -> str:
+    """Return a target in short: ``llvm x86-64-v3``, ``opencl``."""
+    fields = {key: str(value) for key, value in dict(toolchain.target.export()).items()}
+    told = [toolchain.backend.name, fields.get("mcpu", ""), fields.get("mtriple", ""), fields.get("arch", "")]
+    return " ".join(filter(None, told))
 
 
 def _own_framework(setup: Setup, name: str) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import itertools
 import json
 import shlex
 from pathlib import Path
@@ -187,6 +188,9 @@ def _mutants(run: Run, sides: Sequence[Side]) -> dict[str, Any]:
 def _pictured(run: Run, parts: Sequence[Part]) -> list[str]:
     """Return the images whose pictures the page shows."""
     wanted: dict[str, None] = {}
+    if len(parts) > 1:
+        flipped = (flip.image for each in compare([run], oracles={}).flips() for flip in each.images)
+        wanted = dict.fromkeys(itertools.islice(flipped, PICTURES // 2))
     for part in parts:
         wanted |= dict.fromkeys(part.worth.needed if part.worth else ())
         for survivor in part.side.closest.values():
@@ -242,7 +246,22 @@ def _between(run: Run) -> dict[str, Any] | None:
         return None
     comparison = compare([run], oracles={})
     several = len(comparison.mutated) > 1
+    every = list(comparison.flips())
+    flipped = [(each, flip) for each in every for flip in each.images]
+    names = [short(side.name) for side in comparison.sides]
     return {
+        "names": names,
+        "shares": comparison.dissimilarity().tolist() if len(names) > 2 else [],  # noqa: PLR2004  # more than a pair
+        "flipped": len(flipped),
+        "flips": [
+            {
+                "first": short(each.first),
+                "second": short(each.second),
+                "flip": flip,
+                "image": short(flip.image),
+            }
+            for each, flip in flipped[:DIVERGING]
+        ],
         "floors": [
             {
                 "first": short(floor.first),
@@ -250,8 +269,10 @@ def _between(run: Run) -> dict[str, Any] | None:
                 "labels": f"{floor.distance.labels} of {floor.distance.images}",
                 "largest": "not finite" if floor.distance.largest is None else number(floor.distance.largest),
                 "ratio": "" if floor.ratio is None else ratio(floor.ratio),
+                "lost": each.lost or "",
+                "won": each.won or "",
             }
-            for floor in comparison.floors
+            for floor, each in zip(comparison.floors, every, strict=True)
         ],
         "ended": [_ended(*pair, counts) for pair, counts in comparison.ended().items()] if several else [],
         "number": comparison.divergences.total() if several else 0,
