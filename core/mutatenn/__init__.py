@@ -69,8 +69,8 @@ if TYPE_CHECKING:
     from mutatenn.analysis.environments.comparison import Comparison, Floor, compare
     from mutatenn.analysis.environments.distance import Distance, Spread
     from mutatenn.analysis.environments.document import comparison_document, save_comparison
-    from mutatenn.analysis.environments.sides import ComparedEnvironment, EndStatus
     from mutatenn.analysis.environments.flips import Flip, Flips
+    from mutatenn.analysis.environments.sides import ComparedEnvironment, EndStatus
     from mutatenn.analysis.images.kill_matrix import KillMatrix, kill_matrix
     from mutatenn.analysis.images.missing import Border, borders
     from mutatenn.analysis.images.pictures import thumbnails
