@@ -108,3 +108,17 @@ def test_what_is_wrong_is_told(load: Load, text: str, told: str) -> None:
 def test_a_name_that_is_taken(load: Load) -> None:
     with pytest.raises(InputError, match="there is an environment 'basic' already"):
         load('[[environments]]\nname = "basic"\n[matrix]\nprofile = ["basic"]\n')
+
+
+def test_ablation(load: Load) -> None:
+    campaign = load('[matrix]\nprofile = { ablation = "default", pairs = true }\n')
+    found = {env.name: env for env in campaign.environments}
+    assert [env.name for env in campaign.environments if not env.may_fail] == ["basic"]
+    assert str(found["minus-FuseOps"].profile) == "default -FuseOps"
+    assert found["FoldConstant-then-CanonicalizeBindings"].profile.order == (
+        "FoldConstant",
+        "CanonicalizeBindings",
+    )
+    assert found["default"].factors == {"profile": "default"}
+    with pytest.raises(InputError, match=r"matrix\.profile\.ablation: must be one of"):
+        load('[matrix]\nprofile = { ablation = "basic" }\n')

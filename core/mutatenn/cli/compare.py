@@ -23,9 +23,10 @@ if TYPE_CHECKING:
     from mutatenn.results.score import MutationScore
 
 EPILOG = """
-Of originals it tells how many images have another label, how many of these were right in the first and are
-wrong in the second (lost), or the other way round (won), where the true classes are known; the largest
-difference of a score; the second's time per image over the first's.
+Of originals it tells, for all pairs of up to six environments, and of more against the first, how many images
+have another label, how many of these were right in the first and are wrong in the second (lost), or the other
+way round (won), where the true classes are known; the largest difference of a score; and the second's time
+per image over the first's, or by how much of the first's it is faster. FAILED is one that may fail and did.
 
 A mutant diverges where it behaved differently in two environments: killed here, unnoticed there; crashed
 here, killed there. It differs where it diverges, or where the kill oracle notices more of a difference
@@ -33,6 +34,8 @@ between its outputs in two environments than between the originals'. With --json
 device_evaluation.json, which docs/report-schema.md describes.
 """
 SHOWN = 10
+FEW = 6
+"""Environments of which all pairs are told."""
 
 
 class CompareCommand(Command):
@@ -73,7 +76,9 @@ class CompareCommand(Command):
 
 def _sections(found: Comparison) -> Iterator[str]:
     yield _environments(found.sides)
-    yield _originals(found)
+    yield _against_first(found) if len(found.sides) > FEW else _originals(found)
+    if failed := {side.name: why for side in found.sides if (why := side.failure)}:
+        yield "\n".join(printable(f"{name} failed: {why}") for name, why in failed.items())
     if len(found.sides) > 2:  # noqa: PLR2004  # the table of pairs tells of two
         yield _dissimilarity(found)
     if flipped := [each for each in found.flips() if each.images]:
@@ -112,6 +117,24 @@ def _floor(floor: Floor, flips: Flips) -> Sequence[object]:
     ratio = "-" if floor.ratio is None else f"{floor.ratio:.2f}"
     labels = f"{apart.labels} of {apart.images}", flips.lost or ".", flips.won or "."
     return floor.first, floor.second, *labels, largest, ratio
+
+
+def _against_first(found: Comparison) -> str:
+    """Return how the originals of many environments stand to the first's, and how much faster they are."""
+    first, *others = found.sides
+    pairs = zip(found.floors, found.flips(), strict=True)
+    told = {floor.second: (floor, flips) for floor, flips in pairs if floor.first == first.name}
+    rows = [(side.name, *_compared(side, told.get(side.name))) for side in others]
+    head = ("environment", "faster, %", "labels differ", "lost", "won", "largest difference")
+    return _table(f"originals against {first.name}", [head, *rows], right=range(1, len(head)))
+
+
+def _compared(side: ComparedEnvironment, told: tuple[Floor, Flips] | None) -> Sequence[object]:
+    if told is None:
+        return "FAILED" if side.failure else "-", "", "", "", ""
+    floor, flips = told
+    _, _, *numbers, _ = _floor(floor, flips)
+    return "-" if floor.ratio is None else f"{100 * (1 - floor.ratio):.3g}", *numbers
 
 
 def _dissimilarity(found: Comparison) -> str:

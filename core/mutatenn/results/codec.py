@@ -39,6 +39,7 @@ FACTS: dict[str, Any] = {
     "shard_images": int,
     "stop": Stop | None,
     "thresholds": Thresholds | None,
+    "failures": dict[str, str] | None,
     "facts": {
         "versions": dict[str, str],
         "host": dict[str, Any],

@@ -117,6 +117,12 @@ class Run:
         return self._store.baselines()
 
     @property
+    def failures(self) -> dict[str, str]:
+        """Why the original could not be had in environments that may fail, by name."""
+        kept: dict[str, str] = self._store.meta("failures") or {}
+        return {name: why for name, why in kept.items() if name not in self.baselines}
+
+    @property
     def mutants(self) -> list[Record]:
         """All planned mutants with the verdicts they have so far, in the plan's order."""
         return list(self.records())

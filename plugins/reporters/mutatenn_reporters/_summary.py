@@ -63,11 +63,14 @@ def summary(run: Run) -> Iterator[str]:
             yield _operators(view)
             yield from _survivors(run, view, several=several)
     yield "## Original"
-    yield "\n".join(f"- {plain(view.name)}: {_gate(view)}" for view in every)
+    yield "\n".join(f"- {plain(view.name)}: {_gate(run, view)}" for view in every)
 
 
-def _gate(view: View) -> str:
-    return plain(verdict_of_gate(view.baseline)) if view.baseline else "has not run yet"
+def _gate(run: Run, view: View) -> str:
+    if view.baseline:
+        return plain(verdict_of_gate(view.baseline))
+    failed = run.failures.get(view.name)
+    return f"failed: {plain(failed)}" if failed else "has not run yet"
 
 
 def _scores(run: Run, every: list[View]) -> str:

@@ -81,6 +81,7 @@ def _environment(run: Run, each: View) -> dict[str, Any]:
         **each.facts,
         "noise_floor": each.baseline.noise if each.baseline else None,
         "baseline": attrs.asdict(each.baseline) if each.baseline else None,
+        "failure": run.failures.get(each.name),
         "operators": [attrs.asdict(entry) for entry in run.operators(each.name)],
         "mutants": each.mutants,
         "not_run": each.waiting,

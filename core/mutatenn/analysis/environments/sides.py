@@ -91,6 +91,11 @@ class ComparedEnvironment:
         """What it is known by: framework, route, profile, device, and the user's own."""
         return self.run.factors(self.environment)
 
+    @property
+    def failure(self) -> str:
+        """Why there is no original, where it may fail and did; else empty."""
+        return self.run.failures.get(self.environment, "")
+
     def ended(self, mutant: str) -> EndStatus:
         """Return how a mutant ended here."""
         if mutant not in self.planned:

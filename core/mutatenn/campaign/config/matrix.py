@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
-from mutatenn.campaign.config.readers import Problems, array, by_type, member, problem, table, text
+from mutatenn.campaign.config.readers import Problems, array, by_type, choice, member, problem, table, text
 from mutatenn.campaign.config.values import Environment
+from mutatenn.compiler.profiles import PROFILES, ablation
 from mutatenn.nearest import unknown_name
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ class Level:
     options: dict[str, Any] | None = None
     route: str | None = None
     offline: bool | None = None
+    may_fail: bool | None = None
 
     @property
     def sets(self) -> dict[str, Any]:
@@ -78,7 +80,26 @@ def _levels(
         return Level(name(value), **{factor: keys[factor](value)})
 
     each = by_type("a name or a table { name = ... }", str=of_text, dict=levels)
-    return array(each, least=1, key=lambda level: level.name)
+    listed = array(each, least=1, key=lambda level: level.name)
+    if factor != "profile":
+        return listed
+    told = "a list of levels, or { ablation = NAME } for those that tell what single passes do"
+    return by_type(told, list=listed, dict=_ablation)
+
+
+@attrs.frozen
+class Ablation:
+    """Levels that tell what the passes of a profile do, one by one and, on request, in pairs."""
+
+    ablation: str
+    pairs: bool = False
+
+
+def _ablation(value: dict[str, Any]) -> tuple[Level, ...]:
+    yes = by_type("true or false", bool=bool)
+    found = table(Ablation, ablation=choice(*(set(PROFILES) - {"basic"})), pairs=yes)(value)
+    profiles = ablation(found.ablation, pairs=found.pairs)
+    return tuple(Level(name, profile=each, may_fail=name != "basic") for name, each in profiles.items())
 
 
 def _exclusion(factors: Mapping[str, tuple[Level, ...]]) -> Callable[[Any], dict[str, str]]:

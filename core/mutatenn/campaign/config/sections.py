@@ -180,13 +180,14 @@ def environment_keys(catalogues: Catalogues) -> dict[str, Callable[[Any], Any]]:
         "name": name,
         "backend": _listed("backend", catalogues.get("backends")),
         "profile": by_type(
-            "a profile's name or a table { base = ..., off = [...], on = [...] }",
+            "a profile's name or a table { base = ..., off = [...], on = [...] } or { order = [...] }",
             str=lambda value: Profile(base(value)),
-            dict=table(Profile, base=base, off=passes, on=passes),
+            dict=table(Profile, base=base, off=passes, on=passes, order=passes),
         ),
         "options": options,
         "route": text,
         "offline": by_type("true or false", bool=bool),
+        "may_fail": by_type("true or false", bool=bool),
         "factors": _factors,
     }
 

@@ -113,9 +113,10 @@ class Environment:
 
     ``route`` None is the one of ``[model] options``, or else the frontend's default. The backend
     ``reference`` is the model's own framework: nothing is compiled, and it has no mutants. What is
-    ``offline`` is planned but not run here: a bundle takes it to its device. ``factors`` are what tables and
-    comparisons know it by, such as ``{"device": "board"}``: names of the user's own, or others in the place
-    of those that are derived.
+    ``offline`` is planned but not run here: a bundle takes it to its device. One that ``may_fail`` does not
+    end the run where the compiler rejects the original, or where it fails the gate: that is then what is told
+    of it. ``factors`` are what tables and comparisons know it by, such as ``{"device": "board"}``: names of
+    the user's own, or others in the place of those that are derived.
     """
 
     name: str
@@ -124,6 +125,7 @@ class Environment:
     options: dict[str, Any] = attrs.field(factory=dict)
     route: str | None = None
     offline: bool = False
+    may_fail: bool = False
     factors: dict[str, str] = attrs.field(factory=dict)
 
     @property
@@ -285,7 +287,9 @@ class Campaign:
             del deciding[key]
         del deciding["limits"]["shard_bytes"]
         for environment in deciding["environments"]:
-            del environment["factors"]  # what it is called
+            del environment["factors"], environment["may_fail"]  # what it is called, what is made of it
+            if not environment["profile"]["order"]:  # as before there was one
+                del environment["profile"]["order"]
         text = json.dumps(deciding, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()
 

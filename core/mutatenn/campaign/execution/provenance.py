@@ -51,6 +51,8 @@ def facts(setup: Setup, operators: Collection[str]) -> dict[str, Any]:
 def _environment(setup: Setup, name: str) -> dict[str, Any]:
     if name not in setup.backends:
         return {**_own_framework(setup, name), "factors": _factors(setup, name, "own framework")}
+    if name not in setup.toolchains:
+        return _not_lowered(setup, name)
     toolchain = setup.toolchains[name]
     return {
         "factors": _factors(setup, name, _device(toolchain)),
@@ -84,18 +86,35 @@ def _device(toolchain: Toolchain) -> str:
     return " ".join(filter(None, told))
 
 
+NOTHING: dict[str, Any] = {
+    "offline": False,
+    "profile": "",
+    "passes": [],
+    "kernels": 0,
+    "calls": 0,
+    "fallback": "",
+    "layers": [],
+}
+"""What there is to tell where nothing is compiled."""
+
+
 def _own_framework(setup: Setup, name: str) -> dict[str, Any]:
     imported = setup.imported[name]
-    nothing: dict[str, Any] = {
-        "offline": False,
-        "profile": "",
-        "passes": [],
-        "kernels": 0,
-        "calls": 0,
-        "fallback": "",
-        "layers": [],
+    return {"route": imported.route, "backend": REFERENCE, "target": imported.frontend.name, **NOTHING}
+
+
+def _not_lowered(setup: Setup, name: str) -> dict[str, Any]:
+    (environment,) = (each for each in setup.campaign.environments if each.name == name)
+    backend, profile = setup.backends[name], environment.profile
+    return {
+        **NOTHING,
+        "factors": _factors(setup, name, backend.name),
+        "route": setup.imported[name].route,
+        "backend": backend.name,
+        "target": str(backend.target()),
+        "profile": str(profile),
+        "passes": list(profile.passes),
     }
-    return {"route": imported.route, "backend": REFERENCE, "target": imported.frontend.name, **nothing}
 
 
 def identity(setup: Setup) -> str:

@@ -66,6 +66,8 @@ class Setup:
     kill: str
     oracles: dict[str, Comparator]
     backends: dict[str, Backend]
+    failures: dict[str, str] = attrs.field(init=False, factory=dict)
+    """Why the original cannot be had in environments that may fail, by name; filled as that shows."""
 
     @property
     def frontend(self) -> Frontend:
@@ -88,15 +90,25 @@ class Setup:
     def toolchains(self) -> dict[str, Toolchain]:
         """The model lowered for every environment that compiles it, by its name.
 
-        The first access lowers it, and raises BaselineError if the compiler rejects the original.
+        The first access lowers it, and raises BaselineError if the compiler rejects the original; where that
+        may be, there is none, and :attr:`failures` tells why.
         """
         check, found = self.campaign.checks.bounds, {}
         for env in self.campaign.environments:
             if env.name in self.backends:
                 self.tell(f"lowering the model for {env.name}")
                 model, backend = self.imported[env.name].model, self.backends[env.name]
-                found[env.name] = _toolchain(model, env, backend, bounds=check)
+                try:
+                    found[env.name] = _toolchain(model, env, backend, bounds=check)
+                except BaselineError as error:
+                    if not env.may_fail:
+                        raise
+                    self.failures[env.name] = f"the compiler cannot lower it: {error.__cause__}"
         return found
+
+    def may_fail(self, environment: str) -> bool:
+        """Tell whether the original may fail in an environment."""
+        return any(env.name == environment and env.may_fail for env in self.campaign.environments)
 
     def tell(self, stage: str) -> None:
         """Tell the listeners what begins."""

@@ -157,8 +157,8 @@ def _part(run: Run, view: View) -> Part:
         side,
         answer(run, view),
         cut(environment(view.facts), SENTENCE),
-        cut(verdict_of_gate(baseline), SENTENCE) if baseline else "the original has not run yet",
-        bool(baseline and baseline.problems),
+        cut(_gate(run, view), SENTENCE),
+        bool(baseline and baseline.problems) or view.name in run.failures,
         run.since(view.name),
         worth(side.matrix) if side.matrix.mutants else None,
         run.layer_scores(view.name),
@@ -169,6 +169,13 @@ def _part(run: Run, view: View) -> Part:
         run.strays(view.name),
         tuple(run.slow(view.name))[:CLOSEST],
     )
+
+
+def _gate(run: Run, view: View) -> str:
+    if view.baseline:
+        return verdict_of_gate(view.baseline)
+    failed = run.failures.get(view.name)
+    return f"original failed: {failed}" if failed else "the original has not run yet"
 
 
 def _mutants(run: Run, sides: Sequence[Side]) -> dict[str, Any]:

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 MOST = 5
 ROWS = 12
+FEW = 6
+"""Environments of which all pairs are shown."""
 NOTHING = "."
 ABSENT = "-"
 
@@ -36,10 +38,18 @@ def between(run: Run) -> EnvironmentsSection | None:
     if len(run.environments) < 2:  # noqa: PLR2004  # it takes two to disagree
         return None
     comparison = compare([run], oracles={})
-    tables = [_originals(comparison.floors)] if comparison.floors else []
+    tables = [_originals(_shown(comparison))] if comparison.floors else []
     if len(comparison.mutated) < 2:  # noqa: PLR2004
         return EnvironmentsSection(tuple(tables))
     return EnvironmentsSection((*tables, _matrix(comparison)), _diverging(comparison))
+
+
+def _shown(comparison: Comparison) -> Sequence[Floor]:
+    """Return every pair of few environments, of more those with the first."""
+    if len(comparison.sides) <= FEW:
+        return comparison.floors
+    first = comparison.floors[0].first
+    return [floor for floor in comparison.floors if floor.first == first]
 
 
 def _originals(floors: Sequence[Floor]) -> Text:

@@ -106,6 +106,8 @@ def _environment(run: Run, each: View) -> Iterator[RenderableType]:
     if each.baseline:
         gate = Text(verdict_of_gate(each.baseline), "red" if each.baseline.problems else "green")
         yield Padding.indent(gate, 2)
+    elif each.name in run.failures:
+        yield Padding.indent(Text(f"original failed: {clean(run.failures[each.name])}", "red"), 2)
     if each.judged:
         yield from _results(run, each)
     if reasons := Counter(run.skipped.values()):
