@@ -75,6 +75,7 @@ if TYPE_CHECKING:
     from mutatenn.analysis.images.missing import Border, borders
     from mutatenn.analysis.images.pictures import thumbnails
     from mutatenn.analysis.images.worth import ImageWorth, Survivor, closest_survivors, worth
+    from mutatenn.analysis.layers.compare import LayerComparison, LayerDifference, compare_layers
     from mutatenn.analysis.mutant.trace import Trace, TraceStep, trace
     from mutatenn.campaign.execution.session import run
     from mutatenn.engine.workbench import Workbench
@@ -135,6 +136,9 @@ _LATER = {
     "Border": "mutatenn.analysis.images.missing",
     "borders": "mutatenn.analysis.images.missing",
     "STATUS_COLOURS": "mutatenn.analysis.colours",
+    "LayerComparison": "mutatenn.analysis.layers.compare",
+    "LayerDifference": "mutatenn.analysis.layers.compare",
+    "compare_layers": "mutatenn.analysis.layers.compare",
     "Trace": "mutatenn.analysis.mutant.trace",
     "TraceStep": "mutatenn.analysis.mutant.trace",
     "trace": "mutatenn.analysis.mutant.trace",
@@ -196,6 +200,8 @@ __all__ = [
     "Kind",
     "Launch",
     "Layer",
+    "LayerComparison",
+    "LayerDifference",
     "LayerNotes",
     "LayerScore",
     "Level",
@@ -236,6 +242,7 @@ __all__ = [
     "call_isolated",
     "closest_survivors",
     "compare",
+    "compare_layers",
     "comparison_document",
     "compile_kernel",
     "device_code",

@@ -24,12 +24,14 @@ class Inner:
 
     ``operators`` names each in the framework's words, ``Conv 'stem' (output 'c1')``; ``values`` are the
     framework's results; ``module`` is the graph IR whose ``main`` takes the image, of batch 1, and returns a
-    tuple of the same.
+    tuple of the same. ``layers`` are the names of the user's layers that they are the results of, as the
+    import notes them, empty for none; or there are none.
     """
 
     module: Any
     operators: tuple[str, ...]
     values: tuple[NDArray[Any], ...]
+    layers: tuple[str, ...] = ()
 
 
 @attrs.frozen(kw_only=True)
@@ -81,7 +83,8 @@ class Frontend(Capability):
     def inner(self, model: Model, image: NDArray[np.generic]) -> Inner | None:
         """Run the model in its own framework on one image and keep what its operators compute.
 
-        Asked only to explain a red gate, in a process of its own; by default None, which cannot tell.
+        Asked to explain a red gate, and to compare layers, in a process of its own; by default None, which
+        cannot tell.
         ``image`` is ``[*model.input.shape[1:]]``.
         """
         del model, image

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import math
 import sys
 from typing import TYPE_CHECKING
 
+import attrs
+
 from mutatenn.api.command import Command
-from mutatenn.cli._text import columns
+from mutatenn.cli._text import columns, some
+from mutatenn.errors import InputError
 from mutatenn.host.hookspecs import hookimpl
-from mutatenn.printable import printable
+from mutatenn.json_values import jsonable
+from mutatenn.printable import counted, printable
 
 if TYPE_CHECKING:
     import argparse
@@ -19,7 +24,9 @@ if TYPE_CHECKING:
     from mutatenn.analysis.environments.comparison import Comparison, Floor
     from mutatenn.analysis.environments.flips import Flip, Flips
     from mutatenn.analysis.environments.sides import ComparedEnvironment
+    from mutatenn.analysis.layers.compare import LayerComparison, LayerDifference
     from mutatenn.host.plugin_host import PluginHost
+    from mutatenn.results.run import Run
     from mutatenn.results.score import MutationScore
 
 EPILOG = """
@@ -28,12 +35,23 @@ have another label, how many of these were right in the first and are wrong in t
 way round (won), where the true classes are known; the largest difference of a score; and the second's time
 per image over the first's, or by how much of the first's it is faster. FAILED is one that may fail and did.
 
+With --layers, two environments (of one run, or one of each of two) are run again, and what they compute at
+each layer is compared, layouts aside: the largest and mean absolute difference, the largest over the layer's
+largest value (beyond 0.001: *), the signal to noise ratio and the cosine of the worst image, the same of the
+layer's parameters, and p, the chance that images whose labels differ are no further apart there
+(Mann-Whitney, Holm). Layers that are fused with the next have no result of their own. With --json, an object:
+first, second, images, layers (these numbers, and growth: relative over that of the worst layer before),
+unmatched, floor, suspects.
+
 A mutant diverges where it behaved differently in two environments: killed here, unnoticed there; crashed
 here, killed there. It differs where it diverges, or where the kill oracle notices more of a difference
 between its outputs in two environments than between the originals'. With --json, an object as in
 device_evaluation.json, which docs/report-schema.md describes.
 """
 SHOWN = 10
+SUSPECTS = 5
+IMAGES = 8
+"""That layers are compared on."""
 FEW = 6
 """Environments of which all pairs are told."""
 
@@ -52,6 +70,14 @@ class CompareCommand(Command):
         parser.add_argument(
             "--discrepancies", action="store_true", help="only the mutants that differ, all of them"
         )
+        parser.add_argument(
+            "--layers",
+            action="store_true",
+            help="run two environments again, and compare what they compute at each layer",
+        )
+        parser.add_argument(
+            "--images", metavar="N", help=f"of --layers: on the first so many images (default: {IMAGES})"
+        )
         parser.add_argument("--json", action="store_true", help="print an object, every mutant in it")
         parser.epilog = EPILOG
 
@@ -61,6 +87,10 @@ class CompareCommand(Command):
         from mutatenn.analysis.environments.comparison import compare
 
         runs = [mutatenn.open_run(path) for path in args.runs]
+        if args.layers:
+            return _compare_layers(runs, args, host)
+        if args.images is not None:
+            raise InputError("--images goes with --layers; give both")
         deep = args.json or args.discrepancies  # what is printed else needs labels and scores only
         found = compare(runs, None if deep else {}, environments=args.environment, host=host)
         if args.json:
@@ -72,6 +102,71 @@ class CompareCommand(Command):
         else:
             print("\n\n".join(_sections(found)))
         return 0
+
+
+def _compare_layers(runs: Sequence[Run], args: argparse.Namespace, host: PluginHost) -> int:
+    """Print two environments layer by layer."""
+    from mutatenn.analysis.layers.compare import compare_layers
+
+    first, second = _pair(runs, args.environment)
+    found = compare_layers(runs, first, second, images=_number(args.images), host=host)
+    if args.json:
+        told = {**attrs.asdict(found), "suspects": [each.layer for each in found.suspects]}
+        print(json.dumps(jsonable(told), indent=1))
+    else:
+        print(_layers(found))
+    return 0
+
+
+def _number(text: str | None) -> int:
+    if text is None:
+        return IMAGES
+    if not (text.isascii() and text.isdigit() and int(text) > 0):
+        raise InputError(f"--images takes a number of images, 1 or more, not {text!r}")
+    return int(text)
+
+
+def _pair(runs: Sequence[Run], names: Sequence[str]) -> tuple[str, str]:
+    """Return the two environments to compare: those that are named, or the only ones there are."""
+    if len(runs) > 2:  # noqa: PLR2004  # one from each
+        raise InputError("--layers compares two environments, of one run or of two; name two runs at most")
+    known = [name for run in runs for name in run.environments]
+    chosen = list(names) or known
+    if len(runs) == 2 and len(names) == 1:  # noqa: PLR2004  # the same in both
+        chosen = [names[0], names[0]]
+    if len(chosen) != 2:  # noqa: PLR2004
+        raise InputError(
+            f"--layers compares two environments; name two by --environment, of {', '.join(known)}"
+        )
+    return chosen[0], chosen[1]
+
+
+def _layers(found: LayerComparison) -> str:
+    rows = [_layer(each, found.floor) for each in found.layers]
+    head = ("", "layer", "shape", "max abs", "mean abs", "relative", "SQNR dB", "cosine", "parameters", "p")
+    title = f"{found.second} against {found.first}, layer by layer, on {counted(len(found.images), 'image')}"
+    lines = [_table(title, [head, *rows], right=range(3, len(head)))]
+    if found.suspects:
+        named = ", ".join(f"{each.layer} (x {each.growth:.3g})" for each in found.suspects[:SUSPECTS])
+        first = found.first_beyond
+        assert first is not None  # noqa: S101  # one of them
+        lines.append(printable(f"first beyond {found.floor:g} of a layer's values: {first.layer}"))
+        lines.append(printable(f"the difference grows most at: {named}"))
+    else:
+        lines.append(f"no layer is further apart than {found.floor:g} of its largest value")
+    if found.unmatched:
+        lines.append(printable(f"in one of the two alone, or fused: {some(found.unmatched, SHOWN)}"))
+    return "\n".join(lines)
+
+
+def _layer(each: LayerDifference, floor: float) -> Sequence[object]:
+    mark = "*" if each.relative > floor else ""
+    numbers = (each.max_abs, each.mean_abs, each.relative)
+    parameters = "-" if each.parameters is None else f"{each.parameters:.2g}"
+    chance = "-" if each.p is None else f"{each.p:.2g}"
+    shape = "x".join(map(str, each.shape))
+    told = (*(f"{number:.2g}" for number in numbers), f"{each.sqnr:.3g}", f"{each.cosine:.6f}")
+    return mark, each.layer, shape, *told, parameters, chance
 
 
 def _sections(found: Comparison) -> Iterator[str]:
@@ -134,7 +229,7 @@ def _compared(side: ComparedEnvironment, told: tuple[Floor, Flips] | None) -> Se
         return "FAILED" if side.failure else "-", "", "", "", ""
     floor, flips = told
     _, _, *numbers, _ = _floor(floor, flips)
-    return "-" if floor.ratio is None else f"{100 * (1 - floor.ratio):.3g}", *numbers
+    return "-" if floor.ratio is None else f"{100 * (1 - floor.ratio):.1f}", *numbers
 
 
 def _dissimilarity(found: Comparison) -> str:

@@ -28,7 +28,8 @@ def inner(proto: Any, image: Mapping[str, NDArray[np.generic]]) -> Inner:
     values = _run(written, list(places), image)
     module = onnx_importer.convert(_returning(folded, list(values)))
     operators = tuple(_named(places[name], name) for name in values)
-    return Inner(module, operators, tuple(values.values()))
+    layers = tuple(places[name].name or places[name].output[0] for name in values)
+    return Inner(module, operators, tuple(values.values()), layers)
 
 
 def _run(proto: Any, names: list[str], image: Mapping[str, NDArray[np.generic]]) -> dict[str, NDArray[Any]]:

@@ -1,0 +1,265 @@
+"""Compares two environments layer by layer: where they begin to differ, and by how much."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import attrs
+import numpy as np
+
+from mutatenn.analysis.layers.values import INPUT, LayerSource, layer_source
+from mutatenn.campaign.execution.reopen import reopened
+from mutatenn.engine.isolate import call_isolated
+from mutatenn.errors import InputError
+from mutatenn.host.plugin_host import PluginHost
+from mutatenn.nearest import unknown_name
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from mutatenn.campaign.execution.setup import Setup
+    from mutatenn.results.run import Run
+
+    Array = NDArray[np.generic]
+
+FLOOR = 1e-3
+"""Of a layer's largest value: what rounding comes to, and what does not matter, is below it."""
+IMAGES = 8
+FEWEST = 3
+"""Images of a kind that a test needs."""
+TO_NCHW = {4: (0, 3, 1, 2), 3: (0, 2, 1)}
+"""From channels last to channels first, by the number of dimensions."""
+
+
+@attrs.frozen
+class LayerDifference:
+    """How far a layer's results are apart, over the images.
+
+    ``shape`` is the first's. ``max_abs`` is the largest absolute difference, ``mean_abs`` their mean, ``std``
+    their standard deviation; ``relative`` is the largest difference over the layer's largest absolute value,
+    of the worst image; ``sqnr`` the signal to noise ratio in dB, 10 log10 of the sums of squares, and
+    ``cosine`` the cosine of the two, of the worst image. ``growth`` is ``relative`` over that of the worst
+    layer before. ``parameters`` is the largest relative difference of the layer's constants, None where they
+    cannot be compared. ``p`` is the probability that images whose labels differ are no further apart here
+    than the others (Mann-Whitney, corrected by Holm), None where there are too few of a kind.
+    """
+
+    layer: str
+    shape: tuple[int, ...]
+    max_abs: float
+    mean_abs: float
+    std: float
+    relative: float
+    sqnr: float
+    cosine: float
+    growth: float
+    parameters: float | None = None
+    p: float | None = None
+
+
+@attrs.frozen
+class LayerComparison:
+    """Two environments, layer by layer in the order of the first's network.
+
+    ``unmatched`` are layers that have no result of their own in one of the two, or one of another shape.
+    """
+
+    first: str
+    second: str
+    images: tuple[str, ...]
+    layers: tuple[LayerDifference, ...]
+    unmatched: tuple[str, ...]
+    floor: float
+
+    @property
+    def first_beyond(self) -> LayerDifference | None:
+        """The first layer that is further apart than the floor."""
+        return next((each for each in self.layers if each.relative > self.floor), None)
+
+    @property
+    def suspects(self) -> tuple[LayerDifference, ...]:
+        """The layers beyond the floor, those first at which the difference grows most."""
+        beyond = [each for each in self.layers if each.relative > self.floor]
+        return tuple(sorted(beyond, key=lambda each: -each.growth))
+
+
+@attrs.frozen
+class Measured:
+    """One layer on one image."""
+
+    max_abs: float
+    mean_abs: float
+    std: float
+    relative: float
+    sqnr: float
+    cosine: float
+
+
+def compare_layers(
+    runs: Sequence[Run],
+    first: str,
+    second: str,
+    *,
+    images: int = IMAGES,
+    floor: float = FLOOR,
+    host: PluginHost | None = None,
+) -> LayerComparison:
+    """Run two environments again on so many images, and compare what they compute at each layer.
+
+    ``runs`` are one, or two, the first of which has ``first``. The images are the first of the first run, and
+    must be in both. Layers are the same where their names are; where layouts differ, one is transposed. Runs
+    in a process of its own. Raises InputError for an unknown environment, and for one without layers.
+    """
+    one, other = runs[0], runs[-1]
+    for run, name in ((one, first), (other, second)):
+        if name not in run.environments:
+            raise InputError(unknown_name("environment", name, run.environments))
+    names = [name for name in one.image_names if name in set(other.image_names)][:images]
+    if not names:
+        raise InputError(f"{one.directory} and {other.directory} have no image in common")
+    host = host or PluginHost.installed()
+    setups = reopened(one, host), reopened(other, host)
+    rows = [[run.image_names.index(name) for name in names] for run in (one, other)]
+    differ = _labels_differ(one, other, first, second, rows)
+    measured, shapes, parameters, unmatched = call_isolated(lambda: _measure(setups, (first, second), rows))
+    layers = _summed(measured, shapes, parameters, differ)
+    return LayerComparison(first, second, tuple(names), layers, unmatched, floor)
+
+
+def _labels_differ(one: Run, other: Run, first: str, second: str, rows: list[list[int]]) -> NDArray[np.bool_]:
+    outputs = [
+        run.outputs(name, None)[at] for run, name, at in zip((one, other), (first, second), rows, strict=True)
+    ]
+    found: NDArray[np.bool_] = outputs[0].argmax(axis=1) != outputs[1].argmax(axis=1)
+    return found
+
+
+def _measure(
+    setups: tuple[Setup, Setup], names: tuple[str, str], rows: list[list[int]]
+) -> tuple[dict[str, list[Measured]], dict[str, tuple[int, ...]], dict[str, float], tuple[str, ...]]:
+    one, other = (layer_source(setup, name) for setup, name in zip(setups, names, strict=True))
+    found: dict[str, list[Measured]] = {}
+    shapes: dict[str, tuple[int, ...]] = {}
+    unmatched: dict[str, None] = {}
+    for left, right in zip(*rows, strict=True):
+        ours, theirs = one.values(left), other.values(right)
+        unmatched |= dict.fromkeys(
+            [name for name in (*ours, *theirs) if name not in ours or name not in theirs]
+        )
+        for name in (name for name in ours if name in theirs):
+            aligned = like(theirs[name], ours[name])
+            if aligned is None:
+                unmatched[name] = None
+                continue
+            found.setdefault(name, []).append(measured(ours[name], aligned))
+            shapes[name] = ours[name].shape
+    return found, shapes, _parameters(one, other), tuple(unmatched)
+
+
+def like(value: Array, model: Array) -> Array | None:
+    """Return a tensor in the layout and shape of another; None where it is not the same tensor.
+
+    Layouts differ by where the channels stand; what is flat is taken for the other as it lies in memory.
+    """
+    if value.shape == model.shape:
+        return value
+    if value.ndim == model.ndim and value.ndim in TO_NCHW:
+        for axes in (TO_NCHW[value.ndim], tuple(np.argsort(TO_NCHW[value.ndim]))):
+            turned = value.transpose(axes)
+            if turned.shape == model.shape:
+                return turned
+    kept = [tuple(extent for extent in array.shape if extent != 1) for array in (value, model)]
+    return value.reshape(model.shape) if kept[0] == kept[1] else None
+
+
+def measured(one: Array, other: Array) -> Measured:
+    """Return how far two tensors of the same shape are apart."""
+    first, second = (each.astype(np.float64).ravel() for each in (one, other))
+    with np.errstate(all="ignore"):  # not all need be finite
+        difference = second - first
+        size, signal = float(np.abs(first).max(initial=0.0)), float(first @ first)
+        largest, noise = float(np.abs(difference).max(initial=0.0)), float(difference @ difference)
+        norms = math.sqrt(signal * float(second @ second))
+        cosine = float(first @ second) / norms if norms else 1.0
+    if largest == 0:
+        return Measured(0.0, 0.0, 0.0, 0.0, math.inf, 1.0)
+    return Measured(
+        largest,
+        float(np.abs(difference).mean()),
+        float(difference.std()),
+        largest / size if size else math.inf,
+        10 * math.log10(signal / noise) if signal and noise else -math.inf,
+        cosine,
+    )
+
+
+def _parameters(one: LayerSource, other: LayerSource) -> dict[str, float]:
+    """Return the largest relative difference of the constants of layers that have as many in both."""
+    found: dict[str, float] = {}
+    for name, ours in one.parameters.items():
+        theirs = other.parameters.get(name, [])
+        aligned = [like(each, model) for each, model in zip(theirs, ours, strict=False)]
+        if len(theirs) == len(ours) and all(each is not None for each in aligned):
+            pairs = zip(ours, aligned, strict=True)
+            found[name] = max(measured(model, each).relative for model, each in pairs if each is not None)
+    return found
+
+
+def _summed(
+    found: dict[str, list[Measured]],
+    shapes: dict[str, tuple[int, ...]],
+    parameters: dict[str, float],
+    differ: NDArray[np.bool_],
+) -> tuple[LayerDifference, ...]:
+    chances = _chances(found, differ)
+    layers: list[LayerDifference] = []
+    before = float(np.finfo(np.float32).eps)
+    for name, each in found.items():
+        relative = max(one.relative for one in each)
+        layers.append(
+            LayerDifference(
+                name,
+                shapes[name],
+                max(one.max_abs for one in each),
+                float(np.mean([one.mean_abs for one in each])),
+                float(np.mean([one.std for one in each])),
+                relative,
+                min(one.sqnr for one in each),
+                min(one.cosine for one in each),
+                relative / before,
+                parameters.get(name),
+                chances.get(name),
+            )
+        )
+        before = max(before, relative)
+    return tuple(layers)
+
+
+def _chances(found: dict[str, list[Measured]], differ: NDArray[np.bool_]) -> dict[str, float]:
+    """Return by layer how likely it is that images whose labels differ are no further apart than others."""
+    if min(differ.sum(), (~differ).sum()) < FEWEST:
+        return {}
+    from scipy.stats import mannwhitneyu
+
+    plain: dict[str, float] = {}
+    for name, each in found.items():
+        values = np.array([one.relative for one in each])
+        if len(values) == len(differ) and np.isfinite(values).all() and name != INPUT:
+            plain[name] = float(mannwhitneyu(values[differ], values[~differ], alternative="greater").pvalue)
+    return holm(plain)
+
+
+def holm(chances: dict[str, float]) -> dict[str, float]:
+    """Return probabilities corrected for their number.
+
+    Holm, A simple sequentially rejective multiple test procedure, Scand. J. Statistics 6, 1979.
+    """
+    found: dict[str, float] = {}
+    largest = 0.0
+    for rank, (name, chance) in enumerate(sorted(chances.items(), key=lambda item: item[1])):
+        largest = max(largest, min(1.0, chance * (len(chances) - rank)))
+        found[name] = largest
+    return found
