@@ -152,7 +152,7 @@ def test_plain_data_is_json_in_the_form_of_the_file(write: Callable[..., Path], 
     assert found["model"]["path"] == str(folder / "net.onnx")
     assert found["oracles"] == {"kill": {"name": "tau", "k": 3}, "also": ["max-abs"]}
     assert found["mutations"][0]["sites"] == {"sample": 2, "seed": None, "stratified": False}
-    assert found["environments"][0]["profile"] == {"base": "default", "off": [], "on": []}
+    assert found["environments"][0]["profile"] == {"base": "default", "off": [], "on": [], "order": []}
     assert found["preprocess"]["crop"] is None
 
 

@@ -184,14 +184,17 @@ def _sections(found: Comparison) -> Iterator[str]:
 
 
 def _environments(sides: Sequence[ComparedEnvironment]) -> str:
-    factors = list(dict.fromkeys(key for side in sides for key in side.factors))
-    head = ("environment", *factors, "mutants", "ms per image", "accuracy")
+    known = dict.fromkeys(key for side in sides for key in side.factors if key != "profile")
+    factors = [key for key in known if len({side.factors.get(key) for side in sides}) > 1]
+    head = ("environment", "backend", "profile", *factors, "mutants", "ms per image", "accuracy")
     rows = [head, *(_environment(side, factors) for side in sides)]
     return _table(f"{len(sides)} environments", rows, right=[-3, -2, -1])
 
 
 def _environment(side: ComparedEnvironment, factors: Sequence[str]) -> Sequence[object]:
-    about = *(side.factors.get(key, "-") for key in factors), len(side.planned) or "-"
+    facts = side.run.facts.get("environments", {}).get(side.environment, {})
+    compiled = facts.get("backend", "?"), facts.get("profile") or "-"
+    about = *compiled, *(side.factors.get(key, "-") for key in factors), len(side.planned) or "-"
     if side.baseline is None:
         return side.name, *about, "-", "-"
     accuracy = "-" if side.baseline.accuracy is None else f"{side.baseline.accuracy:.1%}"
@@ -202,8 +205,11 @@ def _originals(found: Comparison) -> str:
     if not found.floors:
         return "no two originals have run yet; `mutatenn run` continues"
     head = ("first", "second", "labels differ", "lost", "won", "largest difference", "time ratio")
-    rows = [_floor(*each) for each in zip(found.floors, found.flips(), strict=True)]
-    return _table("originals: the noise floor", [head, *rows], right=range(2, len(head)))
+    rows: list[Sequence[object]] = [head]
+    rows += [_floor(*each) for each in zip(found.floors, found.flips(), strict=True)]
+    if not any(flips.images for flips in found.flips()):
+        rows = [[*row[:3], *row[5:]] for row in rows]  # neither lost nor won
+    return _table("originals: the noise floor", rows, right=range(2, len(rows[0])))
 
 
 def _floor(floor: Floor, flips: Flips) -> Sequence[object]:

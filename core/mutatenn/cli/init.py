@@ -70,6 +70,8 @@ name = "cpu"
 # options = { mcpu = "native" }  # of the backend
 # route = "onnx"                 # how the frontend imports the model, where it knows several ways
 # offline = false                # true: planned here, run elsewhere, from a bundle
+# may_fail = false               # true: that it cannot be compiled is a finding, and the others go on
+# factors = { device = "board" } # what tables know it by
 
 [[mutations]]                    # an operator, category, faults, bugs, paper, rounding, weights, tir, all
 operator = "faults"              # what changes results: bugs and paper, without rounding

@@ -143,7 +143,9 @@ def check(
         seconds=measured.seconds,
         reference_spread=found.spread,
         remarks=(found.remark,) if found.remark else (),
-        reference_accuracy=float(np.mean(expected == np.asarray(truth))) if truth and comparable else None,
+        reference_accuracy=float(np.mean(expected == np.asarray(truth)))
+        if truth is not None and comparable
+        else None,
     )
     problems = list(found.problems)
     if found.image is not None and locate and (place := locate(found.image)):
