@@ -105,7 +105,8 @@ def test_it_answers_nobody_else(live: Live) -> None:
     assert live.ask(good, host=f"localhost:{live.port}")[0] == 200
     status, headers, _ = live.ask(f"{good}events")
     assert (status, headers["Content-Type"]) == (200, "text/event-stream; charset=utf-8")
-    for host in ("evil.example", f"evil.example:{live.port}", "127.0.0.1", ""):
+    assert live.ask(good, host="localhost:8000")[0] == 200, "a port that is forwarded"
+    for host in ("evil.example", f"evil.example:{live.port}", "localhost.evil.example:80", ""):
         assert live.ask(good, host=host or " ")[0] == 403, host
     for path in ("/", f"/{live.token}", f"/{live.token}/../x", "/x/", f"/{live.token}/campaign.sqlite"):
         assert live.ask(path)[0] == 404, path

@@ -148,7 +148,7 @@ def _at(where: Place, operator: str) -> dict[str, Any]:
     line = where.line(operator)
     return {
         "artifactLocation": {"uri": quote(where.path)},
-        "region": {"startLine": line, "startColumn": 1, "endLine": line, "endColumn": 1000},
+        "region": {"startLine": line, "endLine": line},
     }
 
 

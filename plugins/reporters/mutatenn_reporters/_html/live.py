@@ -24,6 +24,8 @@ from mutatenn import open_run
 from mutatenn_reporters._html.page import render
 
 HOST = "127.0.0.1"
+HOSTS = (HOST, "localhost")
+"""Names that it answers to, at any port: another may be forwarded to it."""
 SECONDS = 1.0
 """Between two looks at the run."""
 REST = 4.0
@@ -92,11 +94,10 @@ class Handler(BaseHTTPRequestHandler):
 
     watch: ClassVar[Watch]
     token: ClassVar[str]
-    hosts: ClassVar[set[str]]
 
     def do_GET(self) -> None:
         """Answer."""
-        if self.headers.get("Host") not in self.hosts:
+        if str(self.headers.get("Host", "")).rpartition(":")[0] not in HOSTS:
             self.send_error(HTTPStatus.FORBIDDEN)
         elif self.path == f"/{self.token}/":
             self._page()
@@ -151,10 +152,8 @@ def main(directory: str, pictures: str, side: str) -> None:
     Handler.watch = watch = Watch(Path(directory), pictures == "True", int(side))
     Handler.token = sys.stdin.readline().strip()
     server = Server((HOST, 0), Handler)
-    port = int(server.server_address[1])
-    Handler.hosts = {f"{HOST}:{port}", f"localhost:{port}"}
     threading.Thread(target=server.serve_forever, daemon=True).start()
-    print(port, flush=True)
+    print(server.server_port, flush=True)
     sys.stdin.readline()
     watch.finished.set()
     time.sleep(SECONDS)  # for those who listen to hear of it
