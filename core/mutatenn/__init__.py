@@ -71,6 +71,7 @@ if TYPE_CHECKING:
     from mutatenn.analysis.environments.document import comparison_document, save_comparison
     from mutatenn.analysis.environments.flips import Flip, Flips
     from mutatenn.analysis.environments.sides import ComparedEnvironment, EndStatus
+    from mutatenn.analysis.environments.times import TimeRatio, TimeSummary
     from mutatenn.analysis.images.kill_matrix import KillMatrix, kill_matrix
     from mutatenn.analysis.images.missing import Border, borders
     from mutatenn.analysis.images.pictures import thumbnails
@@ -120,6 +121,8 @@ _LATER = {
     "save_comparison": "mutatenn.analysis.environments.document",
     "MutantComparison": "mutatenn.analysis.environments.compared",
     "Ending": "mutatenn.analysis.environments.compared",
+    "TimeRatio": "mutatenn.analysis.environments.times",
+    "TimeSummary": "mutatenn.analysis.environments.times",
     "Flip": "mutatenn.analysis.environments.flips",
     "Flips": "mutatenn.analysis.environments.flips",
     "Pair": "mutatenn.analysis.environments.compared",
@@ -230,6 +233,8 @@ __all__ = [
     "Status",
     "Survivor",
     "TensorSpec",
+    "TimeRatio",
+    "TimeSummary",
     "Trace",
     "TraceStep",
     "Verdict",

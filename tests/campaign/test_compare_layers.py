@@ -15,7 +15,8 @@ from onnx import numpy_helper
 
 import mutatenn
 from mutatenn import InputError, Run, compare_layers
-from mutatenn.analysis.layers.compare import Measured, _chances, holm, like, measured
+from mutatenn.analysis.environments.holm import holm
+from mutatenn.analysis.layers.compare import Measured, _chances, like, measured
 
 CAMPAIGN = """
 name = "x"

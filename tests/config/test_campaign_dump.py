@@ -180,7 +180,17 @@ def test_the_fingerprint_covers_what_can_change_a_result(write: Callable[..., Pa
         "seed": 1,
     }
     fields = {field.name for field in attrs.fields(config.Campaign)}
-    assert {*changes, "name", "thresholds", "execution", "reporters", "skip", "accept", "stop"} == fields
+    assert {
+        *changes,
+        "name",
+        "thresholds",
+        "execution",
+        "reporters",
+        "skip",
+        "accept",
+        "stop",
+        "time",
+    } == fields
     prints = {attrs.evolve(campaign, **{key: value}).fingerprint() for key, value in changes.items()}
     assert len(prints | {campaign.fingerprint()}) == len(changes) + 1
     remarks = (config.Remark("store-*", "known"),)
@@ -189,6 +199,8 @@ def test_the_fingerprint_covers_what_can_change_a_result(write: Callable[..., Pa
         *others,
         {"thresholds": config.Thresholds(0.9)},
         {"stop": config.Stop(0.1)},
+        {"time": config.TimeSection()},
+        {"environments": (config.Environment("cpu", factors={"device": "board"}, may_fail=True),)},
         {"execution": config.Execution("worker")},
         {"reporters": (config.ReporterSpec("json"),)},
         {"skip": remarks},

@@ -29,6 +29,7 @@ STARTER = """\
 name = "digits"                  # of the run directory, too
 # seed = 0                       # of every random choice
 # stop = { width = 0.1, confidence = 0.95 }  # once the score's interval is so narrow; default: run all
+# time = { repeats = 30 }       # time the originals, in turns: see `mutatenn compare`
 # execution = { executor = "worker" }        # who runs the mutants; default: what suits each backend
 # reporters = [{ name = "json" }, { name = "terminal" }]  # who follows the run and presents it
 # skip = [{ mutants = "store-int8.*", reason = "why" }]   # mutants not to run

@@ -40,6 +40,7 @@ FACTS: dict[str, Any] = {
     "stop": Stop | None,
     "thresholds": Thresholds | None,
     "failures": dict[str, str] | None,
+    "times": dict[str, dict[str, Any]] | None,
     "facts": {
         "versions": dict[str, str],
         "host": dict[str, Any],

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 FOLDER = "outputs"
 ORIGINAL = "original"
+TIMES = "times"
+"""The seconds of the original, ``[repeats, images]``."""
 AGAIN = ".again"
 """Ends the name of what a mutant gave with another content of memory."""
 

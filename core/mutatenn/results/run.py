@@ -266,6 +266,14 @@ class Run:
                 return seen
         return merge(list(shards.values())) if len(shards) == self._store.meta("shards") else None
 
+    def times(self, environment: str) -> NDArray[np.float32] | None:
+        """Return the original's seconds, float32 ``[repeats, images]``; None where ``[time]`` did not ask."""
+        return self._store.times(environment)
+
+    def about_times(self, environment: str) -> dict[str, Any]:
+        """Return how they were measured: warmup, repeats, images; load and processors of the machine."""
+        return dict(self._store.about_times(environment) or {})
+
     def score(self, environment: str | None = None) -> MutationScore:
         """Return the score of an environment, or the counts of all environments together (None).
 

@@ -26,7 +26,7 @@ from mutatenn.results.codec import (
     text_of,
 )
 from mutatenn.results.database import Database, damaged, sound
-from mutatenn.results.outputs import ORIGINAL, Outputs, name_of
+from mutatenn.results.outputs import ORIGINAL, TIMES, Outputs, name_of
 from mutatenn.results.planned import PlannedOperator
 from mutatenn.results.tallies import Tallies
 
@@ -255,6 +255,27 @@ class Store:
         outputs = self._outputs.load(environment, ORIGINAL, row[0], len(self._names()) or None, None)
         self._classes[environment] = outputs.shape[1]
         return outputs
+
+    def set_times(self, environment: str, seconds: NDArray[np.float32], about: dict[str, Any]) -> None:
+        """Store how long the original took, ``[repeats, images]``, and how that was measured."""
+        digest = self._outputs.save(environment, TIMES, seconds)
+        kept = dict(self.meta("times") or {})
+        self.set_meta("times", kept | {environment: about | {"digest": digest, "shape": list(seconds.shape)}})
+
+    def about_times(self, environment: str) -> dict[str, Any] | None:
+        """Return how the times of an environment were measured, None where they were not."""
+        found: dict[str, dict[str, Any]] = self.meta("times") or {}
+        return found.get(environment)
+
+    def times(self, environment: str) -> NDArray[np.float32] | None:
+        """Return the seconds of the original, ``[repeats, images]``, None where they were not measured."""
+        about = self.about_times(environment)
+        if about is None:
+            return None
+        with sound(self._db.path):
+            repeats, images = about["shape"]
+            digest = str(about["digest"])
+        return self._outputs.load(environment, TIMES, digest, repeats, images)
 
     def add_observation(self, environment: str, shard: int, seen: Observation) -> None:
         """Store what was seen of a mutant on one shard of images."""

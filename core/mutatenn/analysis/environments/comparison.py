@@ -23,6 +23,7 @@ from mutatenn.analysis.environments.compared import (
 from mutatenn.analysis.environments.distance import Distance, Measures, measure
 from mutatenn.analysis.environments.flips import Flips, flips
 from mutatenn.analysis.environments.sides import ComparedEnvironment, EndStatus, MutantOutputs, open_sides
+from mutatenn.analysis.environments.times import TimeRatio, TimeSummary, ratios, summary
 from mutatenn.campaign.config.load import load_label_offset, load_oracles
 from mutatenn.campaign.oracles import open_oracles
 from mutatenn.errors import InputError
@@ -125,6 +126,18 @@ class Comparison:
             row, column = names.index(one), names.index(other)
             found[row, column] = found[column, row] = share
         return found
+
+    def times(self) -> list[TimeSummary]:
+        """Return how long the originals take, of the environments that ``[time]`` has measured."""
+        measured = ((side, side.times) for side in self.sides)
+        return [summary(side.name, found, busy=side.busy) for side, found in measured if found is not None]
+
+    def time_ratios(self) -> list[TimeRatio]:
+        """Compare the times of every pair of environments that were measured."""
+        runs = {side.name: id(side.run) for side in self.sides}
+        times = {side.name: side.times for side in self.sides}
+        measured = {name: found for name, found in times.items() if found is not None}
+        return ratios(measured, lambda one, other: runs[one] == runs[other])
 
     def _distance(self, names: tuple[str, str]) -> Distance:
         return self._measured[names].distance(self.oracles)

@@ -73,6 +73,8 @@ def _opening(comparison: Comparison, selection: Selection) -> str:
             {**_floor(floor), "flips": [_flip(each) for each in flips.images]}
             for floor, flips in zip(comparison.floors, comparison.flips(), strict=True)
         ],
+        "times": [attrs.asdict(each) for each in comparison.times()],
+        "time_ratios": [attrs.asdict(each) for each in comparison.time_ratios()],
         "operators": _operators(comparison),
         "statuses": _statuses(comparison),
     }

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 EndStatus = Status | Literal["waiting", "skipped", "not-planned"]
 """A status, or why a mutant has none in an environment."""
+BUSY = 0.5
+"""Load of a processor before the measurement, from which on times are marked."""
 WITH_OUTPUTS = (Status.KILLED, Status.SURVIVED, Status.NEVER_INFECTED, Status.EQUIVALENT)
 
 
@@ -90,6 +92,17 @@ class ComparedEnvironment:
     def factors(self) -> dict[str, str]:
         """What it is known by: framework, route, profile, device, and the user's own."""
         return self.run.factors(self.environment)
+
+    @property
+    def times(self) -> NDArray[np.float32] | None:
+        """The original's seconds, ``[repeats, images]``, None where they were not measured."""
+        return self.run.times(self.environment)
+
+    @property
+    def busy(self) -> bool:
+        """Whether the machine had other work when they were measured."""
+        about = self.run.about_times(self.environment)
+        return float(about.get("load", 0)) > BUSY * int(about.get("processors", 1))
 
     @property
     def failure(self) -> str:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import attrs
 import numpy as np
 
+from mutatenn.analysis.environments.holm import holm
 from mutatenn.analysis.layers.values import INPUT, LayerSource, layer_source
 from mutatenn.campaign.execution.reopen import reopened
 from mutatenn.engine.isolate import call_isolated
@@ -250,16 +251,3 @@ def _chances(found: dict[str, list[Measured]], differ: NDArray[np.bool_]) -> dic
         if len(values) == len(differ) and np.isfinite(values).all() and name != INPUT:
             plain[name] = float(mannwhitneyu(values[differ], values[~differ], alternative="greater").pvalue)
     return holm(plain)
-
-
-def holm(chances: dict[str, float]) -> dict[str, float]:
-    """Return probabilities corrected for their number.
-
-    Holm, A simple sequentially rejective multiple test procedure, Scand. J. Statistics 6, 1979.
-    """
-    found: dict[str, float] = {}
-    largest = 0.0
-    for rank, (name, chance) in enumerate(sorted(chances.items(), key=lambda item: item[1])):
-        largest = max(largest, min(1.0, chance * (len(chances) - rank)))
-        found[name] = largest
-    return found

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     Catalogues = Mapping[str, Collection[str]]
 
 MAX_ORDER = 100
+MAX_REPEATS = 100_000
 MAX_FACTOR, MAX_SECONDS, MAX_BYTES = 1e6, 1e6, 2**50  # products of these stay numbers that the system takes
 MAX_SIDE = 16384  # pixels; an absurd size is a mistake, and would fill the memory
 MIN_FRACTION = 0.01
@@ -61,6 +62,12 @@ def campaign(base: Path, catalogues: Catalogues) -> Callable[[Any], values.Campa
         reporters=reporters(catalogues),
         skip=array(remark),
         accept=array(remark),
+        time=table(
+            values.TimeSection,
+            warmup=integer(0, MAX_REPEATS),
+            repeats=integer(2, MAX_REPEATS),
+            images=integer(1),
+        ),
         stop=table(Stop, width=number(0, 1), confidence=number(0.5, 0.9999)),
         seed=integer(0),
     )

@@ -27,7 +27,7 @@ Truth = Literal["filename-prefix", "folder"]
 """Where the true classes stand, if not in a file."""
 REFERENCE = "reference"
 """The backend of an environment that is the model's own framework."""
-NOT_DECIDING = ("thresholds", "execution", "reporters", "skip", "accept", "stop")
+NOT_DECIDING = ("thresholds", "execution", "reporters", "skip", "accept", "stop", "time")
 """Sections that decide what is run, by whom, and what is made of it, but no result."""
 URL = "url"
 """The scheme of sources that are downloaded."""
@@ -224,6 +224,15 @@ class ReporterSpec:
 
 
 @attrs.frozen
+class TimeSection:
+    """How originals are timed: runs on all images to warm up, runs that count, and on how many images."""
+
+    warmup: int = 3
+    repeats: int = 30
+    images: int = 8
+
+
+@attrs.frozen
 class Gate:
     """What the original must reach.
 
@@ -270,6 +279,7 @@ class Campaign:
     skip: tuple[Remark, ...] = ()
     accept: tuple[Remark, ...] = ()
     stop: Stop | None = None
+    time: TimeSection | None = None
     seed: int = 0
 
     def to_dict(self) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from mutatenn.campaign.execution.changes import derive_recorded
 from mutatenn.campaign.execution.observed import observations
 from mutatenn.campaign.execution.run_directory import open_run_directory
 from mutatenn.campaign.execution.setup import Setup, prepare, read
+from mutatenn.campaign.execution.timing import measure_times
 from mutatenn.campaign.execution.trials import TrialBook
 from mutatenn.campaign.gate import gate
 from mutatenn.campaign.gate.take_original import take_original
@@ -158,8 +159,9 @@ class Session:
             self.setup.host.emit("mutatenn_campaign_start", run=self.run)
             if reference:
                 self._pass_gate(missing, reference)
+        measure_times(self.setup, self.store, [name for name in here if self._compiled(name)])
         for environment, toolchain in self.setup.toolchains.items():
-            if environment in here and not self._needs_baseline(environment):
+            if environment in here and self._compiled(environment):
                 wanted = [name for name in self.store.trials(environment) if name in chosen]
                 Trials(self, toolchain, TrialBook(self.setup, self.store, environment), wanted).execute()
 
@@ -210,6 +212,10 @@ class Session:
         for name in missing:  # oracles that notice an original itself are refused before any mutant runs
             if not found[name]:
                 self.setup.judge(self.run, name)
+
+    def _compiled(self, environment: str) -> bool:
+        """Tell whether an environment has a compiled original that passed the gate."""
+        return environment in self.setup.toolchains and not self._needs_baseline(environment)
 
     def _needs_baseline(self, environment: str) -> bool:
         baseline = self.run.baselines.get(environment)
