@@ -194,9 +194,9 @@ def test_the_fingerprint_covers_what_can_change_a_result(write: Callable[..., Pa
     prints = {attrs.evolve(campaign, **{key: value}).fingerprint() for key, value in changes.items()}
     assert len(prints | {campaign.fingerprint()}) == len(changes) + 1
     remarks = (config.Remark("store-*", "known"),)
-    others: list[dict[str, Any]] = [{"name": "other"}, {"limits": Limits(shard_bytes=1)}]
+    named: list[dict[str, Any]] = [{"name": "other"}, {"limits": Limits(shard_bytes=1)}]
     for same in (
-        *others,
+        *named,
         {"thresholds": config.Thresholds(0.9)},
         {"stop": config.Stop(0.1)},
         {"time": config.TimeSection()},
