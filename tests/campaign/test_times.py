@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import mutatenn
-from mutatenn.analysis.environments.times import anova, cliff, ratios, summary
+from mutatenn.analysis.environments.times import anova, cliff, gain, ratios, summary
 
 CAMPAIGN = """
 name = "x"
@@ -78,6 +78,13 @@ def test_cliffs_delta() -> None:
     one, other = drawn(1, 3).ravel(), drawn(1.05, 4).ravel()
     pairs = np.sign(one[:, None] - other[None, :])
     assert cliff(one, other) == pytest.approx(pairs.mean())
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "told"), [(467.42, 456.25, 2.39), (1.0, 1.0271, -2.71), (1.0, 1.814, -81.4)]
+)
+def test_a_gain_is_what_the_paper_prints(before: float, after: float, told: float) -> None:
+    assert gain(before, after) == pytest.approx(told, abs=0.005)
 
 
 def test_anova() -> None:

@@ -238,11 +238,13 @@ def _against_first(found: Comparison) -> str:
 
 
 def _compared(side: ComparedEnvironment, told: tuple[Floor, Flips] | None) -> Sequence[object]:
+    from mutatenn.analysis.environments.times import gain
+
     if told is None:
         return "FAILED" if side.failure else "-", "", "", "", ""
     floor, flips = told
     _, _, *numbers, _ = _floor(floor, flips)
-    return "-" if floor.ratio is None else f"{100 * (1 - floor.ratio):.1f}", *numbers
+    return "-" if floor.ratio is None else f"{gain(1, floor.ratio):.1f}", *numbers
 
 
 def _times(found: Comparison) -> str:

@@ -128,6 +128,14 @@ def cliff(one: Seconds, other: Seconds) -> float:
     return float(below - above) / (len(one) * len(ordered))
 
 
+def gain(before: float, after: float) -> float:
+    """Return by what percentage of the time before something is faster, negative where it is slower.
+
+    As in tables III and IV of Louloudakis et al., DeltaNN, 2023, *% to Basic*.
+    """
+    return 100 * (before - after) / before
+
+
 def anova(groups: Sequence[Seconds]) -> float:
     """Return the probability that several environments take the same time: one-way analysis of variance.
 
