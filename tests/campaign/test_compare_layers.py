@@ -16,7 +16,7 @@ from onnx import numpy_helper
 import mutatenn
 from mutatenn import InputError, Run, compare_layers
 from mutatenn.analysis.environments.holm import holm
-from mutatenn.analysis.layers.compare import Measured, _chances, like, measured
+from mutatenn.analysis.layers.compare import Measured, _chances, like, matches, measured
 
 CAMPAIGN = """
 name = "x"
@@ -177,6 +177,19 @@ def test_measures() -> None:
     assert found.cosine == pytest.approx(24 / np.sqrt(21 * 27.5))
     assert measured(one, one).sqnr == np.inf
     assert measured(np.zeros(3), np.ones(3)).relative == np.inf
+
+
+def test_layers_that_one_side_folds_into_one() -> None:
+    """TFLite folds batch normalisation and activation into the convolution, whose name the result has."""
+    draw = np.random.default_rng(0)
+    conv, norm, act, dense, scores = (draw.normal(size=(1, 4, 3, 3)) for _ in range(5))
+    apart = {"conv": conv, "norm": norm, "act": act, "dense": dense}
+    folded = {"conv": act, "dense": scores, "softmax": dense}
+    assert matches(apart, folded, 1e-3) == {"act": "conv", "dense": "softmax"}
+    assert matches(folded, apart, 1e-3) == {"conv": "act", "softmax": "dense"}
+    wrong = {"conv": 1.02 * act, "dense": 1.01 * dense}
+    assert matches(apart, wrong, 1e-3) == {"conv": "conv", "dense": "dense"}, "a fault is no folding"
+    assert matches(apart, {"conv": conv[:, :2], "norm": norm}, 1e-3) == {"norm": "norm"}
 
 
 def test_layouts() -> None:

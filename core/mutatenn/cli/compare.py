@@ -283,6 +283,8 @@ def _time(each: TimeSummary, against: TimeRatio | None) -> Sequence[object]:
 def _dissimilarity(found: Comparison) -> str:
     """Return the triangle of how many images have other labels, in percent."""
     names, shares = [side.name for side in found.sides], found.dissimilarity()
+    if not (shares > 0).any():
+        return "no label differs between any two of them"
     rows = [
         (name, *("-" if math.isnan(share) else f"{share:.3g}" for share in shares[row, : row + 1]))
         for row, name in enumerate(names)

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from mutatenn.analysis.layers.values import Values
     from mutatenn.campaign.execution.setup import Setup
     from mutatenn.results.run import Run
 
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
 FLOOR = 1e-3
 """Of a layer's largest value: what rounding comes to, and what does not matter, is below it."""
 IMAGES = 8
+NEXT = 4
+"""Layers that may be folded into one."""
 FEWEST = 3
 """Images of a kind that a test needs."""
 TO_NCHW = {4: (0, 3, 1, 2), 3: (0, 2, 1)}
@@ -66,6 +69,8 @@ class LayerComparison:
     """Two environments, layer by layer in the order of the first's network.
 
     ``unmatched`` are layers that have no result of their own in one of the two, or one of another shape.
+    Where one side folds layers that the other has apart, that stands as ``ONE = OTHER``: the name of the
+    result in the first, and that in the second.
     """
 
     first: str
@@ -125,7 +130,9 @@ def compare_layers(
     setups = reopened(one, host), reopened(other, host)
     rows = [[run.image_names.index(name) for name in names] for run in (one, other)]
     differ = _labels_differ(one, other, first, second, rows)
-    measured, shapes, parameters, unmatched = call_isolated(lambda: _measure(setups, (first, second), rows))
+    measured, shapes, parameters, unmatched = call_isolated(
+        lambda: _measure(setups, (first, second), rows, floor)
+    )
     layers = _summed(measured, shapes, parameters, differ)
     return LayerComparison(first, second, tuple(names), layers, unmatched, floor)
 
@@ -139,25 +146,62 @@ def _labels_differ(one: Run, other: Run, first: str, second: str, rows: list[lis
 
 
 def _measure(
-    setups: tuple[Setup, Setup], names: tuple[str, str], rows: list[list[int]]
+    setups: tuple[Setup, Setup], names: tuple[str, str], rows: list[list[int]], floor: float
 ) -> tuple[dict[str, list[Measured]], dict[str, tuple[int, ...]], dict[str, float], tuple[str, ...]]:
     one, other = (layer_source(setup, name) for setup, name in zip(setups, names, strict=True))
     found: dict[str, list[Measured]] = {}
     shapes: dict[str, tuple[int, ...]] = {}
-    unmatched: dict[str, None] = {}
+    pairs: dict[str, str] = {}
+    ours: Values = {}
+    theirs: Values = {}
     for left, right in zip(*rows, strict=True):
         ours, theirs = one.values(left), other.values(right)
-        unmatched |= dict.fromkeys(
-            [name for name in (*ours, *theirs) if name not in ours or name not in theirs]
-        )
-        for name in (name for name in ours if name in theirs):
-            aligned = like(theirs[name], ours[name])
-            if aligned is None:
-                unmatched[name] = None
-                continue
-            found.setdefault(name, []).append(measured(ours[name], aligned))
-            shapes[name] = ours[name].shape
-    return found, shapes, _parameters(one, other), tuple(unmatched)
+        pairs = pairs or matches(ours, theirs, floor)
+        for name, twin in pairs.items():
+            aligned = like(theirs[twin], ours[name])
+            assert aligned is not None  # noqa: S101  # or they would be no pair
+            label = name if name == twin else f"{name} = {twin}"
+            found.setdefault(label, []).append(measured(ours[name], aligned))
+            shapes[label] = ours[name].shape
+    twins = set(pairs.values())
+    lone = [*(name for name in ours if name not in pairs), *(name for name in theirs if name not in twins)]
+    return found, shapes, _parameters(one, other), tuple(dict.fromkeys(lone))
+
+
+def matches(ours: Values, theirs: Values, floor: float) -> dict[str, str]:
+    """Return which layer of the second stands for which of the first, by what they compute on one image.
+
+    That is the one of its name; but where one side computes under that name what the other computes in one of
+    the next layers, since it folds them into one, it is that layer. Left out is what has another shape.
+    """
+    apart = {
+        name: measured(value, aligned).relative
+        for name, value in ours.items()
+        if name in theirs and (aligned := like(theirs[name], value)) is not None
+    }
+    found: dict[str, str] = {name: name for name, relative in apart.items() if relative <= floor}
+    for name in (name for name in ours if name in theirs and name not in found):
+        later = _following(name, ours, theirs)
+        earlier = _following(name, theirs, ours)
+        folded = next((each for each in later if _equal(ours[each], theirs[name], floor)), None)
+        split = next((each for each in earlier if _equal(ours[name], theirs[each], floor)), None)
+        if folded is not None:
+            found[folded] = name
+        elif split is not None or name in apart:
+            found[name] = split or name
+    return {name: found[name] for name in ours if name in found}
+
+
+def _following(name: str, values: Values, others: Values) -> list[str]:
+    """Return the next layers that the other side does not have."""
+    order = list(values)
+    place = order.index(name) + 1
+    return [each for each in order[place : place + NEXT] if each not in others]
+
+
+def _equal(one: Array, other: Array, floor: float) -> bool:
+    aligned = like(other, one)
+    return aligned is not None and measured(one, aligned).relative <= floor
 
 
 def like(value: Array, model: Array) -> Array | None:

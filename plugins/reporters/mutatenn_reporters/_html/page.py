@@ -256,12 +256,12 @@ def _between(run: Run) -> dict[str, Any] | None:
     every = list(comparison.flips())
     flipped = [(each, flip) for each in every for flip in each.images]
     names = [short(side.name) for side in comparison.sides]
-    times = comparison.times()
+    shares, times = comparison.dissimilarity(), comparison.times()
     against = {each.second: each for each in comparison.time_ratios() if each.first == times[0].environment}
     return {
         "names": names,
         "times": [(each, against.get(each.environment)) for each in times],
-        "shares": comparison.dissimilarity().tolist() if len(names) > 2 else [],  # noqa: PLR2004  # more than a pair
+        "shares": shares.tolist() if len(names) > 2 and (shares > 0).any() else [],  # noqa: PLR2004  # more than a pair
         "flipped": len(flipped),
         "flips": [
             {
