@@ -96,10 +96,8 @@ class Run:
     def factors(self, environment: str) -> dict[str, str]:
         """Return what an environment is known by: framework, route, profile, device, and the user's own."""
         facts = self.facts.get("environments", {}).get(environment, {})
-        known = {
-            key: str(facts.get(key) or "") for key in ("route", "profile")
-        }  # of runs of earlier versions
-        return dict(facts.get("factors") or {key: told for key, told in known.items() if told})
+        told = {key: str(facts.get(key) or "") for key in ("route", "profile")}  # runs of earlier versions
+        return dict(facts.get("factors") or {key: value for key, value in told.items() if value})
 
     @property
     def image_names(self) -> tuple[str, ...]:
