@@ -54,6 +54,11 @@ def _padded(row: Sequence[str], widths: Sequence[int], flush: set[int]) -> Itera
         yield cell.rjust(width) if position in flush else cell.ljust(width)
 
 
+def titled(title: str, rows: Sequence[Sequence[object]], *, right: Iterable[int]) -> str:
+    """Return rows as :func:`columns` does, indented under a title."""
+    return "\n".join([title, *(f"  {line}" for line in columns(rows, right=right).splitlines())])
+
+
 def terminal_width() -> int | None:
     """Return the columns of the terminal that standard output is; None where it is none."""
     return shutil.get_terminal_size().columns if sys.stdout.isatty() else None

@@ -18,16 +18,16 @@ from mutatenn_reporters._answer import answer
 from mutatenn_reporters._changes import readable
 from mutatenn_reporters._endings import clause
 from mutatenn_reporters._html import details
+from mutatenn_reporters._html.between import between
 from mutatenn_reporters._html.data import Side, columns, short, statuses
 from mutatenn_reporters._html.packed import data_uri, packed, packed_json
-from mutatenn_reporters._text import changes, count, cut, environment, number, ratio, verdict_of_gate
+from mutatenn_reporters._text import changes, count, cut, environment, ratio, verdict_of_gate
 from mutatenn_reporters._view import views
 
 if TYPE_CHECKING:
-    from collections import Counter
     from collections.abc import Iterator, Sequence
 
-    from mutatenn import Border, Delta, EndStatus, ImageWorth, LayerScore, MutationScore, Run
+    from mutatenn import Border, Delta, ImageWorth, LayerScore, MutationScore, Run
     from mutatenn_reporters._view import View
 
 HERE = Path(__file__).parent
@@ -135,7 +135,7 @@ def render(run: Run, *, pictures: bool, side: int, live: bool = False) -> Iterat
         images=_images(run, parts),
         pictures=data["pictures"],
         closest=[row for part in parts for row in _closest(run, part)],
-        between=_between(run),
+        between=between(run),
         campaign=_campaign(run),
         provenance=_provenance(run),
         gone=sorted({short(name) for part in parts if part.delta for name in part.delta.gone}),
@@ -245,60 +245,6 @@ def _images(run: Run, parts: Sequence[Part]) -> dict[str, list[dict[str, Any]]]:
             for name, kills in list(part.worth.kills.items())[:SHOWN]
         ]
     return found
-
-
-def _between(run: Run) -> dict[str, Any] | None:
-    """Return how environments differ; None where there is but one."""
-    if len(run.environments) < 2:  # noqa: PLR2004  # it takes two to disagree
-        return None
-    comparison = compare([run], oracles={})
-    several = len(comparison.mutated) > 1
-    every = list(comparison.flips())
-    flipped = [(each, flip) for each in every for flip in each.images]
-    names = [short(side.name) for side in comparison.sides]
-    shares, times = comparison.dissimilarity(), comparison.times()
-    against = {each.second: each for each in comparison.time_ratios() if each.first == times[0].environment}
-    return {
-        "names": names,
-        "times": [(each, against.get(each.environment)) for each in times],
-        "shares": shares.tolist() if len(names) > 2 and (shares > 0).any() else [],  # noqa: PLR2004  # more than a pair
-        "flipped": len(flipped),
-        "flips": [
-            {
-                "first": short(each.first),
-                "second": short(each.second),
-                "flip": flip,
-                "image": short(flip.image),
-            }
-            for each, flip in flipped[:DIVERGING]
-        ],
-        "floors": [
-            {
-                "first": short(floor.first),
-                "second": short(floor.second),
-                "labels": f"{floor.distance.labels} of {floor.distance.images}",
-                "largest": "not finite" if floor.distance.largest is None else number(floor.distance.largest),
-                "ratio": "" if floor.ratio is None else ratio(floor.ratio),
-                "lost": each.lost or "",
-                "won": each.won or "",
-            }
-            for floor, each in zip(comparison.floors, every, strict=True)
-        ],
-        "ended": [_ended(*pair, counts) for pair, counts in comparison.ended().items()] if several else [],
-        "number": comparison.divergences.total() if several else 0,
-        "diverging": [
-            {"mutant": short(each.mutant.id), "reason": cut(each.reason, SENTENCE)}
-            for each in (comparison.diverging(DIVERGING) if several else ())
-        ],
-    }
-
-
-def _ended(first: str, second: str, counts: Counter[tuple[EndStatus, EndStatus]]) -> dict[str, Any]:
-    """Return how many mutants ended how in the one and the other of two environments."""
-    order = list(STATUS_COLOURS)
-    rows, columns = (sorted({pair[side] for pair in counts}, key=order.index) for side in (0, 1))
-    cells = [(str(one), [counts[one, other] for other in columns]) for one in rows]
-    return {"first": short(first), "second": short(second), "columns": list(map(str, columns)), "rows": cells}
 
 
 def _campaign(run: Run) -> str:
