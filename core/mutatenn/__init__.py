@@ -78,6 +78,7 @@ if TYPE_CHECKING:
     from mutatenn.analysis.images.worth import ImageWorth, Survivor, closest_survivors, worth
     from mutatenn.analysis.layers.compare import LayerComparison, LayerDifference, compare_layers
     from mutatenn.analysis.mutant.trace import Trace, TraceStep, trace
+    from mutatenn.analysis.table import Table
     from mutatenn.campaign.execution.session import run
     from mutatenn.engine.workbench import Workbench
     from mutatenn.host.installed import installed_backend
@@ -123,6 +124,7 @@ _LATER = {
     "Ending": "mutatenn.analysis.environments.compared",
     "TimeRatio": "mutatenn.analysis.environments.times",
     "TimeSummary": "mutatenn.analysis.environments.times",
+    "Table": "mutatenn.analysis.table",
     "Flip": "mutatenn.analysis.environments.flips",
     "Flips": "mutatenn.analysis.environments.flips",
     "Pair": "mutatenn.analysis.environments.compared",
@@ -232,6 +234,7 @@ __all__ = [
     "Stage",
     "Status",
     "Survivor",
+    "Table",
     "TensorSpec",
     "TimeRatio",
     "TimeSummary",

@@ -156,3 +156,34 @@ def test_the_campaign_file_chooses_the_executor(
     campaign = write(tail='[execution]\nexecutor = "worker"\n')
     done = command("run", campaign, "--out", tmp_path / "run", "--reporter", "terminal")
     assert done.out.splitlines()[-1] == finished.done.out.splitlines()[-1]
+
+
+def test_several_runs_are_reported_together(
+    copy: Path, finished: Any, tmp_path: Path, command: Command
+) -> None:
+    """The files go to the first, and name the environments of both."""
+    done = command("report", copy, finished.directory)
+    assert done.code == 0
+    assert f"wrote {copy / 'report' / 'tables.md'}" in done.out
+    table = (copy / "report" / "tables" / "environments.csv").read_text()
+    assert "copy/cpu" in table
+    assert f"{finished.directory.name}/cpu" in table
+
+
+def test_a_reporter_of_one_run_is_not_given_several(copy: Path, finished: Any, command: Command) -> None:
+    done = command("report", copy, finished.directory, "--reporter", "json", "--reporter", "devices")
+    assert done.code == 2
+    assert "reporter 'json' failed: it presents one run at a time, not 2" in done.err
+    assert (copy / "report" / "device_evaluation.json").exists()
+
+
+def test_thresholds_are_of_one_run(copy: Path, finished: Any, command: Command) -> None:
+    for option in (["--min-score", "0.5"], ["--against", finished.directory]):
+        done = command("report", copy, finished.directory, *option)
+        assert (done.code, "of one run; name one" in done.err) == (2, True)
+
+
+def test_a_run_given_twice_is_named(copy: Path, command: Command) -> None:
+    done = command("report", copy, copy)
+    assert done.code == 2
+    assert "is given twice" in done.err

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
-import io
 import math
-import warnings
 from typing import TYPE_CHECKING, Any
 
 import attrs
@@ -16,43 +13,21 @@ from mutatenn.analysis.environments.comparison import compare
 from mutatenn.analysis.images.kill_matrix import kill_matrix
 from mutatenn.analysis.images.worth import worth
 from mutatenn.analysis.mutant.trace import trace
+from mutatenn.analysis.picture import Picture, cut, framed, plain_numbers
 from mutatenn.api.verdict import Status
 from mutatenn.errors import InputError
 from mutatenn.host.plugin_host import PluginHost
 from mutatenn.nearest import unknown_name
-from mutatenn.printable import one_line
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
-    from pathlib import Path
+    from collections.abc import Mapping, Sequence
 
     from mutatenn.analysis.mutant.trace import Trace
     from mutatenn.results.run import Run
 
-SETTINGS = {"text.parse_math": False, "svg.hashsalt": "mutatenn", "svg.fonttype": "none", "font.size": 9}
-"""No name is taken for mathematics, and the same run gives the same file."""
-LONGEST = 40
 ROWS, COLUMNS = 60, 120
 """Operators and layers that a picture has room for."""
 NO_VALID = "#e6e6e6"
-
-
-@attrs.frozen
-class Picture:
-    """A figure of matplotlib, which notebooks show, and :meth:`save` writes."""
-
-    figure: Any
-
-    def save(self, path: str | Path) -> None:
-        """Write it into a file, in the format of its suffix: ``.svg``, ``.png``, ``.pdf``."""
-        with _settings():
-            self.figure.savefig(path, dpi=150, metadata={"Date": None} if str(path).endswith("svg") else None)
-
-    def _repr_svg_(self) -> str:
-        buffer = io.StringIO()
-        with _settings():
-            self.figure.savefig(buffer, format="svg", metadata={"Date": None})
-        return buffer.getvalue()
 
 
 @attrs.frozen
@@ -69,14 +44,14 @@ class Plots:
         name = self._environment(environment)
         scores = {key: score for key, score in self._run.scores(name).items() if score.judged}
         rows = list(scores.items())[:ROWS]
-        figure, axes = _figure(7.5, 2.4 + 0.24 * len(rows), f"{self._run.name}, {name}: mutants by operator")
+        figure, axes = framed(7.5, 2.4 + 0.24 * len(rows), f"{self._run.name}, {name}: mutants by operator")
         counts = [score.counts for _, score in rows]
         _stacked(axes, counts)
         for place, (_, score) in enumerate(rows):
             told = f"{score.value:.2f}" if score.valid else "-"
             axes.text(1.01, place, told, transform=axes.get_yaxis_transform(), va="center")
         axes.text(1.01, -1, "score", transform=axes.get_yaxis_transform(), va="center", weight="bold")
-        axes.set_yticks(range(len(rows)), [_cut(key) for key, _ in rows])
+        axes.set_yticks(range(len(rows)), [cut(key) for key, _ in rows])
         axes.set_ylim(max(1, len(rows)) - 0.5, -0.5)
         axes.set_xlabel("mutants")
         return Picture(figure)
@@ -102,12 +77,12 @@ class Plots:
                 if valid:
                     values[row, column] = sum(status.detected for status in valid) / len(valid)
         size = 4.5 + 0.17 * len(columns), 4.0 + 0.2 * len(rows)
-        figure, axes = _figure(*size, f"{self._run.name}, {name}: share of faults detected")
+        figure, axes = framed(*size, f"{self._run.name}, {name}: share of faults detected")
         image = axes.imshow(values, cmap=_shades(), vmin=0, vmax=1, aspect="auto", interpolation="nearest")
         for row, column in np.argwhere(nothing):
             axes.text(column, row, "·", ha="center", va="center")
-        axes.set_yticks(range(len(rows)), [_cut(each) for each in rows])
-        axes.set_xticks(range(len(columns)), [_cut(each) for each in columns], rotation=90, fontsize=7)
+        axes.set_yticks(range(len(rows)), [cut(each) for each in rows])
+        axes.set_xticks(range(len(columns)), [cut(each) for each in columns], rotation=90, fontsize=7)
         figure.colorbar(image, ax=axes, label="detected of valid", fraction=0.03)
         return Picture(figure)
 
@@ -115,7 +90,7 @@ class Plots:
         """Draw how many mutants each image kills, and how few images kill all that any of them does."""
         name = self._environment(environment)
         found = worth(kill_matrix(self._run, name))
-        figure, axes = _figure(7.5, 3.4, f"{self._run.name}, {name}: what the images are worth")
+        figure, axes = framed(7.5, 3.4, f"{self._run.name}, {name}: what the images are worth")
         kills = list(found.kills.values())
         axes.bar(
             range(1, len(kills) + 1),
@@ -142,15 +117,15 @@ class Plots:
             if (verdict := record.verdicts.get(name)) and verdict.seconds > 0:
                 found.setdefault(record.operator, []).append(verdict.seconds)
         rows = list(found.items())[:ROWS]
-        figure, axes = _figure(7.5, 1.6 + 0.24 * len(rows), f"{self._run.name}, {name}: seconds of a mutant")
+        figure, axes = framed(7.5, 1.6 + 0.24 * len(rows), f"{self._run.name}, {name}: seconds of a mutant")
         if rows:
             axes.boxplot(
                 [each for _, each in rows], orientation="horizontal", widths=0.6, flierprops={"markersize": 3}
             )
-            axes.set_yticks(range(1, len(rows) + 1), [_cut(key) for key, _ in rows])
+            axes.set_yticks(range(1, len(rows) + 1), [cut(key) for key, _ in rows])
             axes.set_ylim(len(rows) + 0.5, 0.5)
             axes.set_xscale("log")
-            _plain_numbers(axes.xaxis)
+            plain_numbers(axes.xaxis)
         axes.set_xlabel("seconds, building and running on all images")
         return Picture(figure)
 
@@ -160,9 +135,9 @@ class Plots:
         title = f"{self._run.name}: mutants by environment"
         if len(names) > 1:
             title += f"; {compare([self._run], oracles={}).divergences.total()} did not end alike"
-        figure, axes = _figure(7.5, 2.4 + 0.3 * len(names), title)
+        figure, axes = framed(7.5, 2.4 + 0.3 * len(names), title)
         _stacked(axes, [self._run.score(name).counts for name in names])
-        axes.set_yticks(range(len(names)), [_cut(name) for name in names])
+        axes.set_yticks(range(len(names)), [cut(name) for name in names])
         axes.set_ylim(max(1, len(names)) - 0.5, -0.5)
         axes.set_xlabel("mutants")
         return Picture(figure)
@@ -196,7 +171,7 @@ class Plots:
 
 def _growth(found: Trace) -> Picture:
     hops = [hop for hop in found.hops if hop.relative is not None]
-    figure, axes = _figure(8, 4.6, f"{found.mutant}\non {found.image} in {found.environment}")
+    figure, axes = framed(8, 4.6, f"{found.mutant}\non {found.image} in {found.environment}")
     errors = [hop.relative if hop.relative and math.isfinite(hop.relative) else math.nan for hop in hops]
     axes.plot(range(len(hops)), errors, "o-", markersize=3, color="#0072b2")
     for place, hop in enumerate(hops):
@@ -204,9 +179,9 @@ def _growth(found: Trace) -> Picture:
             axes.axvline(place, color="#b03a00", linewidth=1, linestyle="--")
     if any(error > 0 for error in errors):
         axes.set_yscale("log")
-        _plain_numbers(axes.yaxis)
+        plain_numbers(axes.yaxis)
     axes.set_ylabel("largest error, relative")
-    names = [_cut(hop.layers[-1] if hop.layers else hop.kernel) for hop in hops]
+    names = [cut(hop.layers[-1] if hop.layers else hop.kernel) for hop in hops]
     step = max(1, len(names) // 40)
     axes.set_xticks(range(0, len(names), step), names[::step], rotation=90, fontsize=7)
     labels = f"label {found.original_label}"
@@ -232,45 +207,8 @@ def _stacked(axes: Any, rows: Sequence[Mapping[Status, int]]) -> None:
         axes.figure.legend(loc="outside lower left", ncols=5, frameon=False)
 
 
-def _plain_numbers(axis: Any) -> None:
-    """Write the numbers of a logarithmic axis without exponents, which would need mathematics."""
-    from matplotlib.ticker import FuncFormatter, NullFormatter
-
-    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-    axis.set_minor_formatter(NullFormatter())
-
-
 def _shades() -> Any:
     from matplotlib.colors import LinearSegmentedColormap
 
     ends = [STATUS_COLOURS[status][0] for status in (Status.SURVIVED, Status.KILLED)]
     return LinearSegmentedColormap.from_list("detected", ends).with_extremes(bad=NO_VALID)
-
-
-def _cut(text: str, longest: int = LONGEST) -> str:
-    line = one_line(text)
-    return line if len(line) <= longest else f"{line[: longest - 3]}..."
-
-
-def _figure(width: float, height: float, title: str) -> tuple[Any, Any]:
-    try:
-        from matplotlib.figure import Figure
-    except ImportError:
-        raise InputError("plots need matplotlib; install it: pip install 'mutatenn[plot]'") from None
-    with _settings():
-        figure = Figure(figsize=(width, height), layout="constrained")
-        axes = figure.subplots()
-        axes.set_title(
-            "\n".join(_cut(line, 90) for line in title.splitlines()), loc="left", fontsize=10, weight="bold"
-        )
-        axes.spines[["top", "right"]].set_visible(False)
-    return figure, axes
-
-
-@contextlib.contextmanager
-def _settings() -> Iterator[None]:
-    import matplotlib as mpl
-
-    with mpl.rc_context(SETTINGS), warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Glyph .* missing")  # a font has not every letter
-        yield

@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING
 import attrs
 
 from mutatenn.api.capability import Capability
+from mutatenn.errors import InputError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from mutatenn.results.run import Run
@@ -30,3 +32,10 @@ class Reporter(Capability):
         The directory may not exist. Returns what to print on standard output, possibly nothing, without
         control characters. Raises InputError for a run that it cannot present, or a file it cannot write.
         """
+
+    def report_together(self, runs: Sequence[Run], directory: Path) -> str:  # noqa: ARG002  # as report
+        """Present several runs, of several machines say, as one; otherwise as :meth:`report`.
+
+        Raises InputError, as this does, if the reporter presents one run at a time.
+        """
+        raise InputError(f"it presents one run at a time, not {len(runs)}; name one")

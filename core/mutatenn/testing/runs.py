@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import attrs
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from pathlib import Path
 
-    from numpy.typing import NDArray
+    from numpy.typing import ArrayLike, NDArray
 
     from mutatenn.api.values import Category
 
@@ -64,6 +65,9 @@ def made_run(
     name: str = "by-hand",
     images: int = 10,
     began: bool = True,
+    facts: Mapping[str, Mapping[str, Any]] = MappingProxyType({}),
+    times: Mapping[str, ArrayLike] = MappingProxyType({}),
+    failures: Mapping[str, str] = MappingProxyType({}),
     **baseline: Any,
 ) -> Run:
     """Return a run in a new directory, open for reading.
@@ -71,10 +75,12 @@ def made_run(
     ``environments`` holds, per environment, the fields of each mutant's verdict by id, None for a mutant
     that has none yet. The operator is what stands before the first dot of the id. The original, whose
     ``baseline`` is green but for such fields, gives the same scores for all ten classes; where ``began`` is
-    false it has not run.
+    false it has not run, nor where ``failures`` tell why it cannot. ``facts`` are those of environments, such
+    as ``factors``; ``times`` the original's seconds ``[repeats, images]`` in some of them.
     """
     directory.mkdir(parents=True)
     (directory / CAMPAIGN_FILE).write_text(tomli_w.dumps(_campaign(environments)))
+    about = {each: ENVIRONMENT | dict(facts.get(each, {})) for each in environments}
     store = Store.create(directory)
     store.set_plan(
         [(f"{index}_a.png", index, f"{index:064x}") for index in range(images)],
@@ -82,11 +88,13 @@ def made_run(
         identity="by hand",
         name=name,
         environments=list(environments),
-        facts={**FACTS, "environments": dict.fromkeys(environments, ENVIRONMENT)},
+        facts={**FACTS, "environments": about},
         shards=1,
         shard_images=images,
     )
-    for index, (environment, found) in enumerate(environments.items() if began else ()):
+    store.set_meta("failures", dict(failures))
+    ran = {name: found for name, found in environments.items() if began and name not in failures}
+    for index, (environment, found) in enumerate(ran.items()):
         outputs = np.full((images, 10), 0.1 + 0.25 * index, np.float32)
         store.set_baseline(attrs.evolve(_green(environment, images), **baseline), outputs)
         for key, fields in found.items():
@@ -94,6 +102,8 @@ def made_run(
                 verdict = Verdict(environment, key, **fields)
                 store.add_observation(environment, 0, _seen(verdict, outputs))
                 store.set_verdict(verdict)
+    for environment, seconds in times.items():
+        store.set_times(environment, np.asarray(seconds, np.float32), {"load": 0.0, "processors": 1})
     store.close()
     return Run.open(directory)
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING
 
 from mutatenn import Status, borders, closest_survivors
 from mutatenn_reporters._answer import answer
 from mutatenn_reporters._changes import diff_of
 from mutatenn_reporters._endings import clause
-from mutatenn_reporters._text import changes, count, cut, ratio, verdict_of_gate
+from mutatenn_reporters._markdown import block, code, plain
+from mutatenn_reporters._text import changes, count, ratio, verdict_of_gate
 from mutatenn_reporters._view import views
 
 if TYPE_CHECKING:
@@ -18,30 +18,9 @@ if TYPE_CHECKING:
     from mutatenn import Run, Survivor
     from mutatenn_reporters._view import View
 
-SPECIAL = re.compile(r"([\\`*_{}\[\]<>#|~&$@]|:(?=//))")
-LONGEST = 1000
 SURVIVORS = 10
 """Survivors that are shown, with their code."""
 LONGEST_DIFF = 3000
-
-
-def plain(text: object, longest: int = LONGEST) -> str:
-    """Return text in which Markdown finds nothing of its own."""
-    return SPECIAL.sub(r"\\\1", cut(text, longest))
-
-
-def code(text: object, longest: int = LONGEST) -> str:
-    """Return text as a span of code, whatever back-ticks are in it; for the cell of a table, too."""
-    line = cut(text, longest).replace("|", "\\|")
-    ticks = "`" * (1 + max((len(run) for run in re.findall("`+", line)), default=0))
-    pad = " " if line.startswith("`") or line.endswith("`") else ""
-    return f"{ticks}{pad}{line}{pad}{ticks}"
-
-
-def block(text: str, language: str) -> str:
-    """Return lines as a block of code, whatever back-ticks are in it."""
-    fence = "`" * max(3, 1 + max((len(run) for run in re.findall("`+", text)), default=0))
-    return f"{fence}{language}\n{text}\n{fence}"
 
 
 def summary(run: Run) -> Iterator[str]:

@@ -43,13 +43,14 @@ class Csv(Reporter):
         with writing(directory / FILE) as file:
             text = io.TextIOWrapper(file, "utf-8", newline="")
             table = csv.writer(text, lineterminator="\n")
-            table.writerow(map(_cell, names))
-            table.writerows([_cell(row.get(name)) for name in names] for row in run.rows())
+            table.writerow(map(cell, names))
+            table.writerows([cell(row.get(name)) for name in names] for row in run.rows())
             text.detach()  # what is left goes into the file, which stays open
         return wrote(directory / FILE)
 
 
-def _cell(value: Any) -> Any:
+def cell(value: Any) -> Any:
+    """Return a cell that a spreadsheet takes for text or a number, never for a formula."""
     if value is None or isinstance(value, int | float):
         return value
     text = cut(json.dumps(value) if isinstance(value, dict | list | tuple) else value, LONGEST)

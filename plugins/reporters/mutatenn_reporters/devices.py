@@ -11,6 +11,7 @@ from mutatenn_reporters._matrix import matrix
 from mutatenn_reporters._text import clean
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from mutatenn import Run
@@ -34,12 +35,16 @@ class Devices(Reporter):
 
         Raises InputError for a run in a single environment, and if a file cannot be written.
         """
-        comparison = compare([run])
+        return self.report_together([run], directory)
+
+    def report_together(self, runs: Sequence[Run], directory: Path) -> str:
+        """Write the files of the environments of several runs; otherwise as :meth:`report`."""
+        comparison = compare(runs)
         try:
             written = save_comparison(comparison, directory)
             if len(comparison.mutated) > 1:
                 with whole(directory / PICTURE) as file:
-                    file.write(matrix(comparison, run.name).encode())
+                    file.write(matrix(comparison, runs[0].name).encode())
                 written.append(directory / PICTURE)
         except OSError as error:
             raise InputError(

@@ -23,6 +23,7 @@ from mutatenn.analysis.environments.compared import (
 from mutatenn.analysis.environments.distance import Distance, Measures, measure
 from mutatenn.analysis.environments.flips import Flips, flips
 from mutatenn.analysis.environments.sides import ComparedEnvironment, EndStatus, MutantOutputs, open_sides
+from mutatenn.analysis.environments.tables import all_tables
 from mutatenn.analysis.environments.times import TimeRatio, TimeSummary, ratios, summary
 from mutatenn.campaign.config.load import load_label_offset, load_oracles
 from mutatenn.campaign.oracles import open_oracles
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from mutatenn.analysis.table import Table
     from mutatenn.api.comparator import Comparator
     from mutatenn.api.mutant import Mutant
     from mutatenn.campaign.config.values import OracleSpec
@@ -138,6 +140,13 @@ class Comparison:
         times = {side.name: side.times for side in self.sides}
         measured = {name: found for name, found in times.items() if found is not None}
         return ratios(measured, lambda one, other: runs[one] == runs[other])
+
+    def tables(self) -> tuple[list[Table], list[str]]:
+        """Return tables of what differs, factor by factor; and in words what there cannot be.
+
+        They have the tables and figures of Louloudakis et al., DeltaNN, 2023, of these environments.
+        """
+        return all_tables(self.sides, self.dissimilarity(), self.time_ratios())
 
     def _distance(self, names: tuple[str, str]) -> Distance:
         return self._measured[names].distance(self.oracles)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from typing import TYPE_CHECKING
 
 import attrs
@@ -10,6 +11,7 @@ import numpy as np
 
 from mutatenn.analysis.environments.holm import holm
 from mutatenn.analysis.layers.values import INPUT, LayerSource, layer_source
+from mutatenn.analysis.table import Cell, Table
 from mutatenn.campaign.execution.reopen import reopened
 from mutatenn.engine.isolate import call_isolated
 from mutatenn.errors import InputError
@@ -39,6 +41,18 @@ TO_NCHW = {4: (0, 3, 1, 2), 3: (0, 2, 1)}
 
 
 @attrs.frozen
+class Measured:
+    """One layer on one image."""
+
+    max_abs: float
+    mean_abs: float
+    std: float
+    relative: float
+    sqnr: float
+    cosine: float
+
+
+@attrs.frozen
 class LayerDifference:
     """How far a layer's results are apart, over the images.
 
@@ -48,7 +62,8 @@ class LayerDifference:
     ``cosine`` the cosine of the two, of the worst image. ``growth`` is ``relative`` over that of the worst
     layer before. ``parameters`` is the largest relative difference of the layer's constants, None where they
     cannot be compared. ``p`` is the probability that images whose labels differ are no further apart here
-    than the others (Mann-Whitney, corrected by Holm), None where there are too few of a kind.
+    than the others (Mann-Whitney, corrected by Holm), None where there are too few of a kind. ``by_image``
+    has the same numbers of each image, in the order of the comparison's.
     """
 
     layer: str
@@ -62,6 +77,7 @@ class LayerDifference:
     growth: float
     parameters: float | None = None
     p: float | None = None
+    by_image: tuple[Measured, ...] = ()
 
 
 @attrs.frozen
@@ -85,23 +101,46 @@ class LayerComparison:
         """The first layer that is further apart than the floor."""
         return next((each for each in self.layers if each.relative > self.floor), None)
 
+    def tables(self) -> list[Table]:
+        """Return the layers as tables: all numbers, and by image the largest difference and its spread.
+
+        The last two are the figures 2a and 2b of Louloudakis et al., DeltaNN, 2023; the largest is relative
+        to the layer's values, so that parameters have the same unit.
+        """
+        name = re.sub(r"[^A-Za-z0-9.]+", "-", f"{self.first}-{self.second}")
+        keys = "max_abs", "mean_abs", "std", "relative", "sqnr", "cosine"
+        rows: list[tuple[Cell, ...]] = [
+            (layer.layer, image, *(getattr(found, key) for key in keys))
+            for layer in self.layers
+            for image, found in zip(self.images, layer.by_image, strict=False)
+        ]
+        about = f"{self.second} against {self.first}"
+        head = ("layer", "image", *(key.replace("_", " ") for key in keys))
+        largest: list[tuple[Cell, ...]] = [
+            (each.layer, each.parameters, *(one.relative for one in each.by_image)) for each in self.layers
+        ]
+        spread: list[tuple[Cell, ...]] = [
+            (each.layer, *(one.std for one in each.by_image)) for each in self.layers
+        ]
+        relative, deviation = f"{about}: largest difference, relative", f"{about}: standard deviation"
+        return [
+            Table(f"layers-{name}", f"{about}, layer by layer", head, tuple(rows), 2),
+            Table(
+                f"layers-largest-{name}",
+                relative,
+                ("layer", "parameters", *self.images),
+                tuple(largest),
+                1,
+                "lines",
+            ),
+            Table(f"layers-std-{name}", deviation, ("layer", *self.images), tuple(spread), 1, "lines"),
+        ]
+
     @property
     def suspects(self) -> tuple[LayerDifference, ...]:
         """The layers beyond the floor, those first at which the difference grows most."""
         beyond = [each for each in self.layers if each.relative > self.floor]
         return tuple(sorted(beyond, key=lambda each: -each.growth))
-
-
-@attrs.frozen
-class Measured:
-    """One layer on one image."""
-
-    max_abs: float
-    mean_abs: float
-    std: float
-    relative: float
-    sqnr: float
-    cosine: float
 
 
 def compare_layers(
@@ -277,6 +316,7 @@ def _summed(
                 relative / before,
                 parameters.get(name),
                 chances.get(name),
+                tuple(each),
             )
         )
         before = max(before, relative)
