@@ -33,7 +33,8 @@ def inference(*, campaign: str, rounds: int, images: int, default_pipeline: bool
     }
     if default_pipeline:
         contenders["tvm_default"] = _virtual_machine(setup.model.module, toolchain.target)[0]
-    pictures = [setup.images[turn % min(images, len(setup.images))] for turn in range(rounds)]
+    prepared = setup.inputs["cpu"][:images]
+    pictures = [prepared[turn % len(prepared)] for turn in range(rounds)]
     for run in contenders.values():  # twice: the first run meets cold memory, the second cold caches
         run(pictures[0]), run(pictures[0])
     times: dict[str, list[float]] = {name: [] for name in contenders}
@@ -65,7 +66,7 @@ def rebuild(*, campaign: str, mutants: int, images: int) -> dict[str, Any]:
         module = mutator.apply(setup.model.module, [site.ordinal for site in mutant.sites])
         run, _ = _virtual_machine(module, toolchain.target)
         builds.append(time.perf_counter() - started)
-        runs += [_timed(run, image)[1] for image in setup.images[:images]]
+        runs += [_timed(run, image)[1] for image in setup.inputs["cpu"][:images]]
     return {"builds": builds, "runs": runs}
 
 

@@ -184,7 +184,7 @@ def test_the_models_own_framework_is_an_environment(compared: mutatenn.results.r
     assert 0 < own.seconds < 0.1
     model = Onnx().load(Path(compared.facts["model"]["path"]))
     setup = set_up(compared.directory / "campaign.toml", PluginHost.installed())
-    np.testing.assert_array_equal(compared.outputs("own", None), Onnx().reference(model, setup.images))
+    np.testing.assert_array_equal(compared.outputs("own", None), Onnx().reference(model, setup.inputs["own"]))
     np.testing.assert_allclose(compared.outputs("own", None), compared.outputs("cpu", None), atol=1e-5)
 
 

@@ -59,7 +59,7 @@ def test_transposing_the_first_data_input_is_what_numpy_says(finished: Run) -> N
     from mutatenn_frontends.onnx import Onnx
 
     setup = set_up(finished.directory / "campaign.toml", PluginHost.installed())
-    swapped = np.ascontiguousarray(setup.images.swapaxes(2, 3))
+    swapped = np.ascontiguousarray(setup.inputs["cpu"].swapaxes(2, 3))
     expected = Onnx().reference(setup.model, swapped)
     (mutant,) = (
         record

@@ -95,7 +95,8 @@ def server() -> Iterator[str]:
 def test_a_downloaded_model(load: Callable[[str], Setup], server: str, tmp_path: Path) -> None:
     model = f'source = "url:{server}/digits.onnx"\nsha256 = "{SHA256}"'
     setup = load(model)
-    assert (setup.model.name, setup.frontend.name, setup.model.digest) == ("digits", "onnx", SHA256)
+    frontend = setup.imported["cpu"].frontend
+    assert (setup.model.name, frontend.name, setup.model.digest) == ("digits", "onnx", SHA256)
     assert setup.model.source.is_relative_to(tmp_path / "xdg" / "mutatenn" / "models")
     assert load(model).model.source == setup.model.source
     assert load(f'source = "url:{server}/digits.onnx?again"').model.source != setup.model.source
@@ -148,7 +149,7 @@ def test_paths_among_options_start_at_the_campaign_file(load: Callable[[str], Se
     given = {"labels.txt": tmp_path / "labels.txt", "mutatenn:digits.onnx": DIGITS}
     for text, path in given.items():
         setup = load(f'source = "zoo:small"\noptions = {{ labels = "{text}" }}')
-        assert setup.frontend == Zoo(labels=str(path))
+        assert setup.imported["cpu"].frontend == Zoo(labels=str(path))
         assert setup.campaign.model.options == {"labels": str(path)}
     assert load('source = "zoo:small"').campaign.model.options == {}
 

@@ -20,8 +20,8 @@ from npm import npm_file
 
 from mutatenn import InputError, PluginHost, Run, Status
 from mutatenn_reporters._changes import hunks
-from mutatenn_reporters._repository import place
 from mutatenn_reporters._markdown import block, code, plain
+from mutatenn_reporters._repository import place
 from mutatenn_reporters.badge import badge
 from mutatenn_reporters.elements import STATUSES, elements
 from mutatenn_reporters.github import workflow_commands

@@ -44,6 +44,8 @@ path = "mutatenn:digits.onnx"    # the classifier, a file or a folder; or, in it
 # label_offset = 0               # class c is output c + label_offset; 1 where output 0 is "background"
 # scores = "auto"                # what the outputs are: probabilities, logits, or auto: by their looks
 # threshold = 0.5                # of a model of one score: above it, an image is of class 1
+# name = "float"                 # what environments call it, beside variants; default: that of its file
+# variants = [{ name = "twin", path = "mutatenn:digits.onnx" }]   # its conversions, quantised twins
 
 [preprocess]                     # how an image becomes the model's input, in this order
 # central_fraction = 0.875       # first, the share of each side that is cut from its centre
@@ -71,6 +73,7 @@ name = "cpu"
 # options = { mcpu = "native" }  # of the backend
 # route = "onnx"                 # how the frontend imports the model, where it knows several ways
 # offline = false                # true: planned here, run elsewhere, from a bundle
+# model = "twin"                 # a variant; default: the model itself
 # may_fail = false               # true: that it cannot be compiled is a finding, and the others go on
 # factors = { device = "board" } # what tables know it by
 

@@ -203,7 +203,7 @@ def _line(mutant: Mutant) -> Sequence[object]:
 
 def _json(setup: Setup, plans: dict[str, Plan], told: Mapping[str, Forecast | str]) -> Iterator[str]:
     """Yield the text of the object piece by piece, a line per mutant."""
-    about = {"campaign": setup.campaign.name, "model": setup.model.name, "images": len(setup.images)}
+    about = {"campaign": setup.campaign.name, "model": setup.model.name, "images": setup.image_count}
     yield json.dumps(about, indent=2).removesuffix("\n}") + ',\n  "environments": ['
     for number, (name, plan) in enumerate(plans.items()):
         entry = _environment(setup, name, plan)

@@ -82,7 +82,7 @@ def _job(setup: Setup, store: Store, environment: str, mutants: Iterable[Mutant]
     return Job(
         backend=toolchain.backend,
         original=toolchain.program,
-        images=setup.images,
+        images=setup.inputs[environment],
         derive=lambda name: derive_recorded(planned[name], setup, store.directory, environment),
         expected=np.zeros((0, setup.model.output.shape[-1]), np.float32),
         limits=setup.campaign.limits,

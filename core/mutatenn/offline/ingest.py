@@ -10,7 +10,6 @@ from mutatenn.campaign.execution.reopen import continued
 from mutatenn.campaign.execution.trials import TrialBook
 from mutatenn.campaign.gate import gate
 from mutatenn.campaign.gate.take_original import take_original
-from mutatenn.campaign.promises import run_reference
 from mutatenn.engine.isolate import call_isolated
 from mutatenn.errors import BaselineError, InputError
 from mutatenn.offline.bundle import identity
@@ -41,7 +40,7 @@ def ingest(directory: Path, archive: Path, host: PluginHost) -> Ingested:
     """
     with continued(directory, host) as (setup, store):
         classes, shard_images = setup.model.output.shape[-1], store.meta("shard_images")
-        with PackedResults.opened(archive, store.ids(), len(setup.images), shard_images, classes) as results:
+        with PackedResults.opened(archive, store.ids(), setup.image_count, shard_images, classes) as results:
             environment = _environment(store, results)
             _take_baseline(setup, store, environment, results)
             return _take_mutants(setup, store, environment, results)
@@ -64,9 +63,11 @@ def _take_baseline(setup: Setup, store: Store, environment: str, results: Packed
     if earlier is not None and not earlier.problems:
         return
     first, second, seconds = results.original()
-    reference = call_isolated(lambda: run_reference(setup.frontend, setup.model, setup.images))
+    reference = call_isolated(lambda: setup.run_framework(environment))
+    of_variant = setup.source is not None and setup.environment(environment).model is not None
+    source = call_isolated(lambda: setup.run_framework(str(setup.source))) if of_variant else None
     measured = gate.BaselineOutputs(first, second, seconds)
-    baseline = take_original(setup, store, environment, measured, reference)
+    baseline = take_original(setup, store, environment, measured, reference, source=source)
     if baseline.problems:
         raise BaselineError(f"the original fails the baseline gate there: {'; '.join(baseline.problems)}")
 

@@ -106,4 +106,4 @@ def test_a_campaign_gives_its_crop(write: Any, build: Any) -> None:
         Image.new("RGB", (20, 14), (number * 90, 30, 60)).save(path.with_name(f"{number}.png"))
     setup = set_up(campaign, PluginHost.installed())
     assert setup.model.input.shape == (1, 3, 8, 10)
-    assert setup.images.shape == (2, 3, 8, 10)
+    assert setup.inputs["cpu"].shape == (2, 3, 8, 10)

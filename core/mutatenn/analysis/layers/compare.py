@@ -32,6 +32,10 @@ if TYPE_CHECKING:
 FLOOR = 1e-3
 """Of a layer's largest value: what rounding comes to, and what does not matter, is below it."""
 IMAGES = 8
+ALIKE = 0.5
+"""Correlation below which values do not go together."""
+SAMPLE = 8192
+"""Elements of a tensor by which that is told."""
 NEXT = 4
 """Layers that may be folded into one."""
 FEWEST = 3
@@ -200,18 +204,19 @@ def _measure(
             aligned = like(theirs[twin], ours[name])
             assert aligned is not None  # noqa: S101  # or they would be no pair
             label = name if name == twin else f"{name} = {twin}"
-            found.setdefault(label, []).append(measured(ours[name], aligned))
+            found.setdefault(label, []).append(measured(*in_one_unit(ours[name], aligned)))
             shapes[label] = ours[name].shape
     twins = set(pairs.values())
     lone = [*(name for name in ours if name not in pairs), *(name for name in theirs if name not in twins)]
-    return found, shapes, _parameters(one, other), tuple(dict.fromkeys(lone))
+    return found, shapes, _parameters(one, other, pairs), tuple(dict.fromkeys(lone))
 
 
 def matches(ours: Values, theirs: Values, floor: float) -> dict[str, str]:
     """Return which layer of the second stands for which of the first, by what they compute on one image.
 
     That is the one of its name; but where one side computes under that name what the other computes in one of
-    the next layers, since it folds them into one, it is that layer. Left out is what has another shape.
+    the next layers, since it folds them into one, it is that layer. Of what has no name in common, those are
+    taken for the same that compute alike (:func:`alike`). Left out is what has another shape.
     """
     apart = {
         name: measured(value, aligned).relative
@@ -228,7 +233,67 @@ def matches(ours: Values, theirs: Values, floor: float) -> dict[str, str]:
             found[folded] = name
         elif split is not None or name in apart:
             found[name] = split or name
+    taken = set(found.values())
+    found |= alike(
+        {name: value for name, value in ours.items() if name not in found and name not in theirs},
+        {name: value for name, value in theirs.items() if name not in taken and name not in ours},
+    )
     return {name: found[name] for name in ours if name in found}
+
+
+def alike(ours: Values, theirs: Values) -> dict[str, str]:
+    """Pair layers by how well their values go together, keeping the order of both.
+
+    Of all ways to pair layers of the same shape, that is taken whose correlations add up to most; it is the
+    same for values that are quantised. Pairs that go together by less than :data:`ALIKE` are none.
+    """
+    rows, columns = list(ours), list(theirs)
+    gains = np.zeros((len(rows), len(columns)))
+    for row, column in np.ndindex(gains.shape):
+        aligned = like(theirs[columns[column]], ours[rows[row]])
+        if aligned is not None:
+            gains[row, column] = _correlation(ours[rows[row]], aligned)
+    gains[gains < ALIKE] = 0
+    best = np.zeros((len(rows) + 1, len(columns) + 1))
+    for row, column in np.ndindex(gains.shape):
+        paired = best[row, column] + gains[row, column]
+        best[row + 1, column + 1] = max(paired, best[row, column + 1], best[row + 1, column])
+    found: dict[str, str] = {}
+    row, column = gains.shape
+    while row and column:
+        if best[row, column] == best[row - 1, column]:
+            row -= 1
+        elif best[row, column] == best[row, column - 1]:
+            column -= 1
+        else:
+            row, column = row - 1, column - 1
+            found[rows[row]] = columns[column]
+    return found
+
+
+def _correlation(one: Array, other: Array) -> float:
+    """Return Pearson's correlation of two tensors of the same shape, of a sample of large ones."""
+    step = max(1, one.size // SAMPLE)
+    values = [np.asarray(each, np.float64).ravel()[::step] for each in (one, other)]
+    first, second = (each - each.mean() for each in values)
+    norms = math.sqrt(float(first @ first) * float(second @ second))
+    return float(first @ second) / norms if norms and math.isfinite(norms) else 0.0
+
+
+def in_one_unit(one: Array, other: Array) -> tuple[Array, Array]:
+    """Return two tensors in the unit of the one that has floats, where the other is quantised.
+
+    Scale and zero point are those that bring them closest (least squares).
+    """
+    kinds = [np.issubdtype(each.dtype, np.integer) for each in (one, other)]
+    if kinds[0] == kinds[1]:
+        return one, other
+    whole, real = (one, other) if kinds[0] else (other, one)
+    steps, values = (np.asarray(each, np.float64).ravel() for each in (whole, real))
+    apart = steps - steps.mean()
+    scale = float(apart @ values) / (float(apart @ apart) or 1.0)
+    told = (values.mean() + scale * apart).reshape(whole.shape)
+    return (told, real) if kinds[0] else (real, told)
 
 
 def _following(name: str, values: Values, others: Values) -> list[str]:
@@ -280,15 +345,20 @@ def measured(one: Array, other: Array) -> Measured:
     )
 
 
-def _parameters(one: LayerSource, other: LayerSource) -> dict[str, float]:
-    """Return the largest relative difference of the constants of layers that have as many in both."""
+def _parameters(one: LayerSource, other: LayerSource, pairs: dict[str, str]) -> dict[str, float]:
+    """Return the largest relative difference of the constants of layers that have as many in both.
+
+    Those that are quantised in one of the two are left out.
+    """
     found: dict[str, float] = {}
     for name, ours in one.parameters.items():
-        theirs = other.parameters.get(name, [])
+        theirs = other.parameters.get(pairs.get(name, name), [])
+        if {each.dtype for each in ours} != {each.dtype for each in theirs}:
+            continue
         aligned = [like(each, model) for each, model in zip(theirs, ours, strict=False)]
         if len(theirs) == len(ours) and all(each is not None for each in aligned):
-            pairs = zip(ours, aligned, strict=True)
-            found[name] = max(measured(model, each).relative for model, each in pairs if each is not None)
+            both = zip(ours, aligned, strict=True)
+            found[name] = max(measured(model, each).relative for model, each in both if each is not None)
     return found
 
 

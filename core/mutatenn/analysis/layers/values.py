@@ -58,7 +58,7 @@ def layer_source(setup: Setup, environment: str) -> LayerSource:
     linked = evaluator.link(program)
 
     def values(index: int) -> Values:
-        image = setup.images[index]
+        image = setup.inputs[environment][index]
         known = evaluator.original(linked, image, {linked.numbers[value] for value in results.values()})
         fetched = {
             name: evaluator.device.fetch(known.tensors[linked.numbers[value]])
@@ -103,7 +103,7 @@ def _framework(setup: Setup, environment: str) -> LayerSource:
     imported = setup.imported[environment]
 
     def values(index: int) -> Values:
-        image = setup.images[index]
+        image = setup.inputs[environment][index]
         inner = imported.frontend.inner(imported.model, image)
         if inner is None or not inner.layers:
             raise InputError(

@@ -109,9 +109,9 @@ def _follow(
     toolchain = setup.toolchains[environment]
     program, _ = derive(mutant, toolchain, setup.host)
     evaluator = Evaluator(opened(toolchain.backend))
-    original = evaluator.original(evaluator.link(toolchain.program), setup.images[row])
+    original = evaluator.original(evaluator.link(toolchain.program), setup.inputs[environment][row])
     linked = evaluator.link(program)
-    changed = evaluator.original(linked, setup.images[row])
+    changed = evaluator.original(linked, setup.inputs[environment][row])
     labels = [_label(evaluator.device.fetch(known.output)) for known in (original, changed)]
     return (labels[0], labels[1]), list(_hops(evaluator.device, original, linked, changed))
 

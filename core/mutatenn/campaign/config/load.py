@@ -15,7 +15,7 @@ from mutatenn.campaign.config import sections
 from mutatenn.campaign.config.matrix import matrix
 from mutatenn.campaign.config.readers import Problems, SchemaError, problem
 from mutatenn.errors import InputError
-from mutatenn.nearest import entries, suggestion
+from mutatenn.nearest import entries, suggestion, unknown_name
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -138,7 +138,21 @@ def _read(data: dict[str, Any], base: Path, catalogues: Catalogues) -> values.Ca
         if _sets(data, "gate", "min_accuracy") and not _sets(data, "dataset", "truth"):
             raise problem("accuracy needs true classes; set dataset.truth")
     problems.check()
-    return campaign
+    return _with_models(campaign)
+
+
+def _with_models(campaign: values.Campaign) -> values.Campaign:
+    """Return the campaign with None for the model itself where environments name it; raises SchemaError."""
+    known = [campaign.model.called, *(each.name for each in campaign.model.variants)]
+    problems, found = Problems(), []
+    for environment in campaign.environments:
+        with problems.at(f".environments: {environment.name}: model"):
+            if environment.model is not None and environment.model not in known:
+                raise problem(unknown_name("model", environment.model, known))
+        itself = environment.model == campaign.model.called
+        found.append(attrs.evolve(environment, model=None) if itself else environment)
+    problems.check()
+    return attrs.evolve(campaign, environments=tuple(found))
 
 
 def _with_matrix(campaign: values.Campaign, data: dict[str, Any], catalogues: Catalogues) -> values.Campaign:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     Reader = Callable[[Any], Any]
 
 EXCLUDE = "exclude"
-PLAIN = ("route", "profile", "backend")
+PLAIN = ("model", "route", "profile", "backend")
 """Factors whose levels may be values of the key of the same name."""
 MOST = 200
 """Environments: more are a mistake."""
@@ -33,6 +33,7 @@ class Level:
     profile: Any = None
     options: dict[str, Any] | None = None
     route: str | None = None
+    model: str | None = None
     offline: bool | None = None
     may_fail: bool | None = None
 

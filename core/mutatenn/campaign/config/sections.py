@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any, TypeVar, get_args
 
 from mutatenn.api.executor import Limits
 from mutatenn.campaign.config import values
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     Catalogues = Mapping[str, Collection[str]]
+    Placed = TypeVar("Placed", values.ModelSection, values.Variant)
 
 MAX_ORDER = 100
 MAX_REPEATS = 100_000
@@ -74,27 +75,39 @@ def campaign(base: Path, catalogues: Catalogues) -> Callable[[Any], values.Campa
 
 
 def _model(base: Path, catalogues: Catalogues) -> Callable[[Any], values.ModelSection]:
-    read = table(
-        values.ModelSection,
-        path=_file(base),
-        frontend=_listed("frontend", catalogues.get("frontends")),
-        label_offset=integer(),
-        scores=choice(*get_args(values.ScoreKind)),
-        threshold=number(0.0001, 0.9999),
-        source=_source(catalogues.get("schemes")),
-        sha256=_sha256,
-        options=options,
-    )
-    return lambda value: _placed(read(value))
+    keys: dict[str, Callable[[Any], Any]] = {
+        "name": name,
+        "path": _file(base),
+        "frontend": _listed("frontend", catalogues.get("frontends")),
+        "scores": choice(*get_args(values.ScoreKind)),
+        "threshold": number(0.0001, 0.9999),
+        "source": _source(catalogues.get("schemes")),
+        "sha256": _sha256,
+        "options": options,
+    }
+    variant = table(values.Variant, preprocess=_preprocess(), **keys)
+    variants = array(lambda value: _placed(variant(value)), key=lambda each: each.name)
+    read = table(values.ModelSection, label_offset=integer(), variants=variants, **keys)
+    return lambda value: _named_apart(_placed(read(value)))
 
 
-def _placed(model: values.ModelSection) -> values.ModelSection:
+def _named_apart(model: values.ModelSection) -> values.ModelSection:
+    problems = Problems()
+    for place, variant in enumerate(model.variants):
+        with problems.at(f".variants[{place}].name"):
+            if variant.name == model.called:
+                raise problem(f"the model itself is called {variant.name!r}; rename one by name = ...")
+    problems.check()
+    return model
+
+
+def _placed(model: Placed) -> Placed:
     if (model.path is None) == (model.source is None):
         both = "not both" if model.path else "one of them is required"
         raise problem(f"give path (a file or folder) or source ('scheme:name'), {both}")
     problems = Problems()
     with problems.at(".sha256"):
-        if model.sha256 and not model.downloaded:
+        if model.sha256 and not str(model.source).startswith(f"{values.URL}:"):
             raise problem(f"only for a source '{values.URL}:...'; remove it")
     problems.check()
     return model
@@ -195,6 +208,7 @@ def environment_keys(catalogues: Catalogues) -> dict[str, Callable[[Any], Any]]:
         "route": text,
         "offline": by_type("true or false", bool=bool),
         "may_fail": by_type("true or false", bool=bool),
+        "model": text,
         "factors": _factors,
     }
 

@@ -40,7 +40,8 @@ class ModelSection:
     ``frontend`` None means: the one that reads the path, or knows the scheme; ``options`` are its own.
     ``sha256`` (hex) is that of a downloaded file. Class ``c`` is output ``c + label_offset``. ``scores`` says
     what the outputs are; ``auto`` looks at them. Where there is but one output, the probability of class 1,
-    ``threshold`` is the one above which an image is of that class; None is 0.5.
+    ``threshold`` is the one above which an image is of that class; None is 0.5. ``name`` is what environments
+    and tables call it, None for that of the file; ``variants`` are the same network in other forms.
     """
 
     path: Path | None = None
@@ -51,6 +52,14 @@ class ModelSection:
     source: str | None = None
     sha256: str | None = None
     options: dict[str, Any] = attrs.field(factory=dict)
+    name: str | None = None
+    variants: tuple[Variant, ...] = ()
+
+    @property
+    def called(self) -> str:
+        """Its name, or that of its file or source."""
+        place = str(self.path) if self.path else str(self.source).partition(":")[2].partition("?")[0]
+        return self.name or Path(place).stem or "model"
 
     @property
     def scheme(self) -> str:
@@ -61,6 +70,30 @@ class ModelSection:
     def downloaded(self) -> bool:
         """Whether the source is an address."""
         return self.scheme == URL
+
+
+@attrs.frozen
+class Variant:
+    """Another form of the model, such as its conversion or its quantised twin; the keys of ``[model]``.
+
+    It has the same classes, at the same outputs. ``preprocess`` None is the campaign's.
+    """
+
+    name: str
+    path: Path | None = None
+    frontend: str | None = None
+    scores: ScoreKind = "auto"
+    threshold: float | None = None
+    source: str | None = None
+    sha256: str | None = None
+    options: dict[str, Any] = attrs.field(factory=dict)
+    preprocess: PreprocessSection | None = None
+
+    @property
+    def section(self) -> ModelSection:
+        """It as a model of its own."""
+        told = attrs.asdict(self, recurse=False, filter=lambda field, _: field.name != "preprocess")
+        return ModelSection(**told)
 
 
 @attrs.frozen
@@ -114,8 +147,9 @@ class Environment:
     ``route`` None is the one of ``[model] options``, or else the frontend's default. The backend
     ``reference`` is the model's own framework: nothing is compiled, and it has no mutants. What is
     ``offline`` is planned but not run here: a bundle takes it to its device. One that ``may_fail`` does not
-    end the run where the compiler rejects the original, or where it fails the gate: that is then what is told
-    of it. ``factors`` are what tables and comparisons know it by, such as ``{"device": "board"}``: names of
+    end the run where the model cannot be imported, where the compiler rejects the original, or where it fails
+    the gate: that is then what is told of it. ``model`` names a variant of the model; None is the model
+    itself. ``factors`` are what tables and comparisons know it by, such as ``{"device": "board"}``: names of
     the user's own, or others in the place of those that are derived.
     """
 
@@ -126,6 +160,7 @@ class Environment:
     route: str | None = None
     offline: bool = False
     may_fail: bool = False
+    model: str | None = None
     factors: dict[str, str] = attrs.field(factory=dict)
 
     @property
@@ -282,6 +317,14 @@ class Campaign:
     time: TimeSection | None = None
     seed: int = 0
 
+    def variant(self, environment: Environment) -> Variant | None:
+        """Return the form of the model that an environment has; None is the model itself."""
+        return next((each for each in self.model.variants if each.name == environment.model), None)
+
+    def preprocess_of(self, variant: Variant | None) -> PreprocessSection:
+        """Return how images are prepared for a form of the model."""
+        return (variant and variant.preprocess) or self.preprocess
+
     def to_dict(self) -> dict[str, Any]:
         """Return the campaign as plain data in the form of a campaign file; what is absent is None."""
         return {field.name: _plain(getattr(self, field.name)) for field in attrs.fields(Campaign)}
@@ -300,6 +343,11 @@ class Campaign:
             del environment["factors"], environment["may_fail"]  # what it is called, what is made of it
             if not environment["profile"]["order"]:  # as before there was one
                 del environment["profile"]["order"]
+            if environment["model"] is None:
+                del environment["model"]
+        del deciding["model"]["name"]
+        if not deciding["model"]["variants"]:
+            del deciding["model"]["variants"]
         text = json.dumps(deciding, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()
 

@@ -47,7 +47,7 @@ def forecast(setup: Setup, environment: str, mutants: Sequence[Mutant], workers:
 
     Raises KernelError, BuildError or InfrastructureError if the original cannot be built and run.
     """
-    toolchain, images = setup.toolchains[environment], setup.images[:IMAGES]
+    toolchain, images = setup.toolchains[environment], setup.inputs[environment][:IMAGES]
     start = time.monotonic()
     measured = gate.measure(toolchain.backend, toolchain.program, images)
     gate_seconds = time.monotonic() - start
@@ -64,7 +64,7 @@ def forecast(setup: Setup, environment: str, mutants: Sequence[Mutant], workers:
         workers=workers,
     )
     seen = list(observations(setup.executor(environment), job, list(planned)))
-    more = max(0, len(setup.images) - len(images))
+    more = max(0, setup.image_count - len(images))
     beside = min(workers, max(1, len(mutants)))
     seconds = gate_seconds + 2 * more * measured.seconds + len(mutants) * _seconds(setup, seen) / beside
     memory, disk = _memory(setup, environment, beside), _disk(setup, mutants, seen)
@@ -79,14 +79,14 @@ def _seconds(setup: Setup, seen: Sequence[Observation]) -> float:
     making = [each.seconds.get("total", 0.0) - run for each, run in zip(seen, running, strict=True)]
     ran = [run / len(each.infected) for each, run in zip(seen, running, strict=True) if len(each.infected)]
     share = len(ran) / len(seen)
-    return mean(making) + share * len(setup.images) * (mean(ran) if ran else 0.0)
+    return mean(making) + share * setup.image_count * (mean(ran) if ran else 0.0)
 
 
 def _memory(setup: Setup, environment: str, workers: int) -> int:
     """Return this process' memory, that of the original's values, and what a child has for itself alone."""
     program, limits = setup.toolchains[environment].program, setup.campaign.limits
     values = sum(spec.nbytes for spec in program.values)
-    kept = min(limits.shard_bytes, len(setup.images) * values)
+    kept = min(limits.shard_bytes, setup.image_count * values)
     own = _resident()
     child = 1024 * resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
     alone = max(values, child - own - min(limits.shard_bytes, IMAGES * values))
@@ -101,5 +101,5 @@ def _resident() -> int:
 def _disk(setup: Setup, mutants: Sequence[Mutant], seen: Sequence[Observation]) -> int:
     rows = sum(len(each.rows) + (len(each.again.rows) if each.again else 0) for each in seen)
     changed = rows / max(1, sum(len(each.infected) for each in seen))
-    output = len(setup.images) * setup.model.output.nbytes
+    output = setup.image_count * setup.model.output.nbytes
     return round(len(mutants) * (KEPT_BYTES + changed * output))

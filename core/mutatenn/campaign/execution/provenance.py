@@ -49,6 +49,8 @@ def facts(setup: Setup, operators: Collection[str]) -> dict[str, Any]:
 
 
 def _environment(setup: Setup, name: str) -> dict[str, Any]:
+    if name not in setup.imported:
+        return _not_imported(setup, name)
     if name not in setup.backends:
         return {**_own_framework(setup, name), "factors": _factors(setup, name, "own framework")}
     if name not in setup.toolchains:
@@ -71,9 +73,12 @@ def _environment(setup: Setup, name: str) -> dict[str, Any]:
 
 def _factors(setup: Setup, name: str, device: str) -> dict[str, str]:
     """Return what tables know an environment by; what the campaign says of it goes before what is derived."""
-    (environment,) = (each for each in setup.campaign.environments if each.name == name)
-    imported = setup.imported[name]
-    found = {"framework": imported.frontend.name, "route": imported.route, "device": device}
+    environment, model = setup.environment(name), setup.campaign.model
+    found = {"model": (environment.model or model.called) if model.variants else ""}
+    if name in setup.imported:
+        imported = setup.imported[name]
+        found |= {"framework": imported.frontend.name, "route": imported.route}
+    found |= {"device": device}
     if name in setup.backends:
         found["profile"] = str(environment.profile)
     return {key: value for key, value in found.items() if value} | environment.factors
@@ -104,8 +109,7 @@ def _own_framework(setup: Setup, name: str) -> dict[str, Any]:
 
 
 def _not_lowered(setup: Setup, name: str) -> dict[str, Any]:
-    (environment,) = (each for each in setup.campaign.environments if each.name == name)
-    backend, profile = setup.backends[name], environment.profile
+    backend, profile = setup.backends[name], setup.environment(name).profile
     return {
         **NOTHING,
         "factors": _factors(setup, name, backend.name),
@@ -114,6 +118,22 @@ def _not_lowered(setup: Setup, name: str) -> dict[str, Any]:
         "target": str(backend.target()),
         "profile": str(profile),
         "passes": list(profile.passes),
+    }
+
+
+def _not_imported(setup: Setup, name: str) -> dict[str, Any]:
+    if name not in setup.backends:
+        factors = _factors(setup, name, "own framework")
+        return {**NOTHING, "factors": factors, "route": "", "backend": REFERENCE, "target": ""}
+    route = setup.environment(name).route or ""
+    backend, profile = setup.backends[name], setup.environment(name).profile
+    return {
+        **NOTHING,
+        "factors": _factors(setup, name, backend.name),
+        "route": route,
+        "backend": backend.name,
+        "target": str(backend.target()),
+        "profile": str(profile),
     }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import random
 from collections.abc import Generator
 from pathlib import Path
@@ -23,7 +24,6 @@ from mutatenn.campaign.execution.trials import TrialBook
 from mutatenn.campaign.gate import gate
 from mutatenn.campaign.gate.take_original import take_original
 from mutatenn.campaign.planning.select_mutants import remarks, select
-from mutatenn.campaign.promises import run_reference
 from mutatenn.engine.caretaker import caretaker
 from mutatenn.engine.choose_kept import SMALLEST_SHARE
 from mutatenn.engine.evaluate import KernelError
@@ -47,6 +47,9 @@ if TYPE_CHECKING:
     from mutatenn.compiler.toolchain import Toolchain
     from mutatenn.results.reporter import Reporter
     from mutatenn.results.store import Store
+
+    Reference = Callable[[str], NDArray[np.float32]]
+    """What an environment is measured by: its model's own framework's outputs."""
 
 
 GIVEN = "given"
@@ -148,7 +151,7 @@ class Session:
         """Plan if this run has no plan yet, pass the gate, then run what is not done."""
         here = [env.name for env in self.setup.campaign.environments if not env.offline]
         missing = [name for name in here if self._needs_baseline(name)]
-        with self._reference() if missing else contextlib.nullcontext() as reference:
+        with self._references(missing) as reference:
             if not self.store.began():
                 self._plan()
             self.store.set_remarks(set(remarks(self.setup.campaign, self.store.ids())))
@@ -157,7 +160,7 @@ class Session:
             self.store.set_meta("thresholds", attrs.asdict(self.setup.campaign.thresholds))
             chosen = self._chosen()
             self.setup.host.emit("mutatenn_campaign_start", run=self.run)
-            if reference:
+            if missing:
                 self._pass_gate(missing, reference)
         measure_times(self.setup, self.store, [name for name in here if self._compiled(name)])
         for environment, toolchain in self.setup.toolchains.items():
@@ -184,7 +187,7 @@ class Session:
             name=self.setup.campaign.name,
             environments=[env.name for env in self.setup.campaign.environments],
             facts=provenance.facts(self.setup, operators),
-            shards=len(shards(len(self.setup.images), size)),
+            shards=len(shards(self.setup.image_count, size)),
             shard_images=size,
             order=GIVEN if any(each.reordered for each in plans.values()) else "random",
         )
@@ -194,16 +197,24 @@ class Session:
         programs = [toolchain.program for toolchain in self.setup.toolchains.values()]
         largest = max((program.result_bytes for program in programs), default=1)
         room = SMALLEST_SHARE * self.setup.campaign.limits.shard_bytes
-        return min(len(self.setup.images), max(1, room // largest))
+        return min(self.setup.image_count, max(1, room // largest))
 
-    def _reference(self) -> contextlib.AbstractContextManager[Callable[[], NDArray[np.float32]]]:
-        """Run the reference meanwhile, in a process of its own."""
-        setup = self.setup
-        limits = setup.campaign.limits
-        seconds = limits.build_seconds + limits.time_floor * len(setup.images)
-        return isolated(lambda: run_reference(setup.frontend, setup.model, setup.images), seconds)
+    @contextlib.contextmanager
+    def _references(self, environments: Sequence[str]) -> Iterator[Reference]:
+        """Run the references of environments meanwhile, in processes of their own, one for each model."""
+        setup, limits = self.setup, self.setup.campaign.limits
+        seconds = limits.build_seconds + limits.time_floor * setup.image_count
+        wanted = dict.fromkeys(setup.yardstick(name) for name in environments if name in setup.imported)
+        if wanted and setup.source is not None:
+            wanted[setup.source] = None
+        with contextlib.ExitStack() as stack:
+            answers = {
+                name: stack.enter_context(isolated(functools.partial(setup.run_framework, name), seconds))
+                for name in wanted
+            }
+            yield lambda environment: answers[setup.yardstick(environment)]()
 
-    def _pass_gate(self, missing: Sequence[str], reference: Callable[[], NDArray[np.float32]]) -> None:
+    def _pass_gate(self, missing: Sequence[str], reference: Reference) -> None:
         found = {name: self._measure(name, reference) for name in missing}
         self.store.set_meta("failures", self.run.failures | self.setup.failures)
         red = [problem for name, told in found.items() if not self.setup.may_fail(name) for problem in told]
@@ -221,12 +232,12 @@ class Session:
         baseline = self.run.baselines.get(environment)
         return baseline is None or bool(baseline.problems)
 
-    def _measure(self, environment: str, reference: Callable[[], NDArray[np.float32]]) -> list[str]:
+    def _measure(self, environment: str, reference: Reference) -> list[str]:
         """Run the original and judge it; return what is wrong with it."""
         setup = self.setup
-        if environment in setup.backends and environment not in setup.toolchains:
+        if environment not in (setup.toolchains if environment in setup.backends else setup.imported):
             return [setup.failures[environment]]
-        plugin = setup.backends.get(environment, setup.frontend)
+        plugin = setup.backends.get(environment, setup.imported[environment].frontend)
         with calling(plugin, "its device" if environment in setup.backends else "reference"):
             try:
                 measured = self._measured(environment)
@@ -235,14 +246,17 @@ class Session:
                 if setup.may_fail(environment):
                     setup.failures[environment] = f"the original cannot be built and run: {error}"
                 return [f"environment {environment!r}: the original cannot be built and run: {error}"]
-        baseline = take_original(setup, self.store, environment, measured, self._answer(reference))
+        expected = self._answer(reference, environment)
+        of_variant = setup.source is not None and setup.environment(environment).model is not None
+        source = self._answer(reference, str(setup.source)) if of_variant else None
+        baseline = take_original(setup, self.store, environment, measured, expected, source=source)
         return [f"environment {environment!r}: {problem}" for problem in baseline.problems]
 
-    def _answer(self, reference: Callable[[], NDArray[np.float32]]) -> NDArray[np.float32]:
+    def _answer(self, reference: Reference, environment: str) -> NDArray[np.float32]:
         """Wait for the reference's outputs; raises PluginError where a plugin's framework gives none."""
-        frontend = self.setup.frontend
+        frontend = self.setup.imported[environment].frontend
         try:
-            return reference()
+            return reference(environment)
         except InfrastructureError as error:
             kind = InfrastructureError if is_built_in(type(frontend)) else PluginError
             raise kind(
@@ -252,15 +266,15 @@ class Session:
 
     def _measured(self, environment: str) -> gate.BaselineOutputs:
         setup = self.setup
-        images = counted(len(setup.images), "image")
+        images = counted(setup.image_count, "image")
         if environment in setup.backends:
             toolchain = setup.toolchains[environment]
             kernels = counted(len(toolchain.program.kernels), "kernel")
             setup.tell(f"compiling {kernels} for {environment}, running the original on {images}")
-            return gate.measure(toolchain.backend, toolchain.program, setup.images)
+            return gate.measure(toolchain.backend, toolchain.program, setup.inputs[environment])
         imported = setup.imported[environment]
         setup.tell(f"running the original on {images} in {environment}")
-        return gate.measure_reference(imported.frontend, imported.model, setup.images)
+        return gate.measure_reference(imported.frontend, imported.model, setup.inputs[environment])
 
 
 @attrs.define(eq=False)
@@ -329,7 +343,7 @@ class Trials:
         return Job(
             backend=self.toolchain.backend,
             original=self.toolchain.program,
-            images=setup.images[images],
+            images=setup.inputs[book.environment][images],
             derive=self._derive,
             expected=np.asarray(book.judge.original.values[images], np.float32),
             noise=book.run.baselines[book.environment].noise,

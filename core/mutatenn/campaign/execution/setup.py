@@ -16,11 +16,11 @@ from mutatenn.campaign.config.values import REFERENCE, URL
 from mutatenn.campaign.inputs import foreign
 from mutatenn.campaign.inputs.dataset import open_dataset
 from mutatenn.campaign.inputs.load import load_images
-from mutatenn.campaign.inputs.models import import_models, settled
+from mutatenn.campaign.inputs.models import check_classes, import_models, settled
 from mutatenn.campaign.inputs.prepared import SUFFIXES
 from mutatenn.campaign.oracles import open_oracles
 from mutatenn.campaign.planning.plan import Plan, groups, plan
-from mutatenn.campaign.promises import try_oracles
+from mutatenn.campaign.promises import run_reference, try_oracles
 from mutatenn.compiler.cache import kernel_cache
 from mutatenn.compiler.toolchain import Toolchain, identify
 from mutatenn.engine.isolate import call_isolated
@@ -38,9 +38,8 @@ if TYPE_CHECKING:
     from mutatenn.api.backend import Backend
     from mutatenn.api.comparator import Comparator
     from mutatenn.api.executor import Executor
-    from mutatenn.api.frontend import Frontend
     from mutatenn.api.values import Bounds, Model
-    from mutatenn.campaign.config.values import Campaign, Environment, ScoreKind
+    from mutatenn.campaign.config.values import Campaign, Environment, ModelSection, ScoreKind
     from mutatenn.campaign.inputs.dataset import Dataset
     from mutatenn.campaign.inputs.models import ImportedModel
     from mutatenn.host.plugin_host import PluginHost
@@ -52,9 +51,10 @@ if TYPE_CHECKING:
 class Setup:
     """A loaded campaign.
 
-    ``path`` is its file; ``images`` is ``[images, *model.input.shape[1:]]``; ``imported`` is the model by
-    environment name, ``backends`` the same without those that are the model's own framework, ``oracles`` are
-    by comparator name with the kill oracle ``kill`` first.
+    ``path`` is its file; ``imported`` is the model by environment name, without those that may fail and
+    whose model could not be had; ``inputs`` are the images as each takes them, ``[images,
+    *model.input.shape[1:]]``; ``backends`` are those of environments that are not a model's own framework,
+    ``oracles`` are by comparator name with the kill oracle ``kill`` first.
     """
 
     host: PluginHost
@@ -62,22 +62,44 @@ class Setup:
     campaign: Campaign
     imported: dict[str, ImportedModel]
     dataset: Dataset
-    images: NDArray[np.generic]
+    inputs: dict[str, NDArray[np.generic]]
     kill: str
     oracles: dict[str, Comparator]
     backends: dict[str, Backend]
-    failures: dict[str, str] = attrs.field(init=False, factory=dict)
+    failures: dict[str, str] = attrs.field(factory=dict)
     """Why the original cannot be had in environments that may fail, by name; filled as that shows."""
 
     @property
-    def frontend(self) -> Frontend:
-        """The frontend of the first environment; its framework is the yardstick of all."""
-        return next(iter(self.imported.values())).frontend
+    def model(self) -> Model:
+        """The model of the first environment."""
+        return next(iter(self.imported.values())).model
 
     @property
-    def model(self) -> Model:
-        """The model of the first environment; the others' take and give the same."""
-        return next(iter(self.imported.values())).model
+    def image_count(self) -> int:
+        """How many images there are."""
+        return len(self.dataset.names)
+
+    def environment(self, name: str) -> Environment:
+        """Return an environment by its name."""
+        return next(each for each in self.campaign.environments if each.name == name)
+
+    def yardstick(self, environment: str) -> str:
+        """Return the first environment of the same form of the model, whose framework is the yardstick."""
+        wanted = self.environment(environment).model
+        return next(name for name in self.imported if self.environment(name).model == wanted)
+
+    @property
+    def source(self) -> str | None:
+        """The first environment that has the model itself, none of its variants."""
+        return next((name for name in self.imported if self.environment(name).model is None), None)
+
+    def run_framework(
+        self, environment: str, images: NDArray[np.generic] | None = None
+    ) -> NDArray[np.float32]:
+        """Run the yardstick of an environment on its images, or others; raises as :func:`run_reference`."""
+        name = self.yardstick(environment)
+        imported, given = self.imported[name], self.inputs[name] if images is None else images
+        return run_reference(imported.frontend, imported.model, given)
 
     @property
     def takes_raw_pixels(self) -> bool:
@@ -95,7 +117,7 @@ class Setup:
         """
         check, found = self.campaign.checks.bounds, {}
         for env in self.campaign.environments:
-            if env.name in self.backends:
+            if env.name in self.backends and env.name in self.imported:
                 self.tell(f"lowering the model for {env.name}")
                 model, backend = self.imported[env.name].model, self.backends[env.name]
                 try:
@@ -108,7 +130,7 @@ class Setup:
 
     def may_fail(self, environment: str) -> bool:
         """Tell whether the original may fail in an environment."""
-        return any(env.name == environment and env.may_fail for env in self.campaign.environments)
+        return self.environment(environment).may_fail
 
     def tell(self, stage: str) -> None:
         """Tell the listeners what begins."""
@@ -187,7 +209,7 @@ class Parts:
 def look_over(campaign: Campaign, path: str | Path, host: PluginHost) -> Parts:
     """Return what can be told without the model of a campaign, read from a file; raises InputError."""
     base = Path(os.path.abspath(Path(path).parent))
-    campaign = attrs.evolve(campaign, model=settled(campaign.model, base, host))
+    campaign = attrs.evolve(campaign, model=_settled(campaign.model, base, host))
     backends = {env.name: _backend(env, host) for env in campaign.environments if not env.own_framework}
     oracles = open_oracles(campaign.oracles, host)
     _check(campaign, path)
@@ -196,20 +218,63 @@ def look_over(campaign: Campaign, path: str | Path, host: PluginHost) -> Parts:
     return Parts(campaign, open_dataset(campaign.dataset), oracles, backends)
 
 
+def _settled(section: ModelSection, base: Path, host: PluginHost) -> ModelSection:
+    """Return the model and its variants, with the paths among their options absolute."""
+    variants = [
+        attrs.evolve(each, options=settled(each.section, base, host).options) for each in section.variants
+    ]
+    return attrs.evolve(settled(section, base, host), variants=tuple(variants))
+
+
 def prepare(campaign: Campaign, path: str | Path, host: PluginHost) -> Setup:
     """Load all that a campaign names, which was read from a file; raises as :func:`set_up`."""
     parts = look_over(campaign, path, host)
     campaign, dataset, oracles = parts.campaign, parts.dataset, parts.oracles
     model = campaign.model.path or campaign.model.source
     host.emit("mutatenn_stage_started", stage=f"importing {one_line(Path(str(model)).name)}")
-    imported = import_models(campaign.model, campaign.environments, host, campaign.preprocess.crop)
+    imported, failures = _import_all(campaign, host)
     classes = next(iter(imported.values())).model.output.shape[-1]
     _check_truth(dataset, campaign.model.label_offset, classes)
     _try_oracles(oracles, campaign.model.scores, classes)
     host.emit("mutatenn_stage_started", stage=f"preparing {counted(len(dataset.names), 'image')}")
-    prepared = load_images(dataset, campaign.preprocess, next(iter(imported.values())).model.input)
+    inputs = _prepared(campaign, imported, dataset)
     kill = campaign.oracles.kill.name
-    return Setup(host, Path(path), campaign, imported, dataset, prepared, kill, oracles, parts.backends)
+    return Setup(
+        host, Path(path), campaign, imported, dataset, inputs, kill, oracles, parts.backends, failures
+    )
+
+
+def _import_all(campaign: Campaign, host: PluginHost) -> tuple[dict[str, ImportedModel], dict[str, str]]:
+    """Return the model of every environment, in their order, and why some that may fail have none."""
+    found: dict[str, ImportedModel] = {}
+    failures: dict[str, str] = {}
+    for variant in (None, *campaign.model.variants):
+        environments = [env for env in campaign.environments if campaign.variant(env) is variant]
+        if environments:
+            section = variant.section if variant else campaign.model
+            crop = campaign.preprocess_of(variant).crop
+            found |= import_models(section, environments, host, crop, failures)
+    if not found:
+        raise InputError(next(iter(failures.values())))
+    ordered = {env.name: found[env.name] for env in campaign.environments if env.name in found}
+    check_classes(ordered)
+    return ordered, failures
+
+
+def _prepared(
+    campaign: Campaign, imported: Mapping[str, ImportedModel], dataset: Dataset
+) -> dict[str, NDArray[np.generic]]:
+    """Return the images as each environment takes them, prepared once for all that take the same."""
+    known: dict[str, NDArray[np.generic]] = {}
+    inputs: dict[str, NDArray[np.generic]] = {}
+    for env in campaign.environments:
+        if env.name in imported:
+            section, spec = campaign.preprocess_of(campaign.variant(env)), imported[env.name].model.input
+            key = f"{section} {spec.dtype} {spec.shape}"
+            if key not in known:
+                known[key] = load_images(dataset, section, spec)
+            inputs[env.name] = known[key]
+    return inputs
 
 
 def _executor(campaign: Campaign, backend: Backend, host: PluginHost) -> Executor:

@@ -64,7 +64,7 @@ def _measured(store: Store, environment: str, about: dict[str, Any]) -> bool:
 
 def _turns(setup: Setup, environments: Sequence[str], section: TimeSection) -> dict[str, Seconds]:
     """Return the seconds by environment, float32 ``[repeats, images]``."""
-    number = min(section.images, len(setup.images))
+    number = min(section.images, setup.image_count)
     with contextlib.ExitStack() as stack:
         players = {name: stack.enter_context(_player(setup, name, section, number)) for name in environments}
         rounds: dict[str, list[list[float]]] = {name: [] for name in environments}
@@ -112,7 +112,7 @@ def _play(setup: Setup, environment: str, warmup: int, images: int, pipe: Connec
         return time.perf_counter() - start
 
     for _ in range(warmup):
-        for image in setup.images[:images]:
+        for image in setup.inputs[environment][:images]:
             seconds(image)
     while pipe.recv():
-        pipe.send([seconds(image) for image in setup.images[:images]])
+        pipe.send([seconds(image) for image in setup.inputs[environment][:images]])

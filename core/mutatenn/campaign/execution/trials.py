@@ -40,7 +40,7 @@ class TrialBook:
     @property
     def shards(self) -> list[slice]:
         """Which images run together."""
-        return shards(len(self.setup.images), self.store.meta("shard_images"))
+        return shards(self.setup.image_count, self.store.meta("shard_images"))
 
     def pending(self, mutants: Iterable[str], shard: int) -> list[str]:
         """Return those of some mutants that are to run on a shard: not done there, nor ended for good."""

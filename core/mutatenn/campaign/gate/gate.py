@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from mutatenn.campaign.gate.reference import Nudge
 
 SUM_TOLERANCE = 1e-3
+EIGHT_BITS = 256
+"""Steps of a probability that is quantised."""
 TIMED_IMAGES = 64  # at least so many, to tell the time for them from the time to load the model
 
 
@@ -85,11 +87,16 @@ def _timed_reference(
 
 
 def scores_of(outputs: NDArray[np.floating[Any]], wanted: ScoreKind) -> Scores:
-    """Return a reference run's outputs as what they are: as configured, or as they look."""
+    """Return a reference run's outputs as what they are: as configured, or as they look.
+
+    Probabilities add up to 1, but for half a step each where they are quantised to 8 bits, as by TFLite.
+    """
     if wanted != "auto":
         return Scores(outputs, wanted)
     rows = outputs[np.isfinite(outputs).all(axis=tuple(range(1, outputs.ndim)))]
-    normalised = np.abs(rows.sum(axis=-1) - 1) <= SUM_TOLERANCE
+    off = np.abs(rows.sum(axis=-1) - 1)
+    stepped = (rows == np.round(rows * EIGHT_BITS) / EIGHT_BITS).all() and (rows < 1).all()
+    normalised = off <= (rows.shape[-1] / 2 / EIGHT_BITS if stepped else SUM_TOLERANCE)
     looks_so = len(rows) > 0 and normalised.all() and (rows >= 0).all()
     return Scores(outputs, "probabilities" if looks_so else "logits")
 

@@ -60,26 +60,43 @@ def import_models(
     environments: Sequence[Environment],
     host: PluginHost,
     crop: tuple[int, int] | None = None,
+    failures: dict[str, str] | None = None,
 ) -> dict[str, ImportedModel]:
     """Return a settled section's model by environment, imported once per route.
 
     Options with the metadata ``crop`` are by default that, (height, width) in pixels.
     Raises InputError for a model that cannot be had or imported, for a route that does not exist, and where
-    two environments' models do not take and give the same.
+    two environments' models do not take and give the same. Where an environment may fail, what its route
+    cannot import goes into ``failures``, by its name.
     """
     cls = host.get("frontend", frontend_name(section, host))
     options = {**_crops(cls, crop), **section.options}
     frontends = {env.name: _frontend(cls, options, env) for env in environments}
     path = obtain(section, next(iter(frontends.values())))
-    models: dict[str, Model] = {}
+    models: dict[str, Model | InputError] = {}
     found: dict[str, ImportedModel] = {}
-    for name, frontend in frontends.items():
+    for environment in environments:
+        frontend = frontends[environment.name]
         route = str(getattr(frontend, "route", ""))
         if route not in models:
-            models[route] = _load(frontend, path, section)
-        found[name] = ImportedModel(frontend, models[route])
-    _check_alike(found)
+            models[route] = _attempt(frontend, path, section)
+        model = models[route]
+        if not isinstance(model, InputError):
+            found[environment.name] = ImportedModel(frontend, model)
+        elif failures is None or not environment.may_fail:
+            raise model
+        else:
+            failures[environment.name] = f"the model cannot be imported: {model}"
+    if found:
+        _check_alike(found)
     return found
+
+
+def _attempt(frontend: Frontend, path: Path, section: ModelSection) -> Model | InputError:
+    try:
+        return _load(frontend, path, section)
+    except InputError as error:
+        return error
 
 
 def _load(frontend: Frontend, path: Path, section: ModelSection) -> Model:
@@ -134,6 +151,17 @@ def _check_route(cls: type[Frontend], route: object, where: str) -> None:
     if not cls.routes:
         raise InputError(f"{where}: frontend {cls.name} knows one route only; leave route out")
     raise InputError(f"{where}: {unknown_name('route', str(route), cls.routes)}")
+
+
+def check_classes(found: Mapping[str, ImportedModel]) -> None:
+    """Raise InputError unless all environments' models have as many classes."""
+    (first, one), *others = found.items()
+    for name, other in others:
+        if one.model.output.shape[1] != other.model.output.shape[1]:
+            raise InputError(
+                f"the models of environments {first!r} and {name!r} do not have the same classes: "
+                f"{one.model.output.shape[1]} and {other.model.output.shape[1]}; compare models for one task"
+            )
 
 
 def _check_alike(found: Mapping[str, ImportedModel]) -> None:
